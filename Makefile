@@ -1,0 +1,37 @@
+# Each target makes what it needs; nothing but python3 (3.11+) with venv, git and make is assumed.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test lint bench lab clean
+
+$(VENV)/.base: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo]"
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.base
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo,test]"
+	@touch $@
+
+demo: $(VENV)/.base  ## run the quick-start notebook headless and print its results
+	@$(BIN)/cloudburst-nb run notebooks/01_quickstart.ipynb -o out/01_quickstart.ipynb --results
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(VENV)/.test lint  ## lint, types, import rules and every test
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.base
+	$(BIN)/python benchmarks/latency.py
+
+lab: $(VENV)/.base  ## JupyterLab on the notebooks
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check jupyterlab
+	$(BIN)/jupyter lab notebooks
+
+clean:
+	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Stateful functions-as-a-service for the Jupyter notebook."""

@@ -1,0 +1,1 @@
+"""The Jupyter side: cell capture and magics."""

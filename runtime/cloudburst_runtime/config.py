@@ -1,0 +1,56 @@
+"""The runtime's configuration: frozen, every limit in it, the unit last in each name."""
+
+from __future__ import annotations
+
+import msgspec
+
+POLICIES = ("locality", "random", "round-robin")
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """What a runtime is started with. It travels to every process as it is.
+
+    Examples
+    --------
+    >>> Config(executors_min=2).executors_max
+    32
+    """
+
+    name: str = "local"
+    executors_min: int = 2
+    executors_max: int = 32
+    policy: str = "locality"
+    locality_random_share: float = 0.2
+    """How often a call with references goes to a random executor, so that hot data spreads."""
+
+    gpus: int = 0
+    threads: int = 1
+    """BLAS and OpenMP threads in each executor."""
+    preload: tuple[str, ...] = ()
+    """Modules imported once, before executors are forked."""
+    executor_memory_bytes: int = 0
+    """Limit on the private memory of one executor; 0: none."""
+
+    pressure_after_ms: float = 100.0
+    """A call that waited this long in a busy executor's queue asks for more executors."""
+    executor_idle_ms: float = 30_000.0
+    """An executor above the minimum that was idle this long leaves."""
+    avoid_busy_ms: float = 5_000.0
+    """How long an executor that reported pressure gets no new placement."""
+    revoke_wait_ms: float = 1_000.0
+    """How long a revocation waits for a client that does not acknowledge it."""
+    resend_ms: float = 1_000.0
+    """The first interval after which an unanswered message is sent again; it doubles up to ten of these."""
+
+    batch_max: int = 20
+    """The most waiting requests that one call of a batching function takes."""
+    outputs_kept_max: int = 512
+    """Finished tasks whose outcome an executor keeps, to answer a repeated request."""
+    output_kept_bytes_max: int = 65_536
+    """An outcome larger than this is not kept."""
+    printed_bytes_max: int = 1_048_576
+    """What is kept of one call's stdout, and of its stderr."""
+    cache_bytes_max: int = 256 * 1024 * 1024
+    """How much one executor's cache holds."""
+    tombstones_max: int = 100_000
+    """Deleted keys that the store remembers, so that a late write does not revive them."""

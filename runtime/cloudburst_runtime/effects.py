@@ -1,0 +1,67 @@
+"""What a core may ask of the world, and how it is told of events.
+
+Law: a core is a plain object with ``start`` and ``handle``; it has no clock, socket, thread, randomness,
+environment or file. Time comes in as an argument, everything else as an event; what is to be done goes
+out as a list of effects, which the shell (or the simulator) carries out in order.
+
+::
+
+    Received, PeerLost, Timer  ──►  core.handle(event, now)  ──►  Send, SetTimer, Execute, …
+
+Events and effects that only one core knows stand beside that core (``client.core``, ``executor.core``,
+``scheduler.core``); those that all of them share stand here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from .ids import Millis, PeerName
+    from .messages import Message
+
+
+class Received(NamedTuple):
+    """A message arrived from ``peer``."""
+
+    peer: PeerName
+    message: Message
+
+
+class PeerLost(NamedTuple):
+    """The connection to ``peer`` ended: the process is gone, or cannot be reached any more."""
+
+    peer: PeerName
+    reason: str = ""
+
+
+class Timer(NamedTuple):
+    """The timer set under ``key`` is due."""
+
+    key: str
+
+
+class Send(NamedTuple):
+    """Send ``message`` to ``peer``, connecting if need be. May be lost; never raises."""
+
+    peer: PeerName
+    message: Message
+
+
+class SetTimer(NamedTuple):
+    """Wake the core at ``due`` with ``Timer(key)``; replaces an earlier timer of that key."""
+
+    key: str
+    due: Millis
+
+
+class Core(Protocol):
+    """Scheduler, Anna replica, cache, executor, client."""
+
+    def start(self, now: Millis) -> list[Any]:
+        """The effects that bring the core to life."""
+        ...
+
+    def handle(self, event: Any, now: Millis) -> list[Any]:
+        """Take one event; return what is to be done, in order."""
+        ...

@@ -1,0 +1,56 @@
+"""What a lattice is: a value that merges, so that replicas need no coordination.
+
+Laws, checked for every type by one property (``lattices.laws``): ``merge`` is associative, commutative
+and idempotent, returns a new value, and ``a <= b`` exactly if ``a.merge(b) == b``. After Conway et al.,
+"Logic and Lattices for Distributed Programming" (SoCC 2012), and Wu et al., "Anna" (ICDE 2018), section 4.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self, TypeVar
+
+import msgspec
+
+from cloudburst_runtime.errors import LatticeMismatch
+
+L = TypeVar("L", bound="Lattice")
+
+
+class Lattice(msgspec.Struct, array_like=True, frozen=True):
+    """One element of a join semilattice; immutable, and its own wire form."""
+
+    name: ClassVar[str] = "lattice"
+    """What users call the type in ``put(…, lattice=name)``."""
+
+    def merge(self, other: Self) -> Self:
+        """The least upper bound of both."""
+        raise NotImplementedError
+
+    def __le__(self, other: Self) -> bool:
+        """True if ``other`` already contains all that ``self`` knows."""
+        return bool(self.merge(other) == other)
+
+    def reveal(self) -> Any:
+        """The Python value that users see; for a last-writer-wins pair the `Value`, still encoded."""
+        raise NotImplementedError
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes of payload this element has."""
+        raise NotImplementedError
+
+
+def join(mine: Lattice, theirs: Lattice, key: str) -> Lattice:
+    """Merge what meets under ``key``.
+
+    Raises
+    ------
+    LatticeMismatch
+        If the two are of different lattice types.
+    """
+    if type(mine) is not type(theirs):
+        raise LatticeMismatch(
+            f"key {key!r} holds a {mine.name!r} lattice, and a {theirs.name!r} value was put: "
+            f"put it with lattice={mine.name!r}, under another key, or delete the key first"
+        )
+    return mine.merge(theirs)

@@ -1,0 +1,627 @@
+"""Every message that crosses a socket, as a tagged msgspec struct.
+
+Law: this module is the protocol; nothing else is sent. Structs are arrays on the wire, tagged with a
+small integer, and decoded by one decoder. Add fields at the end, with a default.
+
+::
+
+    client ──Register, DefineDag, Place, List…──► node (scheduler) ──Registered, Placed, Revoke…──► client
+    client, executor ──Put, Get, Delete, Keys──► node (Anna) ──PutReply, GetReply, Update…──► them
+    client ──Call──► executor ──Trigger──► executor ──Result──► client
+    node ──Pin, Shed, Retire──► executor ──Fetch, Load, Idle──► node ──ExecutorLost──► all
+
+Each call carries its `Header` from step to step. Each request has a number ``req``, chosen by the sender
+and repeated when it is sent again, so that the receiver can answer a repetition without acting twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from .ids import CallId, Micros, PeerName, TaskId
+from .lattices import AnyLattice
+from .values import Value
+
+
+class Wire(msgspec.Struct, array_like=True, gc=False):
+    """The base of everything below."""
+
+
+# ---------------------------------------------------------------- what messages are made of
+
+
+class Failure(Wire):
+    """Why something failed: an error of this project's tree, or an exception of user code.
+
+    Attributes
+    ----------
+    kind
+        The error class's name; ``"user"`` for an exception that user code raised.
+    message
+        One paragraph.
+    traceback
+        The remote traceback, with source lines; empty for errors of the runtime.
+    exception
+        The pickled exception (``kind == "user"``).
+    """
+
+    kind: str
+    message: str
+    traceback: str = ""
+    exception: Value | None = None
+
+
+class Ref(Wire):
+    """An argument that is the value of a key: a position in the arguments, or a keyword."""
+
+    slot: int | str
+    key: str
+
+
+class Args(Wire):
+    """Arguments of one node: one `Value` of ``(args, kwargs)``, with a hole for each reference."""
+
+    value: Value
+    refs: list[Ref] = []
+
+
+class Step(Wire):
+    """What one task did: it rides along the triggers and arrives with the result.
+
+    Times are on the host's monotonic clock, in milliseconds: the task's inputs were complete; user code
+    began; it ended.
+    """
+
+    node: int
+    executor: PeerName
+    ready: float
+    started: float
+    ended: float
+    stdout: str = ""
+    stderr: str = ""
+
+
+class Header(Wire):
+    """What travels with every step of a call.
+
+    Attributes
+    ----------
+    client, number, attempt
+        The call, and which try of it this is (0 is the first).
+    plan
+        The `Plan` it runs: immutable, by number.
+    schedule
+        Executor of each node of the plan.
+    fixed
+        Nodes with fixed arguments that are not sources: they wait for a `Call` besides their triggers.
+    clock, floor
+        The caller's session: the latest stamp it has seen, and the replica's sequence number that its
+        reads must include. A result carries them back, so a caller reads what its calls wrote.
+    output_key
+        Store the sink's result under this key before it is returned.
+    """
+
+    client: PeerName
+    number: int
+    attempt: int
+    plan: int
+    schedule: list[PeerName]
+    fixed: list[int] = []
+    clock: Micros = 0
+    floor: int = 0
+    output_key: str | None = None
+
+    @property
+    def call(self) -> CallId:
+        return CallId(self.client, self.number)
+
+    def task(self, node: int) -> TaskId:
+        return TaskId(self.client, self.number, self.attempt, node)
+
+
+class Context(Wire):
+    """Where a function was registered: executors put themselves there before they run it."""
+
+    cwd: str = ""
+    sys_path: list[str] = []
+    environ: dict[str, str] = {}
+
+
+class FunctionSpec(Wire):
+    """A registered function.
+
+    Attributes
+    ----------
+    payload
+        The cloudpickled callable, or for a class the pickled ``(class, args, kwargs)``.
+    kind
+        ``"function"`` or ``"class"``.
+    library
+        Whether the user library is passed as the first argument.
+    retries, timeout
+        How often a call is run again when its executor was lost; seconds, or None.
+    """
+
+    name: str
+    version: int
+    payload: bytes
+    source: str = ""
+    kind: str = "function"
+    library: bool = False
+    retries: int = 1
+    timeout: float | None = None
+    batching: bool = False
+    gpu: bool = False
+    context: Context = msgspec.field(default_factory=Context)
+    signature: str = ""
+
+
+class DagNode(Wire):
+    """One node of a DAG: the function of that name.
+
+    ``invalid``: None for an ordinary node, which runs once, when all its predecessors are done. A list
+    makes it a MULTIEXEC node: it runs once per trigger, and a result in the list (of encoded values) is
+    dropped and the next trigger awaited.
+    """
+
+    function: str
+    invalid: list[Value] | None = None
+    gpu: bool = False
+    batching: bool = False
+
+
+class DagSpec(Wire):
+    """A DAG as defined: nodes, edges by index in the order of definition, groups to be colocated."""
+
+    name: str
+    nodes: list[DagNode]
+    edges: list[tuple[int, int]] = []
+    colocated: list[str] = []
+
+
+class Plan(Wire):
+    """A DAG with its function versions fixed: what a call runs. Immutable, named by its number."""
+
+    number: int
+    target: str
+    nodes: list[DagNode]
+    versions: list[int]
+    edges: list[tuple[int, int]]
+    retries: int = 1
+    timeout: float | None = None
+
+
+class Lease(Wire):
+    """A placement that a client may use until it is revoked: for each node the executors it may run on."""
+
+    plan: Plan
+    placement: list[list[PeerName]]
+    policy: str = "locality"
+
+
+# ---------------------------------------------------------------- connections
+
+
+class Hello(Wire, tag=1):
+    """The first message on every connection."""
+
+    name: PeerName
+    role: str
+    pid: int = 0
+    gpus: int = 0
+    host: str = ""
+
+
+# ---------------------------------------------------------------- client → scheduler, and answers
+
+
+class Register(Wire, tag=10):
+    """Register a function; an equal name makes a new version."""
+
+    req: int
+    function: FunctionSpec
+
+
+class Registered(Wire, tag=11):
+    req: int
+    version: int
+
+
+class DefineDag(Wire, tag=12):
+    req: int
+    dag: DagSpec
+    replace: bool = True
+
+
+class DeleteDag(Wire, tag=13):
+    req: int
+    name: str
+
+
+class Done(Wire, tag=14):
+    """A request was carried out, and there is nothing to say."""
+
+    req: int
+
+
+class Failed(Wire, tag=15):
+    """A request was not carried out."""
+
+    req: int
+    failure: Failure
+
+
+class Place(Wire, tag=16):
+    """Ask for a lease on a function or DAG, with a continuation, for calls with these references."""
+
+    req: int
+    target: str
+    kind: str = "function"
+    continuation: str | None = None
+    refs: list[str] = []
+
+
+class Placed(Wire, tag=17):
+    req: int
+    lease: Lease
+
+
+class Revoke(Wire, tag=18):
+    """These plans' leases are void; ask again before the next call. The client acknowledges."""
+
+    req: int
+    plans: list[int]
+
+
+class Revoked(Wire, tag=19):
+    req: int
+
+
+class Describe(Wire, tag=20):
+    """Ask for a function (with its source, without its payload), a DAG, or the names of all."""
+
+    req: int
+    what: str
+    name: str = ""
+
+
+class Description(Wire, tag=21):
+    req: int
+    names: list[str] = []
+    function: FunctionSpec | None = None
+    dag: DagSpec | None = None
+
+
+class Status(Wire, tag=22):
+    req: int
+
+
+class ExecutorStatus(Wire):
+    name: PeerName
+    pid: int
+    host: str
+    gpus: int
+    queued: int
+    running: str
+    pinned: list[str]
+
+
+class StatusReply(Wire, tag=23):
+    req: int
+    name: str
+    executors: list[ExecutorStatus]
+    functions: dict[str, int]
+    dags: list[str]
+    keys: int
+    store_bytes: int
+    clients: list[PeerName]
+    policy: str = "locality"
+
+
+class Shutdown(Wire, tag=24):
+    """Stop the runtime: all its processes end."""
+
+    req: int
+
+
+# ---------------------------------------------------------------- Anna
+
+
+class Entry(Wire):
+    """What the store has under a key.
+
+    ``generation`` is the stamp of the key's last deletion, 0 if there was none: a lexicographic pair of
+    (generation, lattice), which is a lattice again. ``lattice`` is None for a deleted key.
+    """
+
+    generation: Micros
+    lattice: AnyLattice | None
+
+
+class Put(Wire, tag=40):
+    """Merge ``lattice`` into the key. ``generation`` is the last deletion that the writer knows of."""
+
+    req: int
+    key: str
+    lattice: AnyLattice
+    generation: Micros = 0
+
+
+class PutReply(Wire, tag=41):
+    """Merged, if ``generation`` is the one of the put; else the key was deleted since: put again.
+
+    ``seq`` is the replica's count of changes, ``pushed`` how many `Update` it has sent to this peer.
+    """
+
+    req: int
+    generation: Micros
+    seq: int
+    pushed: int = 0
+
+
+class Get(Wire, tag=42):
+    """Read keys. ``wait``: answer when all exist. ``watch``: keep me informed of their changes."""
+
+    req: int
+    keys: list[str]
+    wait: bool = False
+    watch: bool = False
+
+
+class GetReply(Wire, tag=43):
+    """An entry per key asked for, in order; None where there never was one."""
+
+    req: int
+    entries: list[Entry | None]
+    seq: int
+    pushed: int = 0
+
+
+class Delete(Wire, tag=44):
+    """Delete a key: ``stamp`` becomes its generation."""
+
+    req: int
+    key: str
+    stamp: Micros
+
+
+class Keys(Wire, tag=45):
+    req: int
+    prefix: str = ""
+
+
+class KeysReply(Wire, tag=46):
+    """Keys in order, with the lattice's name, its size in bytes, and who caches it."""
+
+    req: int
+    keys: list[str]
+    lattices: list[str]
+    sizes: list[int]
+    readers: list[list[PeerName]]
+
+
+class Update(Wire, tag=47):
+    """A watched key changed. ``number`` counts the updates to this cache since ``epoch`` began."""
+
+    epoch: int
+    number: int
+    seq: int
+    key: str
+    entry: Entry
+
+
+class Unwatch(Wire, tag=48):
+    """The cache no longer holds these keys."""
+
+    keys: list[str]
+
+
+class Resync(Wire, tag=49):
+    """The cache missed an update and dropped all it held: forget its watches, count from 0 again."""
+
+    epoch: int
+
+
+# ---------------------------------------------------------------- calls
+
+
+class Call(Wire, tag=60):
+    """Client → executor: the fixed arguments of one node, and for a source the word to start."""
+
+    header: Header
+    node: int
+    args: Args
+
+
+class Trigger(Wire, tag=61):
+    """Executor → executor: ``source`` is done; its value feeds ``target``.
+
+    ``failure`` instead of a value only goes to MULTIEXEC nodes, which can do without one input.
+    """
+
+    header: Header
+    source: int
+    target: int
+    value: Value | None
+    steps: list[Step]
+    failure: Failure | None = None
+
+
+class Result(Wire, tag=62):
+    """Executor → client: the call's outcome, a value or a failure."""
+
+    number: int
+    attempt: int
+    value: Value | None
+    steps: list[Step]
+    failure: Failure | None = None
+    clock: Micros = 0
+    floor: int = 0
+
+
+class Cancel(Wire, tag=63):
+    """Client → executors of a schedule: drop this attempt, interrupt it if it runs."""
+
+    client: PeerName
+    number: int
+    attempt: int
+
+
+class Moved(Wire, tag=64):
+    """Executor → client: a waiting task went to another executor."""
+
+    number: int
+    attempt: int
+    node: int
+    executor: PeerName
+
+
+class Gone(Wire, tag=65):
+    """Executor → client: this task was finished here, and its outcome is no longer kept."""
+
+    number: int
+    attempt: int
+    node: int
+
+
+class Running(Wire, tag=66):
+    """Executor → client: a long task's state, and what it said of its progress or printed."""
+
+    number: int
+    attempt: int
+    node: int
+    executor: PeerName
+    fraction: float = 0.0
+    text: str = ""
+    stdout: str = ""
+    stderr: str = ""
+
+
+class Handover(Wire, tag=67):
+    """Executor → executor: a ready task with all its inputs, to be run there instead."""
+
+    header: Header
+    node: int
+    args: Args | None
+    inputs: list[Trigger]
+    steps: list[Step]
+
+
+class Mail(Wire, tag=68):
+    """A direct message between functions, to the task whose id is ``to``."""
+
+    to: str
+    sender: str
+    body: Value
+    clock: Micros = 0
+
+
+# ---------------------------------------------------------------- scheduler ↔ executor
+
+
+class Pin(Wire, tag=80):
+    """Keep these functions and plans at hand; also the answer to `Fetch`."""
+
+    functions: list[FunctionSpec] = []
+    plans: list[Plan] = []
+    missing: list[str] = []
+
+
+class Unpin(Wire, tag=81):
+    """Functions of these names and versions may be forgotten once no call uses them."""
+
+    functions: list[tuple[str, int]]
+
+
+class Fetch(Wire, tag=82):
+    """Executor → scheduler: send me these."""
+
+    functions: list[tuple[str, int]] = []
+    plans: list[int] = []
+
+
+class Load(Wire, tag=83):
+    """Executor → scheduler: so many tasks wait behind the one that runs; ``functions`` are theirs."""
+
+    queued: int
+    running: str = ""
+    functions: list[str] = []
+
+
+class Idle(Wire, tag=84):
+    """Executor → scheduler: nothing to do for as long as the configuration says."""
+
+
+class Shed(Wire, tag=85):
+    """Scheduler → executor: hand waiting tasks over to these executors, one each, in turn."""
+
+    to: list[PeerName]
+
+
+class Retire(Wire, tag=86):
+    """Scheduler → executor: leave, once nothing is left to do."""
+
+
+class ExecutorLost(Wire, tag=87):
+    """Scheduler → all: this executor is gone."""
+
+    name: PeerName
+    reason: str = ""
+
+
+Message: TypeAlias = (
+    Hello
+    | Register
+    | Registered
+    | DefineDag
+    | DeleteDag
+    | Done
+    | Failed
+    | Place
+    | Placed
+    | Revoke
+    | Revoked
+    | Describe
+    | Description
+    | Status
+    | StatusReply
+    | Shutdown
+    | Put
+    | PutReply
+    | Get
+    | GetReply
+    | Delete
+    | Keys
+    | KeysReply
+    | Update
+    | Unwatch
+    | Resync
+    | Call
+    | Trigger
+    | Result
+    | Cancel
+    | Moved
+    | Gone
+    | Running
+    | Handover
+    | Mail
+    | Pin
+    | Unpin
+    | Fetch
+    | Load
+    | Idle
+    | Shed
+    | Retire
+    | ExecutorLost
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Message)
+
+pack = _encoder.encode
+"""Bytes of a message."""
+
+unpack = _decoder.decode
+"""The message of some bytes; `msgspec.ValidationError` if they are none."""

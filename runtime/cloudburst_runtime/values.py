@@ -1,0 +1,268 @@
+"""Python values as bytes: what travels in messages and lies in the store.
+
+Law: what is decoded never aliases what is stored, and a value is encoded once however often it moves.
+
+A `Value` is a pickle (protocol 5) and its large buffers beside it, so that an array is not copied into
+the pickle. ``pickle`` does it where it can (1.5 µs for a small call), ``cloudpickle`` where it must: for
+lambdas, closures, and what is defined in ``__main__`` or in a module that lies beside the notebook. Plain
+pickle would write those *by name*, and the name means nothing in another process; so the stream is
+searched for such names, and encoded again by value if one turns up.
+
+*Canonical* bytes are for what a lattice compares (elements of a set, keys of a map): equal values of the
+supported types give equal bytes, in every process and under every hash seed, which no pickle promises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import types
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import cloudpickle
+import msgspec
+
+from .errors import SerializationError
+
+OUT_OF_BAND_BYTES_MIN = 4096
+"""A buffer below this is copied into the pickle: cheaper than a frame of its own."""
+
+MAIN = b"__main__"
+
+
+class Value(msgspec.Struct, array_like=True, gc=False):
+    """An encoded Python value.
+
+    Attributes
+    ----------
+    data
+        The pickle stream.
+    buffers
+        The stream's out-of-band buffers, in order; decoded arrays are views of them.
+    """
+
+    data: bytes
+    buffers: list[memoryview] = []
+
+    @property
+    def nbytes(self) -> int:
+        """Size on the wire, in bytes, less the framing."""
+        return len(self.data) + sum(buffer.nbytes for buffer in self.buffers)
+
+    def frozen(self) -> Value:
+        """The same value over read-only buffers: what may be handed out many times."""
+        if all(buffer.readonly for buffer in self.buffers):
+            return self
+        return Value(self.data, [buffer.toreadonly() for buffer in self.buffers])
+
+
+class ByValueModules:
+    """The modules that travel by value, because they lie beside the notebook and change with it."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, types.ModuleType] = {}
+        self.marks: tuple[bytes, ...] = (MAIN,)
+
+    def set(self, modules: Iterable[types.ModuleType]) -> None:
+        """Replace the modules that travel by value."""
+        self.names = {module.__name__: module for module in modules}
+        self.marks = (MAIN, *(name.encode() for name in self.names))
+
+    @contextlib.contextmanager
+    def registered(self) -> Iterator[None]:
+        """Within this block cloudpickle takes these modules by value."""
+        added = [m for n, m in self.names.items() if n not in cloudpickle.list_registry_pickle_by_value()]
+        for module in added:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            yield
+        finally:
+            for module in added:
+                cloudpickle.unregister_pickle_by_value(module)
+
+
+BY_VALUE = ByValueModules()
+
+
+def encode(value: object) -> Value:
+    """Encode one value.
+
+    Raises
+    ------
+    SerializationError
+        If it cannot travel; the message names the type. `explain` finds the part that is to blame.
+
+    Examples
+    --------
+    >>> decode(encode({"x": [1, 2]}))
+    {'x': [1, 2]}
+    """
+    buffers: list[memoryview] = []
+    try:
+        data = pickle.dumps(value, 5, buffer_callback=_collector(buffers))
+    except Exception:  # lambdas, closures, anything that pickle finds no name for
+        return encode_by_value(value)
+    for mark in BY_VALUE.marks:
+        if mark in data:
+            return encode_by_value(value)
+    return Value(data, buffers)
+
+
+def encode_by_value(value: object) -> Value:
+    """Encode with cloudpickle: functions and classes of the notebook travel with their code."""
+    buffers: list[memoryview] = []
+    try:
+        with BY_VALUE.registered():
+            data = cloudpickle.dumps(value, 5, buffer_callback=_collector(buffers))
+    except RecursionError as error:
+        raise SerializationError(f"{_kind(value)} is nested too deeply to be sent") from error
+    except Exception as error:
+        raise SerializationError(f"{_kind(value)} cannot be sent to another process: {error}") from error
+    return Value(data, buffers)
+
+
+def decode(value: Value) -> Any:
+    """The Python value. Arrays are views of the buffers: read-only where those are."""
+    if value.buffers:
+        return pickle.loads(value.data, buffers=value.buffers)
+    return pickle.loads(value.data)
+
+
+def _collector(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
+    def collect(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            raw = buffer.raw()
+        except BufferError:  # not contiguous: the pickle takes a copy
+            return True
+        if raw.nbytes < OUT_OF_BAND_BYTES_MIN:
+            return True
+        buffers.append(raw)
+        return False
+
+    return collect
+
+
+def explain(value: object, name: str) -> str:
+    """Which part of ``value`` cannot travel, as a path from ``name``, with its type.
+
+    Examples
+    --------
+    >>> import threading
+    >>> explain({"a": 1, "lock": threading.Lock()}, "config")
+    "config['lock'], of type _thread.lock"
+    """
+    for _ in range(8):
+        for path, part in _parts(value, name):
+            if not _travels(part):
+                value, name = part, path
+                break
+        else:
+            break
+    return f"{name}, of type {_kind(value)}"
+
+
+def _parts(value: object, name: str) -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        yield from ((f"{name}[{key!r:.40}]", part) for key, part in value.items())
+    elif isinstance(value, list | tuple):
+        yield from ((f"{name}[{index}]", part) for index, part in enumerate(value))
+    elif isinstance(value, set | frozenset):
+        yield from ((f"an element of {name}", part) for part in value)
+    elif isinstance(value, types.FunctionType):
+        yield from captured(value)
+    elif hasattr(value, "__dict__") and not isinstance(value, type | types.ModuleType):
+        yield from ((f"{name}.{key}", part) for key, part in vars(value).items())
+
+
+def captured(function: types.FunctionType) -> Iterator[tuple[str, object]]:
+    """The variables that a function carries along: (name, value) of its closure and its globals."""
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)
+    for name, cell in cells:
+        with contextlib.suppress(ValueError):  # an empty cell
+            yield name, cell.cell_contents
+    for name in _global_names(function.__code__):
+        if name in function.__globals__:
+            yield name, function.__globals__[name]
+
+
+def _global_names(code: types.CodeType) -> Iterator[str]:
+    seen: dict[str, None] = dict.fromkeys(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            seen.update(dict.fromkeys(_global_names(constant)))
+    yield from seen
+
+
+def _travels(value: object) -> bool:
+    try:
+        encode_by_value(value)
+    except SerializationError:
+        return False
+    return True
+
+
+def _kind(value: object) -> str:
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+# ---------------------------------------------------------------- canonical bytes
+
+_canonical_encoder = msgspec.msgpack.Encoder()
+_canonical_decoder = msgspec.msgpack.Decoder()
+
+
+def canonical(value: object) -> bytes:
+    """Bytes that are equal exactly if the values are equal and of one type, in every process.
+
+    Parameters
+    ----------
+    value
+        None, a bool, int, float, str or bytes, a NumPy scalar (taken as the Python number it holds), or
+        a tuple or frozenset of these.
+
+    Raises
+    ------
+    SerializationError
+        For any other type.
+
+    Examples
+    --------
+    >>> from_canonical(canonical(("digit", 3)))
+    ('digit', 3)
+    """
+    return _canonical_encoder.encode(_tagged(value))
+
+
+def from_canonical(data: bytes) -> Any:
+    """The value of `canonical` bytes."""
+    return _untagged(_canonical_decoder.decode(data))
+
+
+def _tagged(value: object) -> Any:
+    if value is None or isinstance(value, bool | float | str | bytes):
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else ["i", str(value)]
+    if isinstance(value, tuple):
+        return ["t", *(_tagged(part) for part in value)]
+    if isinstance(value, frozenset):
+        return ["s", *sorted(canonical(part) for part in value)]
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a NumPy scalar
+        return _tagged(value.item())
+    raise SerializationError(
+        f"a lattice compares None, bool, int, float, str, bytes, tuples and frozensets of these; "
+        f"{_kind(value)} is none of them (lattice='lww' stores any picklable value as a whole)"
+    )
+
+
+def _untagged(tagged: Any) -> Any:
+    if not isinstance(tagged, list):
+        return tagged
+    kind, *parts = tagged
+    if kind == "i":
+        return int(parts[0])
+    if kind == "t":
+        return tuple(_untagged(part) for part in parts)
+    return frozenset(from_canonical(part) for part in parts)
