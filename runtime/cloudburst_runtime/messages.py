@@ -60,11 +60,19 @@ class Ref(Wire):
     key: str
 
 
+class Inline(Wire):
+    """An argument that was encoded elsewhere, such as another call's result: a slot and its value."""
+
+    slot: int | str
+    value: Value
+
+
 class Args(Wire):
-    """Arguments of one node: one `Value` of ``(args, kwargs)``, with a hole for each reference."""
+    """Arguments of one node: one `Value` of ``(args, kwargs)``, with a hole (None) for each reference."""
 
     value: Value
     refs: list[Ref] = []
+    inline: list[Inline] = []
 
 
 class Step(Wire):
@@ -194,11 +202,16 @@ class Plan(Wire):
 
 
 class Lease(Wire):
-    """A placement that a client may use until it is revoked: for each node the executors it may run on."""
+    """A placement that a client may use until it is revoked: for each node the executors it may run on.
+
+    ``number`` counts the leases granted; a revocation voids those up to a number, so that an answer which
+    a revocation overtook is known to be void too.
+    """
 
     plan: Plan
     placement: list[list[PeerName]]
     policy: str = "locality"
+    number: int = 0
 
 
 # ---------------------------------------------------------------- connections
@@ -269,10 +282,14 @@ class Placed(Wire, tag=17):
 
 
 class Revoke(Wire, tag=18):
-    """These plans' leases are void; ask again before the next call. The client acknowledges."""
+    """These plans' leases up to number ``until`` are void; ask again before the next call.
+
+    The client acknowledges with `Revoked`.
+    """
 
     req: int
     plans: list[int]
+    until: int = 0
 
 
 class Revoked(Wire, tag=19):
@@ -509,6 +526,22 @@ class Handover(Wire, tag=67):
     steps: list[Step]
 
 
+class Probe(Wire, tag=69):
+    """Client → executor: how is this task? Finished: its outcome is sent again, or `Gone` if it is no
+    longer kept. Not heard of: `Unknown`. Alive: no answer."""
+
+    header: Header
+    node: int
+
+
+class Unknown(Wire, tag=70):
+    """Executor → client: this task never arrived here."""
+
+    number: int
+    attempt: int
+    node: int
+
+
 class Mail(Wire, tag=68):
     """A direct message between functions, to the task whose id is ``to``."""
 
@@ -565,10 +598,38 @@ class Retire(Wire, tag=86):
 
 
 class ExecutorLost(Wire, tag=87):
-    """Scheduler → all: this executor is gone."""
+    """Scheduler → all: this executor is gone. ``retired``: it left with nothing to do."""
 
     name: PeerName
     reason: str = ""
+    retired: bool = False
+
+
+# ---------------------------------------------------------------- node ↔ supervisor
+
+
+class Spawn(Wire, tag=100):
+    """Node → supervisor: fork an executor of this name."""
+
+    name: PeerName
+
+
+class Kill(Wire, tag=101):
+    """Node → supervisor: end this executor at once."""
+
+    name: PeerName
+    reason: str = ""
+
+
+class Exited(Wire, tag=102):
+    """Supervisor → node: this executor's process ended, and why."""
+
+    name: PeerName
+    reason: str
+
+
+class Stop(Wire, tag=103):
+    """Node → supervisor: end everything."""
 
 
 Message: TypeAlias = (
@@ -603,6 +664,8 @@ Message: TypeAlias = (
     | Result
     | Cancel
     | Moved
+    | Probe
+    | Unknown
     | Gone
     | Running
     | Handover
@@ -615,6 +678,10 @@ Message: TypeAlias = (
     | Shed
     | Retire
     | ExecutorLost
+    | Spawn
+    | Kill
+    | Exited
+    | Stop
 )
 
 _encoder = msgspec.msgpack.Encoder()
