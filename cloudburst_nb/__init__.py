@@ -1,1 +1,102 @@
-"""Stateful functions-as-a-service for the Jupyter notebook."""
+"""Stateful functions-as-a-service for the Jupyter notebook.
+
+    >>> import cloudburst_nb as cb
+    >>> @cb.function
+    ... def square(x):
+    ...     return x * x
+    >>> square(3).get()                                   # doctest: +SKIP
+    9
+
+The first use starts a runtime on this machine; `up` starts one with other settings, `connect` uses one that
+runs already, `down` ends it. Every function here that concerns a runtime is also a method of `Client`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cloudburst_nb import errors
+from cloudburst_nb.client import Client, connect, down, up
+from cloudburst_nb.enums import Consistency, ErrorCode
+from cloudburst_nb.function import CloudClass, CloudFunction, function
+from cloudburst_nb.future import CloudburstFuture
+from cloudburst_nb.module import (
+    as_completed,
+    dag,
+    dags,
+    delete,
+    delete_dag,
+    functions,
+    gather,
+    get,
+    get_dag,
+    get_function,
+    keys,
+    put,
+    ref,
+    status,
+    wait,
+)
+from cloudburst_nb.pipeline import Dag
+from cloudburst_nb.reference import CloudburstReference
+from cloudburst_nb.runtimes import running
+
+if TYPE_CHECKING:
+    from cloudburst_nb.compat import CloudburstConnection
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Client",
+    "CloudClass",
+    "CloudFunction",
+    "CloudburstConnection",
+    "CloudburstFuture",
+    "CloudburstReference",
+    "Consistency",
+    "Dag",
+    "ErrorCode",
+    "as_completed",
+    "connect",
+    "dag",
+    "dags",
+    "delete",
+    "delete_dag",
+    "down",
+    "errors",
+    "function",
+    "functions",
+    "gather",
+    "get",
+    "get_dag",
+    "get_function",
+    "keys",
+    "put",
+    "ref",
+    "running",
+    "status",
+    "up",
+    "wait",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "CloudburstConnection":
+        from cloudburst_nb.compat import CloudburstConnection
+
+        return CloudburstConnection
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """``%load_ext cloudburst_nb``: the magics."""
+    from cloudburst_kernel.magics import load_ipython_extension as load
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """``%unload_ext cloudburst_nb``."""
+    from cloudburst_kernel.magics import unload_ipython_extension as unload
+
+    unload(ipython)

@@ -146,8 +146,9 @@ class FunctionSpec(Wire):
         The cloudpickled callable, or for a class the pickled ``(class, args, kwargs)``.
     kind
         ``"function"`` or ``"class"``.
-    library
-        Whether the user library is passed as the first argument.
+    library, init_library
+        Whether the user library is passed as the first argument of the function (of a class's ``run``),
+        and of a class's ``__init__``.
     retries, timeout
         How often a call is run again when its executor was lost; seconds, or None.
     """
@@ -164,6 +165,7 @@ class FunctionSpec(Wire):
     gpu: bool = False
     context: Context = msgspec.field(default_factory=Context)
     signature: str = ""
+    init_library: bool = False
 
 
 class DagNode(Wire):

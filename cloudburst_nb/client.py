@@ -1,0 +1,754 @@
+"""A client of one runtime: calls, state, DAGs, and what there is.
+
+Law: this module turns what users write into messages and answers back into Python; what a call goes
+through is the client core's business. Every public method is also a function of the package, which uses
+the runtime of this process.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from cloudburst_nb import runtimes
+from cloudburst_nb.dag import spec_of
+from cloudburst_nb.enums import Consistency
+from cloudburst_nb.errors import (
+    CallTimeout,
+    ConsistencyError,
+    KeyNotFound,
+    RuntimeUnavailable,
+    SerializationError,
+)
+from cloudburst_nb.function import CloudFunction, function
+from cloudburst_nb.future import CloudburstFuture
+from cloudburst_nb.packaging import Packed
+from cloudburst_nb.pipeline import Dag
+from cloudburst_nb.reference import CloudburstReference
+from cloudburst_nb.status import Status
+from cloudburst_runtime import messages
+from cloudburst_runtime.client.calls import OwnedCall
+from cloudburst_runtime.config import POLICIES, Config
+from cloudburst_runtime.errors import check_name
+from cloudburst_runtime.lattices import LWW
+from cloudburst_runtime.lattices.wrap import delta, reveal
+from cloudburst_runtime.launch import local
+from cloudburst_runtime.messages import Args, DagSpec, Inline, Ref
+from cloudburst_runtime.shell.client import SCHEME, ClientShell
+from cloudburst_runtime.shell.clock import now_ms
+from cloudburst_runtime.values import Value, decode, encode, explain
+
+_REQUIRED: Any = object()
+EXECUTORS_MAX = 32
+RESULTS_PREFIX = "result/"
+"""Keys under which results were put because somebody asked for a future's key."""
+
+
+class DoneAndNotDone(NamedTuple):
+    """What `Client.wait` returns."""
+
+    done: set[CloudburstFuture]
+    not_done: set[CloudburstFuture]
+
+
+class Client:
+    """Connected to one runtime. Made by `up` and `connect`.
+
+    A client may be used from several threads. As a context manager it is taken down at the end::
+
+        with cb.up() as client:
+            ...
+    """
+
+    def __init__(self, shell: ClientShell, owned: local.LocalRuntime | None, settings: object = None) -> None:
+        self._shell = shell
+        self._owned = owned
+        self._settings = settings
+        self._nodes: dict[str, list[str]] = {}
+        self.name = shell.name
+
+    # ------------------------------------------------------------ life
+
+    @property
+    def address(self) -> str:
+        """What another process gives to `connect`."""
+        return self._shell.address
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was taken down."""
+        return bool(self._shell.closed_because)
+
+    def down(self) -> None:
+        """Disconnect; a runtime that this process started ends, with all its processes and its state."""
+        if self.closed:
+            return
+        why = f"the runtime at {self.address} was taken down: call cb.up() to start a new one"
+        runtimes.end(self, why)
+        self._shell.close(why)
+        if self._owned is not None:
+            self._owned.stop()
+
+    def shutdown(self) -> None:
+        """Stop the runtime, whoever started it, and disconnect."""
+        self._shell.ask(messages.Shutdown)
+        self.down()
+
+    def _disown(self) -> None:
+        """In a forked child: neither the runtime nor the connections are ours."""
+        self._owned = None
+        self._shell.closed_because = self._shell.closed_because or "this process was forked"
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.down()
+
+    # ------------------------------------------------------------ functions
+
+    def function(self, obj: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """As `cloudburst_nb.function`, registered with this client's runtime."""
+        made: Any = function(obj, **options) if obj is not None else function(**options)
+        if not isinstance(made, CloudFunction):
+            return lambda given: self._adopted(made(given))
+        return self._adopted(made)
+
+    def _adopted(self, made: CloudFunction) -> CloudFunction:
+        self._adopt(made)
+        return made
+
+    def _adopt(self, made: CloudFunction) -> None:
+        """Register a function here, unless it is."""
+        if made._home is self or made._packed.spec.payload == b"":
+            return
+        registered = self._shell.ask(lambda req: messages.Register(req, made._current_packed().spec))
+        made._version = registered.version
+        made._home = self
+
+    def register(self, packed: Packed) -> CloudFunction:
+        """Register what `packaging.pack` made."""
+        made = CloudFunction(packed)
+        self._adopt(made)
+        return made
+
+    def get_function(self, name: str) -> CloudFunction:
+        """The function registered under ``name``.
+
+        Raises
+        ------
+        FunctionNotFound
+            If there is none.
+        """
+        check_name(name, "function")
+        known = runtimes.state.known.get(name)
+        if known is not None and known._home is self:
+            return known
+        spec = self._shell.ask(lambda req: messages.Describe(req, "function", name)).function
+        made = CloudFunction(Packed(spec, None, [], []))
+        made._home, made._version = self, spec.version
+        return made
+
+    def functions(self, prefix: str = "") -> list[str]:
+        """Names of the registered functions, sorted."""
+        names = self._shell.ask(lambda req: messages.Describe(req, "functions")).names
+        return [name for name in names if name.startswith(prefix)]
+
+    # ------------------------------------------------------------ calls
+
+    def call(
+        self,
+        name: str,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        kind: str = "function",
+        node_args: dict[str, Any] | None = None,
+        consistency: object = None,
+        output_key: str | None = None,
+        timeout: float | None = None,
+        continuation: str | None = None,
+    ) -> CloudburstFuture:
+        """Call a function or a DAG (``kind="dag"``) by name; see `Dag.__call__` for the parameters."""
+        check_name(name, kind)
+        by_node: dict[str | None, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+        if args or kwargs or not node_args:
+            by_node[None] = (args, kwargs or {})
+        for node, given in (node_args or {}).items():
+            by_node[node] = (tuple(given) if isinstance(given, list) else (given,), {})
+        return self._submit(kind, name, by_node, consistency, output_key, timeout, continuation)
+
+    def _call_function(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CloudburstFuture:
+        """The common call, without detours."""
+        for arg in args:
+            if type(arg) in _BY_KEY:
+                return self._submit("function", name, {None: (args, kwargs)})
+        for arg in kwargs.values():
+            if type(arg) in _BY_KEY:
+                return self._submit("function", name, {None: (args, kwargs)})
+        call = OwnedCall(
+            self._shell.new_number(), "function", name, {None: Args(self._encode(name, args, kwargs))}
+        )
+        future = CloudburstFuture(self, call.number, name, [], now_ms())
+        self._shell.submit(call, future)
+        return future
+
+    def _map_function(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
+        return [self._call_function(name, row, {}) for row in rows]
+
+    def _call_dag(
+        self,
+        dag: Dag,
+        args: tuple[Any, ...],
+        node_args: dict[str, Any],
+        consistency: object,
+        output_key: str | None,
+        timeout: float | None,
+        continuation: str | None,
+    ) -> CloudburstFuture:
+        self._nodes[dag.name] = dag.functions
+        return self.call(
+            dag.name,
+            args,
+            kind="dag",
+            node_args=node_args,
+            consistency=consistency,
+            output_key=output_key,
+            timeout=timeout,
+            continuation=continuation,
+        )
+
+    def _submit(
+        self,
+        kind: str,
+        name: str,
+        by_node: dict[str | None, tuple[tuple[Any, ...], dict[str, Any]]],
+        consistency: object = None,
+        output_key: str | None = None,
+        timeout: float | None = None,
+        continuation: str | None = None,
+    ) -> CloudburstFuture:
+        _check_level(consistency)
+        if output_key is not None:
+            check_name(output_key, "key")
+        call = OwnedCall(
+            self._shell.new_number(),
+            kind,
+            name,
+            {},
+            continuation=continuation,
+            output_key=output_key,
+            timeout=_seconds(timeout),
+        )
+        refs: dict[str, None] = {}
+        for node, (args, kwargs) in by_node.items():
+            call.args[node] = self._pack_args(node or name, args, kwargs, call, refs)
+        call.refs = tuple(refs)
+        future = CloudburstFuture(self, call.number, name, self._nodes.get(name, []), now_ms())
+        if output_key is not None:
+            future._key, future._published = output_key, True
+        self._shell.submit(call, future)
+        return future
+
+    def _pack_args(
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        call: OwnedCall,
+        refs: dict[str, None],
+    ) -> Args:
+        """Encode arguments; a reference or a future leaves a hole, to be filled with its value."""
+        packed = Args(NOTHING, [], [])
+        slots: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+        holes = {slot: arg for slot, arg in slots if type(arg) in _BY_KEY}
+        for slot, arg in holes.items():
+            if isinstance(arg, CloudburstReference):
+                packed.refs.append(Ref(slot, arg.key))
+                refs[arg.key] = None
+            else:
+                self._pack_future(arg, slot, packed, call)
+        kept = tuple(None if index in holes else arg for index, arg in enumerate(args))
+        kept_by_name = {key: None if key in holes else arg for key, arg in kwargs.items()}
+        packed.value = self._encode(name, kept, kept_by_name)
+        return packed
+
+    def _pack_future(self, future: CloudburstFuture, slot: int | str, packed: Args, call: OwnedCall) -> None:
+        """A future of this client is waited for here; its result goes on without being decoded."""
+        if future._client is not self:
+            packed.inline.append(Inline(slot, encode(future.get())))
+            return
+        if future._result is None:
+            call.depends.setdefault(future._number, []).append((packed, slot))
+            future._subscribe(_NOTHING_MORE)
+        if future._result is not None:
+            call.depends.pop(future._number, None)
+            if future._result.failure is not None:
+                future.get()
+            assert future._result.value is not None
+            packed.inline.append(Inline(slot, future._result.value))
+
+    def _encode(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
+        try:
+            return encode((args, kwargs))
+        except SerializationError:
+            known = runtimes.state.known.get(name)
+            raise SerializationError(_blame(name, known, args, kwargs)) from None
+
+    # ------------------------------------------------------------ DAGs
+
+    def dag(
+        self,
+        name: str,
+        what: object = None,
+        *,
+        functions: Sequence[Any] | None = None,
+        edges: Iterable[tuple[str, str]] | None = None,
+        colocated: Iterable[str] = (),
+        gpu: Iterable[str] = (),
+        batching: Iterable[str] = (),
+        replace: bool = True,
+    ) -> Dag:
+        """Define a DAG: any number of sources, exactly one sink, whose result is the DAG's.
+
+        Parameters
+        ----------
+        name
+            1 to 255 bytes of UTF-8.
+        what
+            ``load >> [left, right] >> merge``, one function, or a ``networkx.DiGraph`` of function names.
+        functions, edges
+            The same as lists: names (or cloud functions, or ``(name, [invalid results])`` for a function
+            that runs once per input until a result is valid), and pairs of names. The order of the edges
+            into a function is the order of its arguments.
+        colocated, gpu, batching
+            Names of functions to keep on one host, to run on GPUs, and to call with batches.
+        replace
+            Whether an existing DAG of that name is replaced (cells are run again); False: `DagExists`.
+
+        Raises
+        ------
+        InvalidDag, InvalidName, FunctionNotFound, DagExists
+            The message shows the cycle, the second sink, the unknown function.
+
+        Examples
+        --------
+        >>> pipe = cb.dag("pipe", load >> [left, right] >> merge)  # doctest: +SKIP
+        """
+        spec = spec_of(
+            check_name(name, "DAG"), what, functions, edges, colocated=colocated, gpu=gpu, batching=batching
+        )
+        self._define(spec, replace)
+        return Dag(self, spec)
+
+    def _define(self, spec: DagSpec, replace: bool) -> None:
+        self._shell.ask(lambda req: messages.DefineDag(req, spec, replace))
+        self._nodes[spec.name] = [node.function for node in spec.nodes]
+
+    def define_dag(self, spec: DagSpec, replace: bool = True) -> Dag:
+        """Define a DAG from its specification."""
+        self._define(spec, replace)
+        return Dag(self, spec)
+
+    def get_dag(self, name: str) -> Dag:
+        """The DAG registered under ``name``; `DagNotFound` if there is none."""
+        spec = self._shell.ask(lambda req: messages.Describe(req, "dag", check_name(name, "DAG"))).dag
+        self._nodes[name] = [node.function for node in spec.nodes]
+        return Dag(self, spec)
+
+    def delete_dag(self, name: str) -> None:
+        """Forget a DAG; its calls in flight finish. `DagNotFound` if there is none."""
+        self._shell.ask(lambda req: messages.DeleteDag(req, check_name(name, "DAG")))
+
+    def dags(self) -> list[str]:
+        """Names of the registered DAGs, sorted."""
+        return list(self._shell.ask(lambda req: messages.Describe(req, "dags")).names)
+
+    # ------------------------------------------------------------ state
+
+    def put(
+        self, key: str, value: object, lattice: str | None = None, *, timeout: float | None = 60.0
+    ) -> None:
+        """Merge a value into a key; it is in the store when this returns.
+
+        Parameters
+        ----------
+        key
+            1 to 255 bytes of UTF-8.
+        value
+            A set becomes a set lattice, anything else last-writer-wins.
+        lattice
+            Another one: ``"lww" "set" "max" "counter" "map"``, or nested, as ``"map[counter]"``. A
+            counter adds the number to what is there; a map merges key by key.
+        timeout
+            Seconds to wait for the acknowledgement.
+
+        Raises
+        ------
+        SerializationError
+            If the value cannot travel.
+        LatticeMismatch
+            If the key holds another type of lattice.
+
+        Examples
+        --------
+        >>> cb.put("visits", 1, lattice="counter")        # doctest: +SKIP
+        """
+        check_name(key, "key")
+        try:
+            with self._shell.loop.lock:
+                stamp = self._shell.core.clock.tick(now_ms())
+            element = delta(value, lattice, self.name, stamp)
+        except SerializationError as error:
+            if lattice in (None, "lww") and not isinstance(value, set):
+                raise SerializationError(
+                    f"the value for key {key!r} cannot be stored: {explain(value, 'value')}"
+                ) from None
+            raise SerializationError(f"the value for key {key!r} cannot be stored: {error}") from None
+        self._shell.store("write", key, element, timeout=timeout)
+
+    def get(self, key: str, default: Any = _REQUIRED, *, timeout: float | None = 60.0) -> Any:
+        """The value under a key. An array is a read-only view.
+
+        Raises
+        ------
+        KeyNotFound
+            If there is none and no default is given.
+        """
+        (lattice,) = self._shell.store("read", [check_name(key, "key")], timeout=timeout)
+        if lattice is None:
+            if default is _REQUIRED:
+                raise KeyNotFound(f"there is no key {key!r} in the store")
+            return default
+        return reveal(lattice, decode)
+
+    def delete(self, key: str, *, timeout: float | None = 60.0) -> None:
+        """Delete a key; nothing happens if there is none."""
+        self._shell.store("delete", check_name(key, "key"), timeout=timeout)
+
+    def ref(self, key: str) -> CloudburstReference:
+        """A reference: as an argument it becomes the value of its key, once that exists."""
+        return CloudburstReference(key)
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Keys in the store that begin with ``prefix``, sorted."""
+        return list(self._keys(prefix).keys)
+
+    def _keys(self, prefix: str) -> messages.KeysReply:
+        reply: messages.KeysReply = self._shell.ask(lambda req: messages.Keys(req, prefix))
+        kept = [
+            index
+            for index, key in enumerate(reply.keys)
+            if not key.startswith(RESULTS_PREFIX) or prefix.startswith(RESULTS_PREFIX)
+        ]
+        return messages.KeysReply(
+            reply.req,
+            [reply.keys[index] for index in kept],
+            [reply.lattices[index] for index in kept],
+            [reply.sizes[index] for index in kept],
+            [reply.readers[index] for index in kept],
+        )
+
+    def new_key(self) -> str:
+        """A key that nobody else uses."""
+        return f"{RESULTS_PREFIX}{self.name}/{self._shell.new_number()}"
+
+    def _publish(self, future: CloudburstFuture) -> None:
+        """Put a future's value under its key, once there is one."""
+
+        def put(done: CloudburstFuture) -> None:
+            result = done._result
+            if result is None or result.value is None or self.closed:
+                return
+            with self._shell.loop.lock:
+                stamp = self._shell.core.clock.tick(now_ms())
+            self._shell.store("write", done._key, LWW(stamp, self.name, result.value))
+
+        future.add_done_callback(put)
+
+    # ------------------------------------------------------------ many futures
+
+    def gather(self, *futures: Any, timeout: float | None = None) -> list[Any]:
+        """The values of futures (or iterables of futures), in order; the first failure is raised.
+
+        Examples
+        --------
+        >>> cb.gather(square.map(range(3)))               # doctest: +SKIP
+        [0, 1, 4]
+        """
+        wanted = _flat(futures)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            return [future.get(_left(deadline)) for future in wanted]
+        except KeyboardInterrupt:
+            for future in wanted:
+                future.cancel()
+            raise
+
+    def as_completed(self, futures: Any, timeout: float | None = None) -> Iterator[CloudburstFuture]:
+        """Futures as they are done, as in ``concurrent.futures``.
+
+        Raises
+        ------
+        CallTimeout
+            If not all are done within ``timeout`` seconds.
+        """
+        wanted = list(dict.fromkeys(_flat((futures,))))
+        deadline = None if timeout is None else time.monotonic() + timeout
+        arrived = self._arrivals(wanted)
+        for count in range(len(wanted)):
+            if not self._shell.wait(lambda: bool(arrived), _left(deadline)):
+                self._shell.check()
+                raise CallTimeout(
+                    f"{len(wanted) - count} of {len(wanted)} calls are not done in {timeout:g} s"
+                )
+            yield arrived.pop(0)
+
+    def wait(
+        self, futures: Any, timeout: float | None = None, return_when: str = "ALL_COMPLETED"
+    ) -> DoneAndNotDone:
+        """Wait for futures; (done, not done), as in ``concurrent.futures``.
+
+        Parameters
+        ----------
+        return_when
+            ``"ALL_COMPLETED"``, ``"FIRST_COMPLETED"`` or ``"FIRST_EXCEPTION"``.
+        """
+        enough: dict[str, Callable[[], bool]] = {
+            "ALL_COMPLETED": lambda: len(arrived) >= len(wanted),
+            "FIRST_COMPLETED": lambda: bool(arrived),
+            "FIRST_EXCEPTION": lambda: (
+                len(arrived) >= len(wanted) or any(f._result.failure for f in arrived if f._result)
+            ),
+        }
+        if return_when not in enough:
+            raise ValueError(f"return_when must be one of {', '.join(enough)}, not {return_when!r}")
+        wanted = list(dict.fromkeys(_flat((futures,))))
+        arrived = self._arrivals(wanted)
+        if wanted:
+            self._shell.wait(enough[return_when], timeout)
+        done = {future for future in wanted if future.done()}
+        return DoneAndNotDone(done, set(wanted) - done)
+
+    @staticmethod
+    def _arrivals(futures: list[CloudburstFuture]) -> list[CloudburstFuture]:
+        arrived: list[CloudburstFuture] = []
+        for future in futures:
+            future._subscribe(arrived.append)
+        return arrived
+
+    # ------------------------------------------------------------ what there is
+
+    def status(self) -> Status:
+        """Executors, functions, DAGs and the store, as of now."""
+        return Status(self._shell.ask(messages.Status), self.address)
+
+    def __repr__(self) -> str:
+        return f"<cloudburst client of {self.address}{': down' if self.closed else ''}>"
+
+
+_BY_KEY = (CloudburstReference, CloudburstFuture)
+NOTHING = encode(((), {}))
+
+
+def _NOTHING_MORE(_: CloudburstFuture) -> None:  # noqa: N802
+    """A subscriber that only makes `_subscribe` look at the future with the lock held."""
+
+
+def _check_level(consistency: object) -> None:
+    if consistency is None:
+        return
+    level = Consistency.parse(consistency)
+    if level is not Consistency.LWW:
+        raise ConsistencyError(
+            f"the level {level.value!r} is not available in this version; 'lww' is, and every client reads "
+            "its own calls' writes"
+        )
+
+
+def _seconds(timeout: float | None) -> float | None:
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"a timeout is a number of seconds above 0, not {timeout!r}")
+    return timeout
+
+
+def _blame(name: str, known: CloudFunction | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Which argument cannot travel."""
+    names = _parameter_names(known)
+    slots = [(names[i] if i < len(names) else f"number {i + 1}", arg) for i, arg in enumerate(args)]
+    for slot, arg in [*slots, *kwargs.items()]:
+        try:
+            encode(arg)
+        except SerializationError as error:
+            part = explain(arg, slot)
+            return f"argument {slot!r} of {name!r} cannot be sent: {part} ({error.__cause__ or error})"
+    return f"the arguments of {name!r} cannot be sent"
+
+
+def _parameter_names(known: CloudFunction | None) -> list[str]:
+    if known is None:
+        return []
+    inside = known.signature.partition("(")[2].rpartition(")")[0]
+    parts = [part.strip().split("=")[0].split(":")[0].strip() for part in inside.split(",")]
+    return [part for part in parts if part.isidentifier()]
+
+
+def _flat(futures: Iterable[Any]) -> list[CloudburstFuture]:
+    flat: list[CloudburstFuture] = []
+    for item in futures:
+        if isinstance(item, CloudburstFuture):
+            flat.append(item)
+        elif isinstance(item, Iterable) and not isinstance(item, str | bytes):
+            flat += _flat(item)
+        else:
+            raise TypeError(f"expected futures, or iterables of futures, not {type(item).__name__}")
+    return flat
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+# ---------------------------------------------------------------- starting and connecting
+
+
+def up(
+    executors: int | tuple[int, int] | None = None,
+    *,
+    state_dir: str | None = None,
+    name: str = "local",
+    preload: Iterable[str] = (),
+    threads: int = 1,
+    policy: str = "locality",
+    gpus: int | None = None,
+    memory_limit: int | None = None,
+    detach: bool = False,
+) -> Client:
+    """Start a runtime on this machine and use it. Optional: the first use starts one with the defaults.
+
+    Parameters
+    ----------
+    executors
+        How many processes run functions: a number to start with (more are forked when calls wait, up to
+        32), or ``(min, max)``; by default from the number of cores up to 32.
+    name
+        What `status` shows.
+    preload
+        Modules imported once, before executors are forked.
+    threads
+        BLAS and OpenMP threads per executor.
+    policy
+        ``"locality"``, ``"random"`` or ``"round-robin"``.
+    gpus
+        GPUs of this machine; found out if not given.
+    memory_limit
+        Bytes of private memory per executor; beyond it, user code gets a ``MemoryError``.
+    detach
+        Leave it running when this process ends; ``connect(client.address)`` from another one.
+
+    Raises
+    ------
+    RuntimeUnavailable
+        If it does not start; the message has the end of its log.
+    ValueError
+        If a runtime with other settings is up: take it ``down()`` first.
+
+    Examples
+    --------
+    >>> with cb.up(executors=2) as client:                # doctest: +SKIP
+    ...     client.put("k", 1)
+    """
+    if state_dir is not None:
+        raise ValueError(
+            "state_dir: durable state is not available in this version; the state of a runtime ends with it"
+        )
+    low, high = _executor_range(executors)
+    if policy not in POLICIES:
+        raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")
+    config = Config(
+        name=name,
+        executors_min=low,
+        executors_max=high,
+        policy=policy,
+        gpus=_count_gpus() if gpus is None else gpus,
+        threads=threads,
+        preload=tuple(preload),
+        executor_memory_bytes=memory_limit or 0,
+    )
+    with runtimes.state.lock:
+        current = runtimes.state.current
+        if current is not None and not current.closed and not detach:
+            if current._settings == config or executors is None:
+                return current
+            raise ValueError(
+                f"a runtime with other settings is up at {current.address}: cb.down() ends it and its state"
+            )
+        runtime = local.start(config, detached=detach)
+        try:
+            shell = ClientShell(runtime.directory)
+        except BaseException:
+            runtime.stop()
+            raise
+        client = Client(shell, None if detach else runtime, config)
+        runtimes.use(client)
+        return client
+
+
+def connect(address: str) -> Client:
+    """Use a runtime that runs already.
+
+    Parameters
+    ----------
+    address
+        As ``client.address`` or ``cloudburst-nb status`` gives it, such as ``"unix:/tmp/…"``.
+
+    Raises
+    ------
+    RuntimeUnavailable
+        If no runtime answers there.
+    """
+    if not isinstance(address, str) or not address.startswith(SCHEME):
+        raise RuntimeUnavailable(
+            f"{address!r} is no address: it looks like {SCHEME}/tmp/…; cloudburst-nb status lists what runs"
+        )
+    with runtimes.state.lock:
+        current = runtimes.state.current
+        if current is not None and not current.closed and current.address == address:
+            return current
+        client = Client(ClientShell(address.removeprefix(SCHEME)), None)
+        runtimes.use(client)
+        return client
+
+
+def down() -> None:
+    """Disconnect from the runtime in use, and end it if this process started it."""
+    if runtimes.running():
+        assert runtimes.state.current is not None
+        runtimes.state.current.down()
+    elif not runtimes.state.ended:
+        runtimes.state.ended = "the runtime was taken down: call cb.up() to start one"
+
+
+def _executor_range(executors: int | tuple[int, int] | None) -> tuple[int, int]:
+    if executors is None:
+        return max(2, os.cpu_count() or 1), EXECUTORS_MAX
+    if isinstance(executors, int) and not isinstance(executors, bool):
+        low, high = executors, max(executors, EXECUTORS_MAX)
+    else:
+        try:
+            low, high = executors
+        except TypeError:
+            raise TypeError(f"executors is a number or (min, max), not {executors!r}") from None
+    if not 1 <= low <= high <= 1000:
+        raise ValueError(f"executors must be from 1 to 1000, min not above max; not {executors!r}")
+    return low, high
+
+
+def _count_gpus() -> int:
+    """NVIDIA devices that the system shows."""
+    try:
+        return sum(entry.startswith("nvidia") and entry[6:].isdigit() for entry in os.listdir("/dev"))
+    except OSError:
+        return 0

@@ -1,0 +1,41 @@
+"""Everything that can go wrong, as one tree; see `cloudburst_runtime.errors` for the drawing."""
+
+from cloudburst_runtime.errors import (
+    CallCancelled,
+    CallTimeout,
+    CloudburstError,
+    ConsistencyError,
+    DagExists,
+    DagNotFound,
+    ErrorKinds,
+    ExecutorLost,
+    FunctionNotFound,
+    InvalidDag,
+    InvalidName,
+    KeyNotFound,
+    LatticeMismatch,
+    NoResources,
+    RemoteTraceback,
+    RuntimeUnavailable,
+    SerializationError,
+)
+
+__all__ = [
+    "CallCancelled",
+    "CallTimeout",
+    "CloudburstError",
+    "ConsistencyError",
+    "DagExists",
+    "DagNotFound",
+    "ErrorKinds",
+    "ExecutorLost",
+    "FunctionNotFound",
+    "InvalidDag",
+    "InvalidName",
+    "KeyNotFound",
+    "LatticeMismatch",
+    "NoResources",
+    "RemoteTraceback",
+    "RuntimeUnavailable",
+    "SerializationError",
+]

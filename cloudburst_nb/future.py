@@ -1,0 +1,407 @@
+"""The future of one call.
+
+Law: a future is resolved once, by the client's loop, with the raw result; the value is decoded when it is
+first asked for, in the thread that asks. What a future shows of its call it was told by messages; it never
+asks anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import sys
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from cloudburst_nb.errors import CallCancelled, CallTimeout, ErrorKinds, RemoteTraceback, SerializationError
+from cloudburst_runtime.messages import Failure, Result, Running, Step
+from cloudburst_runtime.values import decode
+
+if TYPE_CHECKING:
+    from cloudburst_nb.client import Client
+
+_UNSET: Any = object()
+
+
+class CloudburstFuture:
+    """What a call will return.
+
+    Futures are made by calling a cloud function or a DAG; do not construct them.
+
+    Attributes
+    ----------
+    timings : dict
+        Seconds: ``queued`` (waiting in executors), ``transfer`` (on the way there and back), ``run`` (in
+        user code), ``total``; for a DAG also ``nodes``, the same per function. Empty until it is done.
+    stdout, stderr : str
+        What the call has printed; live while a long call runs, complete when it is done.
+    node_states : dict
+        Function name → ``"waiting"``, ``"running"``, ``"done"`` or ``"failed"``.
+
+    Examples
+    --------
+    >>> import cloudburst_nb as cb                    # doctest: +SKIP
+    >>> square = cb.function(lambda x: x * x, name="square")  # doctest: +SKIP
+    >>> square(3).get(timeout=5)                      # doctest: +SKIP
+    9
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_client",
+        "_ended",
+        "_exception",
+        "_key",
+        "_news",
+        "_nodes",
+        "_number",
+        "_published",
+        "_result",
+        "_submitted",
+        "_subscribers",
+        "_target",
+        "_value",
+    )
+
+    def __init__(self, client: Client, number: int, target: str, nodes: list[str], submitted: float) -> None:
+        self._client = client
+        self._number = number
+        self._target = target
+        self._nodes = nodes
+        self._submitted = submitted
+        self._ended = 0.0
+        self._key: str | None = None
+        self._published = False
+        self._result: Result | None = None
+        self._value: Any = _UNSET
+        self._exception: BaseException | None = None
+        self._callbacks: list[Callable[[CloudburstFuture], object]] | None = None
+        self._subscribers: list[Callable[[CloudburstFuture], None]] | None = None
+        self._news: dict[int, Running] | None = None
+
+    # ------------------------------------------------------------ told by the client's loop
+
+    def resolve(self, result: Result, at: float) -> Callable[[], None] | None:
+        """Take the outcome (called once, by the loop)."""
+        self._ended = at
+        self._result = result
+        for subscriber in self._subscribers or ():
+            subscriber(self)
+        return self._call_back if self._callbacks else None
+
+    def observe(self, running: Running) -> None:
+        """Take news of a call that runs (called by the loop)."""
+        if self._news is None:
+            self._news = {}
+        self._news[running.node] = running
+
+    def _call_back(self) -> None:
+        callbacks, self._callbacks = self._callbacks, None
+        for callback in callbacks or ():
+            try:
+                callback(self)
+            except Exception:
+                sys.excepthook(*sys.exc_info())
+
+    def _is_done(self) -> bool:
+        return self._result is not None
+
+    # ------------------------------------------------------------ outcome
+
+    def get(self, timeout: float | None = None) -> Any:
+        """Wait for the call and return its value.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait; None waits as long as it takes.
+
+        Raises
+        ------
+        CallTimeout
+            If there is no result in time. The call goes on; ``get`` again, or ``cancel``.
+        Exception
+            What user code raised, as its own type, with the remote traceback as its cause.
+        CallCancelled, ExecutorLost, SerializationError, RuntimeUnavailable
+            If there will be no result.
+        """
+        if self._result is None:
+            self._wait(timeout)
+        if self._value is _UNSET:
+            self._open()
+        if self._exception is not None:
+            raise self._exception
+        return self._value
+
+    result = get
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the call and return what it raised, or None."""
+        if self._result is None:
+            self._wait(timeout)
+        if self._value is _UNSET:
+            self._open()
+        return self._exception
+
+    def _wait(self, timeout: float | None) -> None:
+        try:
+            in_time = self._client._shell.wait(self._is_done, timeout)
+        except KeyboardInterrupt:
+            self.cancel()
+            raise
+        if not in_time:
+            self._client._shell.check()
+            raise CallTimeout(f"{self._target!r} gave no result within {timeout:g} s; it goes on")
+
+    def _open(self) -> None:
+        """Decode the result."""
+        result = self._result
+        assert result is not None
+        if result.failure is not None:
+            self._exception = exception_of(result.failure)
+            self._value = None
+            return
+        assert result.value is not None
+        try:
+            self._value = decode(result.value)
+        except Exception as error:
+            self._exception = SerializationError(
+                f"{self._target!r} returned what this process cannot read: {type(error).__name__}: {error}"
+            )
+            self._exception.__cause__ = error
+            self._value = None
+
+    def done(self) -> bool:
+        """Whether there is an outcome. A future that nobody waits for learns of it within milliseconds."""
+        return self._result is not None
+
+    def cancel(self) -> bool:
+        """Give the call up: drop it if it waits, interrupt it if it runs.
+
+        Returns
+        -------
+        bool
+            True if the call is cancelled (now or before); False if it had an outcome already. What a
+            running function did until then is done, and code that does not return to the interpreter
+            (a long computation in C) goes on to its end unseen.
+        """
+        if self._result is None:
+            self._client._shell.cancel(self._number)
+        return self.cancelled()
+
+    def cancelled(self) -> bool:
+        """Whether the call was cancelled."""
+        failure = self._result.failure if self._result is not None else None
+        return failure is not None and failure.kind == CallCancelled.__name__
+
+    def running(self) -> bool:
+        """Whether it is known to run now; short calls are done before anybody could know."""
+        return self._result is None and bool(self._news)
+
+    def add_done_callback(self, fn: Callable[[CloudburstFuture], object]) -> None:
+        """Call ``fn(future)`` when there is an outcome; at once if there is one.
+
+        It is called in a thread of the client, one callback after the other. What it raises is shown and
+        otherwise ignored.
+        """
+        loop = self._client._shell.loop
+        with loop.lock:
+            if self._result is None:
+                self._callbacks = [*(self._callbacks or ()), fn]
+                loop.nudge()
+                return
+        fn(self)
+
+    def _subscribe(self, fn: Callable[[CloudburstFuture], None]) -> None:
+        """Have ``fn`` called with the loop's lock held: it must be quick, and neither wait nor raise."""
+        with self._client._shell.loop.lock:
+            if self._result is None:
+                self._subscribers = [*(self._subscribers or ()), fn]
+                return
+        fn(self)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if self._result is None:
+            yield from self._arrival().__await__()
+        return self.get()
+
+    async def _arrival(self) -> None:
+        """Wait on the running event loop; an interrupt of it cancels the call."""
+        loop = asyncio.get_running_loop()
+        arrived = asyncio.Event()
+
+        def tell(_: CloudburstFuture) -> None:
+            try:
+                loop.call_soon_threadsafe(arrived.set)
+            except RuntimeError:  # that event loop is closed: nobody waits there any more
+                return
+
+        self._subscribe(tell)
+        self._client._shell.loop.nudge()
+        try:
+            while self._result is None:
+                # An interrupt of a notebook's top-level await is only noticed when the loop turns.
+                await _until(arrived, 0.1)
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    # ------------------------------------------------------------ identity and news
+
+    @property
+    def key(self) -> str:
+        """The key of the call's value in the store.
+
+        With ``output_key`` it is that one. Otherwise asking for the key puts the value there when the call
+        is done, so that it can be read by anybody who is given the key; delete it when it has served.
+        """
+        if self._key is None:
+            self._key = f"result/{self._client.name}/{self._number}"
+        if not self._published:
+            self._published = True
+            self._client._publish(self)
+        return self._key
+
+    @property
+    def obj_id(self) -> str:
+        """The original's name for `key`."""
+        return self.key
+
+    @property
+    def stdout(self) -> str:
+        return self._printed("stdout")
+
+    @property
+    def stderr(self) -> str:
+        """What the call has written to stderr."""
+        return self._printed("stderr")
+
+    def _printed(self, stream: str) -> str:
+        if self._result is not None:
+            return "".join(getattr(step, stream) for step in self._result.steps)
+        return "".join(getattr(news, stream) for _, news in sorted((self._news or {}).items()))
+
+    @property
+    def progress(self) -> tuple[float, str]:
+        """The last ``cloudburst.progress(fraction, text)`` of the call."""
+        if self._result is not None:
+            return (1.0, "")
+        latest = list((self._news or {}).values())[-1:]
+        return (latest[0].fraction, latest[0].text) if latest else (0.0, "")
+
+    @property
+    def executor(self) -> str:
+        """The executor that ran it (for a DAG: its last function), or runs it; empty while unknown."""
+        if self._result is not None:
+            return self._result.steps[-1].executor if self._result.steps else ""
+        return next(iter((self._news or {}).values())).executor if self._news else ""
+
+    @property
+    def node_states(self) -> dict[str, str]:
+        names = self._node_names()
+        states = dict.fromkeys(names, "waiting")
+        for node in self._news or {}:
+            states[names[node]] = "running"
+        if self._result is not None:
+            for step in self._result.steps:
+                states[names[step.node]] = "done"
+            if self._result.failure is not None and self._result.steps:
+                states[names[self._result.steps[-1].node]] = "failed"
+        return states
+
+    def _node_names(self) -> list[str]:
+        names = self._nodes or [self._target]
+        most = max((step.node for step in self._result.steps), default=0) if self._result is not None else 0
+        return names + [f"node {index}" for index in range(len(names), most + 1)]
+
+    @property
+    def timings(self) -> dict[str, Any]:
+        result = self._result
+        if result is None or not result.steps:
+            return {}
+        names = self._node_names()
+        timings: dict[str, Any] = split(result.steps, self._submitted, self._ended)
+        if len(names) > 1:
+            timings["nodes"] = {names[step.node]: split_step(step) for step in result.steps}
+        return timings
+
+    # ------------------------------------------------------------ in displays and pickles
+
+    def _state(self) -> str:
+        if self._result is None:
+            return "running" if self._news else "waiting"
+        if self._result.failure is None:
+            return "done"
+        return "cancelled" if self.cancelled() else "failed"
+
+    def __repr__(self) -> str:
+        state = self._state()
+        if state == "done":
+            total = self.timings.get("total", 0.0)
+            return f"<CloudburstFuture {self._target}: done in {total * 1000:.3g} ms>"
+        if state == "failed":
+            assert self._result is not None
+            assert self._result.failure is not None
+            return f"<CloudburstFuture {self._target}: failed: {self._result.failure.message:.80}>"
+        return f"<CloudburstFuture {self._target}: {state}>"
+
+    def __reduce__(self) -> Any:
+        raise SerializationError(
+            f"the future of {self._target!r} cannot be sent inside another value: give it as an argument by "
+            "itself, or give its .key"
+        )
+
+
+def exception_of(failure: Failure) -> BaseException:
+    """The exception to raise for a failure; the remote traceback is its cause."""
+    if failure.kind == "user" and failure.exception is not None:
+        try:
+            error = pickle.loads(failure.exception.data)
+        except Exception as problem:
+            error = SerializationError(f"{failure.message} (and its class cannot be read here: {problem})")
+    else:
+        error = ErrorKinds.revive(failure.kind, failure.message)
+    if failure.traceback:
+        error.__cause__ = RemoteTraceback(failure.traceback)
+    assert isinstance(error, BaseException)
+    return error
+
+
+def split(steps: list[Step], submitted: float, ended: float) -> dict[str, Any]:
+    """How a call's latency splits, in seconds; along a DAG the parts of parallel functions overlap."""
+    run = _covered([(step.started, step.ended) for step in steps])
+    queued = _covered([(step.ready, step.ended) for step in steps]) - run
+    total = ended - submitted
+    return {
+        "queued": queued / 1000,
+        "transfer": max(0.0, total - queued - run) / 1000,
+        "run": run / 1000,
+        "total": total / 1000,
+    }
+
+
+def split_step(step: Step) -> dict[str, Any]:
+    """One function's share, in seconds."""
+    return {
+        "queued": (step.started - step.ready) / 1000,
+        "run": (step.ended - step.started) / 1000,
+        "executor": step.executor,
+    }
+
+
+def _covered(spans: list[tuple[float, float]]) -> float:
+    """The length of the union of some spans."""
+    covered, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        if end > reached:
+            covered += end - max(start, reached)
+            reached = end
+    return covered
+
+
+async def _until(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,61 @@
+"""The user library for ``function.local(…)``: the same store, from this process, and nobody to talk to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cloudburst_nb import runtimes
+
+
+class LocalLibrary:
+    """Reads and writes the runtime's store; direct messages go to itself.
+
+    It starts a runtime only if the function uses the store.
+    """
+
+    consistency = "lww"
+
+    def __init__(self) -> None:
+        self._mailbox: list[tuple[str, Any]] = []
+
+    def get(self, key: str | list[str], deserialize: bool = True) -> Any:
+        """The value under a key, or a dict of values for a list of keys; None for a missing key."""
+        client = runtimes.ensure()
+        if isinstance(key, str):
+            return client.get(key, None)
+        return {each: client.get(each, None) for each in key}
+
+    def put(self, key: str, value: object, lattice: str | None = None) -> bool:
+        """Merge a value into a key."""
+        runtimes.ensure().put(key, value, lattice=lattice)
+        return True
+
+    def delete(self, key: str) -> None:
+        """Delete a key."""
+        runtimes.ensure().delete(key)
+
+    get_object = get
+    put_object = put
+
+    def getid(self) -> str:
+        """The id of this local call."""
+        return "local/0"
+
+    get_id = getid
+
+    def send(self, id: str, msg: object) -> bool:
+        """Send a message; only this call itself can be reached."""
+        if id == self.getid():
+            self._mailbox.append((id, msg))
+        return True
+
+    def recv(self, timeout: float | None = 0) -> list[tuple[str, Any]]:
+        """The messages sent so far; nobody else sends any, so there is nothing to wait for."""
+        arrived, self._mailbox = self._mailbox, []
+        return arrived
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Nobody waits for this call's progress."""
+
+    def close(self) -> None:
+        """Nothing to close."""

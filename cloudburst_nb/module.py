@@ -1,0 +1,42 @@
+"""The client's methods as functions of the package, on the runtime of this process."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from cloudburst_nb import runtimes
+from cloudburst_nb.client import Client
+from cloudburst_nb.reference import CloudburstReference
+
+T = TypeVar("T")
+
+
+def _bound(method: Callable[..., T]) -> Callable[..., T]:
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> T:
+        return method(runtimes.ensure(), *args, **kwargs)
+
+    return call
+
+
+def ref(key: str) -> CloudburstReference:
+    """A reference: as an argument it becomes the value of its key, once that exists."""
+    return CloudburstReference(key)
+
+
+as_completed = _bound(Client.as_completed)
+dag = _bound(Client.dag)
+dags = _bound(Client.dags)
+delete = _bound(Client.delete)
+delete_dag = _bound(Client.delete_dag)
+functions = _bound(Client.functions)
+gather = _bound(Client.gather)
+get = _bound(Client.get)
+get_dag = _bound(Client.get_dag)
+get_function = _bound(Client.get_function)
+keys = _bound(Client.keys)
+put = _bound(Client.put)
+status = _bound(Client.status)
+wait = _bound(Client.wait)

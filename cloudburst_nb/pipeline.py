@@ -1,0 +1,92 @@
+"""The handle of a registered DAG: what is called, and what is looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cloudburst_nb import runtimes
+from cloudburst_nb.dag import graph_of
+from cloudburst_runtime.messages import DagSpec
+
+if TYPE_CHECKING:
+    import networkx
+
+    from cloudburst_nb.client import Client
+    from cloudburst_nb.future import CloudburstFuture
+
+
+class Dag:
+    """A DAG of cloud functions under a name; calling it returns a future of its sink's result.
+
+    Attributes
+    ----------
+    name : str
+        What it is registered as.
+
+    Examples
+    --------
+    >>> import cloudburst_nb as cb                    # doctest: +SKIP
+    >>> pipe = cb.dag("pipe", load >> [left, right] >> merge)  # doctest: +SKIP
+    >>> pipe(1).get()                                 # doctest: +SKIP
+    >>> pipe(load=[1], merge=[0.5]).get()             # doctest: +SKIP
+    """
+
+    def __init__(self, client: Client, spec: DagSpec) -> None:
+        self._client = client
+        self._spec = spec
+        self.name = spec.name
+
+    def __call__(
+        self,
+        *args: Any,
+        consistency: object = None,
+        output_key: str | None = None,
+        timeout: float | None = None,
+        continuation: str | Dag | None = None,
+        **node_args: Any,
+    ) -> CloudburstFuture:
+        """Run the DAG.
+
+        Parameters
+        ----------
+        *args
+            Arguments of the source, if there is one.
+        consistency
+            The level that the whole DAG can rely on; ``"lww"``.
+        output_key
+            Store the result under this key before it is returned.
+        timeout
+            Seconds that the call may take.
+        continuation
+            A DAG that the result is fed into; its result is what the future gives.
+        **node_args
+            By function name, a list of arguments (or one bare argument): they come before the results of
+            the function's predecessors.
+
+        Raises
+        ------
+        InvalidDag
+            From ``get()``: arguments for a function that the DAG does not have, or positional arguments
+            for a DAG with several sources.
+        """
+        client = runtimes.ensure()
+        if client is not self._client:
+            client._define(self._spec, replace=True)
+            self._client = client
+        after = continuation.name if isinstance(continuation, Dag) else continuation
+        return client._call_dag(self, args, node_args, consistency, output_key, timeout, after)
+
+    @property
+    def graph(self) -> networkx.DiGraph:
+        """A ``networkx.DiGraph`` of the function names, with the nodes' attributes. A copy."""
+        return graph_of(self._spec)
+
+    @property
+    def functions(self) -> list[str]:
+        """Names of its functions, in the order of definition."""
+        return [node.function for node in self._spec.nodes]
+
+    def __repr__(self) -> str:
+        names = self.functions
+        edges = ", ".join(f"{names[source]}→{names[target]}" for source, target in self._spec.edges)
+        return f"<cloud DAG {self.name}: {edges or ', '.join(names)}>"

@@ -1,0 +1,136 @@
+"""Which runtime this process uses, and what it has defined.
+
+Law: this module owns the process-wide state and nothing else does. The first use starts a runtime with the
+defaults; after ``down()`` nothing starts by itself any more, because the user has said so.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from cloudburst_nb.errors import RuntimeUnavailable
+
+if TYPE_CHECKING:
+    from cloudburst_nb.client import Client
+    from cloudburst_nb.function import CloudFunction
+
+
+class State:
+    """The runtime in use and the functions defined here.
+
+    Attributes
+    ----------
+    current
+        The client in use, or None.
+    pending
+        Functions that are defined and not registered yet, in the order of definition.
+    known
+        The newest function of each name: a runtime that starts later gets them all.
+    ended
+        Why there is no runtime, once there was one.
+    """
+
+    def __init__(self) -> None:
+        self.current: Client | None = None
+        self.pending: list[CloudFunction] = []
+        self.known: dict[str, CloudFunction] = {}
+        self.ended = ""
+        self.lock = threading.RLock()
+
+
+state = State()
+
+
+def running() -> bool:
+    """Whether a runtime is in use; never starts one."""
+    return state.current is not None and not state.current.closed
+
+
+def ensure() -> Client:
+    """The client in use; starts a runtime with the defaults at the first use.
+
+    Raises
+    ------
+    RuntimeUnavailable
+        After `down`, or when the runtime has died: the message says what to do.
+    """
+    client = state.current
+    if client is None or client.closed:
+        client = _begin()
+    if state.pending:
+        _register_pending(client)
+    return client
+
+
+def _begin() -> Client:
+    with state.lock:
+        if state.current is not None and not state.current.closed:
+            return state.current
+        if state.ended:
+            raise RuntimeUnavailable(state.ended)
+        from cloudburst_nb.client import up
+
+        return up()
+
+
+def use(client: Client) -> None:
+    """Make ``client`` the one in use, and give it every function that was defined here."""
+    with state.lock:
+        state.current = client
+        state.ended = ""
+        state.pending = list(state.known.values())
+
+
+def announce(made: CloudFunction) -> None:
+    """A function was defined: register it now if there is a runtime and nothing is missing."""
+    with state.lock:
+        state.known[made.name] = made
+        state.pending = [other for other in state.pending if other.name != made.name]
+        state.pending.append(made)
+    if running() and not made._packed.missing:
+        client = state.current
+        assert client is not None
+        _register(client, made)
+
+
+def _register_pending(client: Client) -> None:
+    with state.lock:
+        for made in list(state.pending):
+            _register(client, made)
+
+
+def _register(client: Client, made: CloudFunction) -> None:
+    with state.lock:
+        if made in state.pending:
+            state.pending.remove(made)
+        client._adopt(made)
+
+
+def end(client: Client, why: str) -> None:
+    """``client`` serves no more."""
+    with state.lock:
+        if state.current is client:
+            state.current = None
+            state.ended = why
+
+
+def forget_after_fork() -> None:
+    """A forked child has no runtime: its parent's connections are not its own."""
+    state.lock = threading.RLock()
+    if state.current is not None:
+        state.current._disown()
+        state.current = None
+        state.ended = "this process was forked from one with a runtime: call cb.up() or cb.connect(address)"
+
+
+def _down_at_exit() -> None:
+    if running():
+        assert state.current is not None
+        state.current.down()
+
+
+atexit.register(_down_at_exit)
+os.register_at_fork(after_in_child=forget_after_fork)

@@ -1,0 +1,68 @@
+"""What a runtime says of itself, with a plain and an HTML form."""
+
+from __future__ import annotations
+
+from html import escape
+
+from cloudburst_runtime.messages import ExecutorStatus, StatusReply
+
+
+class Status:
+    """A runtime as of one moment.
+
+    Attributes
+    ----------
+    address : str
+        What `connect` takes.
+    executors : list
+        Each with ``name``, ``pid``, ``queued``, ``running`` and ``pinned``.
+    functions : dict
+        Name → version.
+    dags : list of str
+        Names.
+    keys, store_bytes : int
+        How many keys the store has, and the size of their values.
+    """
+
+    def __init__(self, reply: StatusReply, address: str) -> None:
+        self.address = address
+        self.name = reply.name
+        self.policy = reply.policy
+        self.executors: list[ExecutorStatus] = reply.executors
+        self.functions = reply.functions
+        self.dags = reply.dags
+        self.keys = reply.keys
+        self.store_bytes = reply.store_bytes
+        self.clients = reply.clients
+
+    def _rows(self) -> list[tuple[str, str]]:
+        functions = ", ".join(f"{name} v{version}" for name, version in sorted(self.functions.items()))
+        busy = sum(bool(executor.running) for executor in self.executors)
+        waiting = sum(executor.queued for executor in self.executors)
+        return [
+            ("address", self.address),
+            ("executors", f"{len(self.executors)} ({busy} busy, {waiting} calls waiting), {self.policy}"),
+            ("functions", functions or "none"),
+            ("DAGs", ", ".join(self.dags) or "none"),
+            ("store", f"{self.keys} keys, {_bytes(self.store_bytes)}"),
+        ]
+
+    def __repr__(self) -> str:
+        rows = [f"  {label:<10} {text}" for label, text in self._rows()]
+        return "\n".join([f"Cloudburst runtime {self.name!r}", *rows])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{label}</th><td style='text-align:left'>{escape(text)}</td></tr>"
+            for label, text in self._rows()
+        )
+        return f"<table><caption>Cloudburst runtime {escape(self.name)}</caption>{rows}</table>"
+
+
+def _bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"

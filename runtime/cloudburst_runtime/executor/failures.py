@@ -1,0 +1,102 @@
+"""An exception of user code as a `Failure`: with a traceback that shows the cell's own lines."""
+
+from __future__ import annotations
+
+import linecache
+import pickle
+import traceback
+from types import TracebackType
+
+import cloudpickle
+
+from cloudburst_runtime.errors import CloudburstError, ErrorKinds
+from cloudburst_runtime.messages import Failure
+from cloudburst_runtime.values import Value
+
+TRACEBACK_CHARACTERS_MAX = 100_000
+
+
+def remember_source(filename: str, first_line: int, source: str) -> None:
+    """Let tracebacks show ``source``, whose first line is ``first_line`` of ``filename``.
+
+    A notebook's cells exist in no file that an executor could read, so their text comes with the function.
+    """
+    if not source or (filename not in linecache.cache and linecache.getlines(filename)):
+        return
+    entry = linecache.cache.get(filename)
+    lines = list(entry[2]) if entry is not None and len(entry) == 4 else []
+    new = source.splitlines(keepends=True)
+    lines += ["\n"] * (first_line - 1 + len(new) - len(lines))
+    lines[first_line - 1 : first_line - 1 + len(new)] = new
+    linecache.cache[filename] = (len(source), None, lines, filename)
+
+
+def failure_of(error: BaseException, function: str, own_files: tuple[str, ...]) -> Failure:
+    """The failure for an exception that came out of ``function``.
+
+    Parameters
+    ----------
+    error
+        What user code raised.
+    function
+        The function's name, for messages.
+    own_files
+        Source files of the runtime: their frames at the top of the traceback are left out.
+    """
+    text = _format(error, own_files)
+    if isinstance(error, CloudburstError) and type(error).__name__ in ErrorKinds.by_name:
+        return Failure(type(error).__name__, str(error), text)
+    pickled = _pickle(error)
+    if pickled is None:
+        kind = f"{type(error).__module__}.{type(error).__qualname__}"
+        message = f"{function!r} raised {kind}, which cannot be sent back: {_message(error)}"
+        return Failure("SerializationError", message, text)
+    return Failure("user", _message(error), text, pickled)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)[:2000]
+    except Exception as second:  # an exception's own __str__ may fail
+        return f"<no message: {type(second).__name__} in __str__>"
+
+
+def _format(error: BaseException, own_files: tuple[str, ...]) -> str:
+    frames = _user_frames(error.__traceback__, own_files)
+    try:
+        lines = traceback.format_exception(type(error), error, frames)
+    except Exception:  # a __str__ or __repr__ that fails in the midst of formatting
+        lines = [*traceback.format_tb(frames), f"{type(error).__qualname__}: {_message(error)}\n"]
+    text = "".join(lines).rstrip()
+    if len(text) <= TRACEBACK_CHARACTERS_MAX:
+        return text
+    half = TRACEBACK_CHARACTERS_MAX // 2
+    return f"{text[:half]}\n…\n{text[-half:]}"
+
+
+def _user_frames(frames: TracebackType | None, own_files: tuple[str, ...]) -> TracebackType | None:
+    while frames is not None and frames.tb_frame.f_code.co_filename in own_files:
+        frames = frames.tb_next
+    return frames
+
+
+def _pickle(error: BaseException) -> Value | None:
+    """The exception as bytes that are known to decode, or None.
+
+    Many exception classes pickle and then fail to unpickle, because their ``__init__`` takes other
+    arguments than ``args``; so it is tried here rather than at the caller.
+    """
+    chain = error.__cause__, error.__context__, error.__traceback__
+    try:
+        data = cloudpickle.dumps(error, 5)
+        again = pickle.loads(data)
+        return Value(data) if type(again) is type(error) or _same_class(again, error) else None
+    except BaseException:
+        return None
+    finally:
+        error.__cause__, error.__context__ = chain[0], chain[1]
+        error.__traceback__ = chain[2]
+
+
+def _same_class(again: BaseException, error: BaseException) -> bool:
+    return isinstance(again, BaseException) and type(again).__qualname__ == type(error).__qualname__

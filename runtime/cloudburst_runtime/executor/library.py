@@ -1,0 +1,188 @@
+"""What a function sees as ``cloudburst``: the store, direct messages, and progress.
+
+A function whose first parameter is named ``cloudburst`` gets one of these. Operations on the store that
+the executor's cache can answer take microseconds; the others wait for Anna while the executor goes on
+serving its sockets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, overload
+
+from cloudburst_runtime.errors import ErrorKinds, SerializationError, check_name
+from cloudburst_runtime.lattices.wrap import delta, reveal
+from cloudburst_runtime.messages import Failure
+from cloudburst_runtime.values import decode, encode
+
+if TYPE_CHECKING:
+    from cloudburst_runtime.executor.core import ExecutorCore
+    from cloudburst_runtime.executor.tasks import Task
+
+
+class UserLibrary:
+    """The user library of one running call.
+
+    Parameters
+    ----------
+    core
+        The executor's core; its cache is looked into directly, which is what makes a hot read cheap.
+    perform
+        Carries out an operation of ``(kind, arguments)`` and returns its result: blocks user code.
+    pump
+        Serves the executor's sockets until a condition holds, or for some seconds.
+
+    Examples
+    --------
+    >>> def count(cloudburst, label):               # doctest: +SKIP
+    ...     cloudburst.put("counts", {label: 1}, lattice="map[counter]")
+    ...     return cloudburst.get("counts")
+    """
+
+    def __init__(
+        self,
+        core: ExecutorCore,
+        perform: Callable[[str, tuple[Any, ...]], Any],
+        pump: Callable[[Callable[[], bool], float | None], bool],
+    ) -> None:
+        self._core = core
+        self._perform = perform
+        self._pump = pump
+        self._task: Task | None = None
+
+    def _for(self, task: Task) -> UserLibrary:
+        """This library, now serving ``task``."""
+        self._task = task
+        return self
+
+    @property
+    def _current(self) -> Task:
+        if self._task is None:
+            raise RuntimeError("the user library serves a function while it runs, not afterwards")
+        return self._task
+
+    # ------------------------------------------------------------ the store
+
+    @overload
+    def get(self, key: str, deserialize: bool = True) -> Any: ...
+    @overload
+    def get(self, key: list[str], deserialize: bool = True) -> dict[str, Any]: ...
+    def get(self, key: str | list[str], deserialize: bool = True) -> Any:
+        """The value under a key, or a dict of values for a list of keys; None for a key that is missing.
+
+        An array comes as a read-only view of what the cache holds. ``deserialize=False`` gives the
+        pickled bytes instead.
+
+        Raises
+        ------
+        RuntimeUnavailable
+            If the store is gone.
+        """
+        if isinstance(key, str):
+            return self._reveal(self._lookup([check_name(key, "key")])[0], deserialize)
+        keys = [check_name(each, "key") for each in key]
+        return {
+            each: self._reveal(lattice, deserialize)
+            for each, lattice in zip(keys, self._lookup(keys), strict=True)
+        }
+
+    def _lookup(self, keys: list[str]) -> list[Any]:
+        cache, floor = self._core.cache, self._current.floor
+        found = []
+        for key in keys:
+            entry = cache.peek(key, floor)
+            if entry is None:
+                return list(self._do("read", keys))
+            found.append(entry.lattice)
+        return found
+
+    @staticmethod
+    def _reveal(lattice: Any, deserialize: bool) -> Any:
+        if lattice is None:
+            return None
+        return reveal(lattice, decode if deserialize else lambda value: value.data)
+
+    def put(self, key: str, value: object, lattice: str | None = None) -> bool:
+        """Merge a value into a key; it is in the store when this returns True.
+
+        Parameters
+        ----------
+        key
+            1 to 255 bytes of UTF-8.
+        value
+            Wrapped in a lattice: a set becomes a set lattice, anything else last-writer-wins.
+        lattice
+            Another lattice: ``"lww" "set" "max" "counter" "map"``, or nested as ``"map[counter]"``.
+
+        Raises
+        ------
+        LatticeMismatch
+            If the key holds another type of lattice.
+        SerializationError
+            If the value cannot travel.
+        """
+        check_name(key, "key")
+        now = time.monotonic() * 1000
+        element = delta(value, lattice, self._core.name, self._core.clock.tick(now))
+        self._do("write", (key, element))
+        return True
+
+    def delete(self, key: str) -> None:
+        """Delete a key. A write that was made without knowing of the deletion does not revive it."""
+        self._do("delete", (check_name(key, "key"),))
+
+    get_object = get
+    put_object = put
+
+    # ------------------------------------------------------------ direct messages
+
+    def getid(self) -> str:
+        """This running call's address for direct messages: pass it on, as an argument or in the store."""
+        return self._core.mail_id(self._current)
+
+    get_id = getid
+
+    def send(self, id: str, msg: object) -> bool:
+        """Send a message to the call of that id. If that call has ended, the message is dropped."""
+        if not isinstance(id, str) or "/" not in id:
+            raise ValueError(f"{id!r} is no id: use what cloudburst.getid() gave the receiver")
+        self._do("send", (id, encode(msg)))
+        return True
+
+    def recv(self, timeout: float | None = 0) -> list[tuple[str, Any]]:
+        """The messages that have arrived, as ``(sender's id, message)``.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait if there is none yet; None waits for ever; 0 does not wait.
+        """
+        task = self._current
+        self._pump(lambda: bool(task.mailbox), timeout)
+        arrived = list(task.mailbox)
+        del task.mailbox[: len(arrived)]
+        return [(sender, decode(body)) for sender, body in arrived]
+
+    # ------------------------------------------------------------ about the call
+
+    @property
+    def consistency(self) -> str:
+        """The consistency level of the call."""
+        return "lww"
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Tell the caller how far this call is: a fraction from 0 to 1, and a few words."""
+        self._do("progress", (float(fraction), str(text)))
+
+    def close(self) -> None:
+        """Nothing to close; for code that was written for the original."""
+
+    def _do(self, kind: str, arguments: Any) -> Any:
+        result = self._perform(kind, (arguments,) if kind == "read" else arguments)
+        if isinstance(result, Failure):
+            raise ErrorKinds.revive(result.kind, result.message)
+        return result
+
+    def __reduce__(self) -> Any:
+        raise SerializationError("the user library belongs to one running call; it cannot be sent or stored")

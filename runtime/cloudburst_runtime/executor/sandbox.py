@@ -1,0 +1,277 @@
+"""The one place that runs user code.
+
+Law: whatever user code does, an `Outcome` comes out: an exception, ``sys.exit``, exhausted recursion, a
+result that cannot be pickled. Only the end of the process itself (a signal, ``os._exit``) is beyond it,
+and that is the supervisor's business.
+
+A function is unpickled once per version; a class is built once per version and kept, and its ``run`` is
+called per request. Arguments are decoded for each call, so that no call sees what another did to them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import pickle
+import sys
+import time
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, NamedTuple
+
+from cloudburst_runtime.errors import SerializationError
+from cloudburst_runtime.executor import failures
+from cloudburst_runtime.executor.library import UserLibrary
+from cloudburst_runtime.executor.printed import Streams
+from cloudburst_runtime.executor.tasks import Outcome, Task
+from cloudburst_runtime.lattices.wrap import reveal
+from cloudburst_runtime.messages import Context, Failure, FunctionSpec
+from cloudburst_runtime.values import Value, decode, encode, explain
+
+OWN_FILES = (__file__,)
+
+
+class Interrupted(BaseException):
+    """Raised in user code whose call was cancelled; no ``except Exception`` catches it."""
+
+
+class Loaded(NamedTuple):
+    """A function ready to be called."""
+
+    call: Callable[..., Any]
+    library: bool
+
+
+class Sandbox:
+    """Runs tasks, one call at a time, in the thread that calls `run`.
+
+    Attributes
+    ----------
+    in_user_code
+        True exactly while user code runs: only then may a signal handler raise `Interrupted`.
+    tasks
+        What runs: one task, or a batch.
+    """
+
+    def __init__(self, library: UserLibrary, streams: Streams) -> None:
+        self.library = library
+        self.streams = streams
+        self.in_user_code = False
+        self.tasks: list[Task] = []
+        self.forked = False
+        self._loaded: dict[tuple[str, int], Loaded] = {}
+        self._context: Context | None = None
+        self._asyncio: asyncio.AbstractEventLoop | None = None
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def _after_fork(self) -> None:
+        self.forked = True
+
+    # ------------------------------------------------------------ running
+
+    def run(self, tasks: list[Task]) -> list[Outcome]:
+        """Run one task, or a batch of one function's, and say what came of it."""
+        task = tasks[0]
+        assert task.function is not None
+        self.tasks = tasks
+        if task.function.batching:
+            return self._run_batch(tasks, task.function)
+        value, failure, result, started, ended = self._attempt(task, lambda: self._arguments(task))
+        invalid = False
+        if failure is None:
+            value, failure = self._encode(result, task.function)
+            if task.node is not None and task.node.invalid and failure is None:
+                invalid = _is_invalid(result, task.node.invalid)
+        stdout, stderr = self.streams.take()
+        return [Outcome(value, failure, started, ended, stdout, stderr, invalid)]
+
+    def _attempt(
+        self, task: Task, arguments: Callable[[], tuple[list[Any], dict[str, Any]]]
+    ) -> tuple[Value | None, Failure | None, Any, float, float]:
+        """Call the task's function; (nothing, failure, result, started, ended)."""
+        function = task.function
+        assert function is not None
+        failure, result = None, None
+        started = time.monotonic() * 1000
+        try:
+            loaded = self._loaded.get((function.name, function.version)) or self._load(function)
+            args, kwargs = arguments()
+            if function.context is not self._context:
+                self._enter_context(function.context)
+            library = (self.library._for(task),) if loaded.library else ()
+            started = time.monotonic() * 1000
+            self.in_user_code = True
+            result = loaded.call(*library, *args, **kwargs)
+            if inspect.iscoroutine(result):
+                result = self._complete(result)
+            self.in_user_code = False
+        except Interrupted:
+            self.in_user_code = False
+            failure = Failure("CallCancelled", f"the call of {function.name!r} was cancelled")
+        except BaseException as error:
+            self.in_user_code = False
+            failure = failures.failure_of(error, function.name, OWN_FILES)
+        ended = time.monotonic() * 1000
+        if self.forked:  # user code forked, and the child came back here: it is no executor
+            sys.stdout.flush()
+            os._exit(0 if failure is None else 1)
+        self.library._task = None
+        return None, failure, result, started, ended
+
+    def _complete(self, coroutine: Any) -> Any:
+        """Run a coroutine to its end, on an event loop that is kept."""
+        if self._asyncio is None or self._asyncio.is_closed():
+            self._asyncio = asyncio.new_event_loop()
+        return self._asyncio.run_until_complete(coroutine)
+
+    def _encode(self, result: Any, function: FunctionSpec) -> tuple[Value | None, Failure | None]:
+        try:
+            return encode(result), None
+        except SerializationError:
+            culprit = explain(result, "the result")
+            message = f"{function.name!r} returned what cannot be sent back: {culprit}"
+            return None, Failure("SerializationError", message)
+        except BaseException as error:  # a __reduce__ of the user's that raises something else
+            return None, failures.failure_of(error, function.name, OWN_FILES)
+
+    # ------------------------------------------------------------ arguments
+
+    def _arguments(self, task: Task) -> tuple[list[Any], dict[str, Any]]:
+        """Fixed arguments with references filled in, then the predecessors' results in order.
+
+        A predecessor that returned a tuple supplies several arguments.
+        """
+        if task.args is None:
+            args, kwargs = [], {}
+        else:
+            given, kwargs = decode(task.args.value)
+            args = list(given)
+            if task.resolved:
+                for slot, lattice in task.resolved.items():
+                    _fill(args, kwargs, slot, reveal(lattice, decode))
+            for inline in task.args.inline:
+                _fill(args, kwargs, inline.slot, decode(inline.value))
+        for trigger in task.inputs:
+            assert trigger.value is not None
+            value = decode(trigger.value)
+            if type(value) is tuple:
+                args.extend(value)
+            else:
+                args.append(value)
+        return args, kwargs
+
+    # ------------------------------------------------------------ batches
+
+    def _run_batch(self, tasks: list[Task], function: FunctionSpec) -> list[Outcome]:
+        """Call a batching function once, with a list per argument, and deal the results out."""
+        _, failure, results, started, ended = self._attempt(tasks[0], lambda: self._columns(tasks, function))
+        stdout, stderr = self.streams.take()
+        if failure is None:
+            failure = self._check_batch(results, tasks, function)
+        outcomes = []
+        for index, _task in enumerate(tasks):
+            value, own = None, failure
+            if failure is None:
+                value, own = self._encode(results[index], function)
+            outcomes.append(Outcome(value, own, started, ended, stdout, stderr))
+        return outcomes
+
+    def _columns(self, tasks: list[Task], function: FunctionSpec) -> tuple[list[Any], dict[str, Any]]:
+        rows = [self._arguments(task) for task in tasks]
+        counts = {(len(args), tuple(sorted(kwargs))) for args, kwargs in rows}
+        if len(counts) > 1:
+            raise TypeError(f"requests of the batching function {function.name!r} differ in their arguments")
+        args = [list(column) for column in zip(*(args for args, _ in rows), strict=True)]
+        kwargs = {name: [row[1][name] for row in rows] for name in rows[0][1]}
+        return args, kwargs
+
+    @staticmethod
+    def _check_batch(results: Any, tasks: list[Task], function: FunctionSpec) -> Failure | None:
+        try:
+            count = len(results)
+        except TypeError:
+            count = -1
+        if count == len(tasks) and hasattr(results, "__getitem__") and not isinstance(results, str | dict):
+            return None
+        said = f"a {type(results).__name__}" + (f" of {count}" if count >= 0 else "")
+        message = (
+            f"the batching function {function.name!r} got lists of {len(tasks)} and returned {said}: "
+            f"it must return a list with one result per request"
+        )
+        return Failure("user", message, "", encode(ValueError(message)))
+
+    # ------------------------------------------------------------ loading
+
+    def _load(self, function: FunctionSpec) -> Loaded:
+        self._enter_context(function.context)
+        loaded = self._load_class(function) if function.kind == "class" else self._load_function(function)
+        self._loaded[(function.name, function.version)] = loaded
+        return loaded
+
+    def _load_function(self, function: FunctionSpec) -> Loaded:
+        call = pickle.loads(function.payload)
+        _remember(call, function.source)
+        return Loaded(call, function.library)
+
+    def _load_class(self, function: FunctionSpec) -> Loaded:
+        """Build the instance: once per executor and version."""
+        made, args, kwargs = pickle.loads(function.payload)
+        _remember(made.run, function.source, made)
+        library = (self.library._for(self.tasks[0]),) if function.init_library else ()
+        instance = made(*library, *args, **kwargs)
+        return Loaded(instance.run, function.library)
+
+    def unload(self, name: str, version: int) -> None:
+        """Forget a version that no call uses any more."""
+        self._loaded.pop((name, version), None)
+
+    def _enter_context(self, context: Context) -> None:
+        """Be where the function was registered: working directory, environment, import path."""
+        self._context = context
+        if context.cwd:
+            try:
+                os.chdir(context.cwd)
+            except OSError as error:
+                raise FileNotFoundError(
+                    f"the notebook's directory {context.cwd!r} is gone: {error}"
+                ) from None
+        if context.sys_path:
+            sys.path[:] = context.sys_path
+        if context.environ:
+            os.environ.update(context.environ)
+
+
+def _remember(call: Any, source: str, made: type | None = None) -> None:
+    code = getattr(inspect.unwrap(call) if callable(call) else call, "__code__", None)
+    if code is None or not source:
+        return
+    if made is None:
+        failures.remember_source(code.co_filename, code.co_firstlineno, source)
+        return
+    methods = [m.__code__ for m in vars(made).values() if isinstance(m, FunctionType)]
+    first = min((method for method in methods), key=lambda method: method.co_firstlineno)
+    lines = source.splitlines()
+    at = next((i for i, line in enumerate(lines) if f"def {first.co_name}" in line), 0)
+    failures.remember_source(code.co_filename, max(1, first.co_firstlineno - at), source)
+
+
+def _fill(args: list[Any], kwargs: dict[str, Any], slot: int | str, value: Any) -> None:
+    if isinstance(slot, int):
+        args[slot] = value
+    else:
+        kwargs[slot] = value
+
+
+def _is_invalid(result: Any, invalid: list[Value]) -> bool:
+    """Whether a result is one of those that a MULTIEXEC node drops."""
+    for encoded in invalid:
+        value = decode(encoded)
+        if type(value) is not type(result):
+            continue
+        try:
+            if bool(value == result):
+                return True
+        except Exception:  # arrays and frames compare element by element
+            continue
+    return False

@@ -1,0 +1,144 @@
+"""What an executor knows of one task: its inputs, where it stands, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from cloudburst_runtime.ids import Micros, Millis, PeerName, TaskId
+from cloudburst_runtime.lattices import Lattice
+from cloudburst_runtime.messages import (
+    Args,
+    DagNode,
+    Failure,
+    FunctionSpec,
+    Header,
+    Message,
+    Plan,
+    Step,
+    Trigger,
+)
+from cloudburst_runtime.scheduler.dag import Topology
+from cloudburst_runtime.values import Value
+
+State = Literal["waiting", "queued", "running", "storing"]
+
+
+class Known(NamedTuple):
+    """A plan and its topology, computed once."""
+
+    plan: Plan
+    topology: Topology
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One node of one attempt of a call, from the first message about it to its outcome.
+
+    Attributes
+    ----------
+    triggers
+        Inputs that arrived, by source node. A MULTIEXEC node takes them one at a time instead, from
+        ``unused``.
+    resolved
+        Values of the references among the arguments, by slot; None until the store has answered.
+    deferred
+        Store operations that must end before the result may leave.
+    """
+
+    id: TaskId
+    header: Header
+    state: State = "waiting"
+    args: Args | None = None
+    started: bool = False
+    """Whether the client's `Call` has arrived (fixed arguments, or the word to start)."""
+    triggers: dict[int, Trigger] = field(default_factory=dict)
+    unused: list[Trigger] = field(default_factory=list)
+    inputs: list[Trigger] = field(default_factory=list)
+    resolved: dict[int | str, Lattice] | None = None
+    resolving: bool = False
+    node: DagNode | None = None
+    known: Known | None = None
+    function: FunctionSpec | None = None
+    steps: list[Step] = field(default_factory=list)
+    ready_at: Millis = 0.0
+    clock: Micros = 0
+    floor: int = 0
+    last_failure: Failure | None = None
+    mailbox: list[tuple[str, Value]] = field(default_factory=list)
+    cancelled: bool = False
+
+
+class Outcome(NamedTuple):
+    """What running one task gave: a value or a failure, and when it ran (milliseconds, host clock)."""
+
+    value: Value | None
+    failure: Failure | None
+    started: float
+    ended: float
+    stdout: str = ""
+    stderr: str = ""
+    invalid: bool = False
+    """A MULTIEXEC node's result that its list of invalid results names."""
+
+
+class Finished(NamedTuple):
+    """A task that ended here: what was sent, to be sent again; None if it was too large to keep."""
+
+    outputs: list[tuple[PeerName, Message]] | None
+
+
+# ---------------------------------------------------------------- events of the executor core
+
+
+class Ran(NamedTuple):
+    """The sandbox has run these tasks (one, or a batch)."""
+
+    tasks: list[Task]
+    outcomes: list[Outcome]
+
+
+class Op(NamedTuple):
+    """User code in ``task`` asks for an operation; the core answers with `Reply` of the same number.
+
+    ``kind`` is one of ``read`` (keys), ``write`` (key, lattice), ``delete`` (key), ``send`` (to, value),
+    ``progress`` (fraction, text).
+    """
+
+    task: Task
+    number: int
+    kind: str
+    arguments: tuple[Any, ...]
+
+
+class StillRunning(NamedTuple):
+    """User code has been running for a while: what it has printed so far."""
+
+    stdout: str
+    stderr: str
+
+
+# ---------------------------------------------------------------- effects of the executor core
+
+
+class Execute(NamedTuple):
+    """Run these tasks in the sandbox: one call, or one batched call."""
+
+    tasks: list[Task]
+
+
+class Interrupt(NamedTuple):
+    """Stop the user code of this task, which runs now."""
+
+    task: Task
+
+
+class Reply(NamedTuple):
+    """The answer to an `Op`: a result, or a failure."""
+
+    number: int
+    result: Any
+
+
+class Leave(NamedTuple):
+    """End this process: it was retired and has nothing left to do."""

@@ -1,0 +1,206 @@
+"""A client's end of a runtime: its core, its connections, and who waits for what.
+
+Law: this file lets threads wait and hands outcomes on; what a call goes through is the core's business,
+what a user sees of it the future's.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from cloudburst_runtime.client.calls import (
+    Answered,
+    Ask,
+    CancelCall,
+    Dispatched,
+    Forget,
+    Observed,
+    OwnedCall,
+    Resolve,
+    Store,
+    Submit,
+)
+from cloudburst_runtime.client.core import ClientCore
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.errors import CallTimeout, ErrorKinds, RuntimeUnavailable
+from cloudburst_runtime.ids import NODE
+from cloudburst_runtime.messages import Failure, Hello, Result, Running
+from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
+from cloudburst_runtime.shell.loop import Loop
+from cloudburst_runtime.shell.transport import Hub
+
+SCHEME = "unix:"
+
+
+class Sink(Protocol):
+    """What a call reports to: a future. Both methods are called with the loop's lock held."""
+
+    def resolve(self, result: Result, at: float) -> Callable[[], None] | None:
+        """The outcome; what is returned is called once the lock is free."""
+        ...
+
+    def observe(self, running: Running) -> None:
+        """News of a call that runs."""
+        ...
+
+
+class ClientShell:
+    """Connects to the runtime in ``directory`` and drives a `ClientCore`.
+
+    Raises
+    ------
+    RuntimeUnavailable
+        If no runtime listens there.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self.address = SCHEME + directory
+        self.name = "c" + uuid.uuid4().hex[:12]
+        self.closed_because = ""
+        self._pid = os.getpid()
+        self._sinks: dict[int, Sink] = {}
+        self._answers: dict[int, Any] = {}
+        self._calls = 0
+        self.hub = Hub(directory, Hello(self.name, "client", os.getpid()))
+        if self.hub.connect(NODE) is None:
+            self.hub.close()
+            raise RuntimeUnavailable(f"no runtime answers at {self.address}: start one with cb.up()")
+        self.core = ClientCore(read_config(directory), self.name, hybrid_clock(), random.Random().random)
+        carry: dict[type, Callable[[Any], None]] = {
+            Resolve: self._resolve,
+            Answered: self._answer,
+            Observed: self._observe,
+            Dispatched: self._stay_connected,
+        }
+        self.loop = Loop(self.core, self.hub, carry)
+        self.loop.start()
+        self.loop.start_background("cloudburst-client")
+
+    # ------------------------------------------------------------ calls
+
+    def new_number(self) -> int:
+        """A number for the next call."""
+        with self.loop.lock:
+            self._calls += 1
+            return self._calls
+
+    def submit(self, call: OwnedCall, sink: Sink) -> None:
+        """Start a call; ``sink`` gets its outcome."""
+        self.check()
+        self._sinks[call.number] = sink
+        self.loop.post(Submit(call))
+
+    def cancel(self, number: int) -> None:
+        """Give a call up; its sink gets `CallCancelled` unless it has an outcome already."""
+        if number in self._sinks and not self.closed_because:
+            self.loop.post(CancelCall(number))
+
+    def wait(self, done: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Wait for a condition that an outcome makes true; False after ``timeout`` seconds."""
+        deadline = None if timeout is None else now_ms() + timeout * 1000
+        return self.loop.wait(lambda: done() or bool(self.closed_because), deadline) and done()
+
+    # ------------------------------------------------------------ requests
+
+    def ask(self, make: Callable[[int], Any], timeout: float | None = 60.0) -> Any:
+        """Send the request that ``make(req)`` builds, wait for its answer.
+
+        Raises
+        ------
+        CloudburstError
+            What the runtime answered, as its own class.
+        CallTimeout
+            If there is no answer within ``timeout`` seconds.
+        """
+        self.check()
+        with self.loop.lock:
+            req = self.core.next_req()
+        return self._await(req, Ask(make(req)), timeout)
+
+    def store(self, kind: str, *arguments: Any, timeout: float | None = 60.0) -> Any:
+        """A store operation: ``read`` keys, ``write`` key and lattice, ``delete`` key."""
+        self.check()
+        with self.loop.lock:
+            op = self.core.next_req()
+        return self._await(op, Store(op, kind, arguments), timeout)
+
+    def _await(self, req: int, event: Any, timeout: float | None) -> Any:
+        answers = self._answers
+        try:
+            self.loop.post(event)
+            if not self.wait(lambda: req in answers, timeout):
+                self.check()
+                raise CallTimeout(f"the runtime at {self.address} gave no answer within {timeout:g} s")
+        except BaseException:
+            answers.pop(req, None)
+            if not self.closed_because:
+                self.loop.post(Forget(req))
+            raise
+        answer = answers.pop(req)
+        if isinstance(answer, Failure):
+            raise ErrorKinds.revive(answer.kind, answer.message)
+        return answer
+
+    # ------------------------------------------------------------ effects
+
+    def _resolve(self, effect: Resolve) -> None:
+        sink = self._sinks.pop(effect.number, None)
+        if sink is not None:
+            then = sink.resolve(effect.result, now_ms())
+            if then is not None:
+                self.loop.afterwards.append(then)
+
+    def _answer(self, effect: Answered) -> None:
+        self._answers[effect.req] = effect.answer
+
+    def _observe(self, effect: Observed) -> None:
+        sink = self._sinks.get(effect.number)
+        if sink is not None:
+            sink.observe(effect.running)
+
+    def _stay_connected(self, effect: Dispatched) -> None:
+        for peer in effect.schedule:
+            self.hub.connect(peer)
+
+    # ------------------------------------------------------------ the end
+
+    def check(self) -> None:
+        """Raise if this client can do nothing any more."""
+        if self.closed_because:
+            raise RuntimeUnavailable(self.closed_because)
+        if os.getpid() != self._pid:
+            raise RuntimeUnavailable(
+                f"this process was forked from the one that is connected to {self.address}: "
+                "connect anew with cb.connect(address)"
+            )
+
+    def close(self, because: str) -> None:
+        """Disconnect. Calls without an outcome fail with `RuntimeUnavailable`; later ones say why."""
+        if self.closed_because:
+            return
+        self.closed_because = because
+        self.loop.interrupts.release()
+        self.loop.close()
+        failure = Failure("RuntimeUnavailable", because)
+        for number, sink in list(self._sinks.items()):
+            then = sink.resolve(Result(number, 0, None, [], failure), now_ms())
+            if then is not None and threading.current_thread().is_alive():
+                then()
+        self._sinks.clear()
+
+
+def read_config(directory: str) -> Config:
+    """The configuration that the runtime in ``directory`` was started with."""
+    try:
+        with open(os.path.join(directory, "config.json"), "rb") as file:
+            return msgspec.json.decode(file.read(), type=Config)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise RuntimeUnavailable(f"there is no runtime in {directory}: {error}") from None

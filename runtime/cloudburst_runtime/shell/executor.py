@@ -1,0 +1,163 @@
+"""An executor process: its core, its sandbox, and a loop between them.
+
+The main thread runs user code and, between two calls, reads the sockets. While user code runs for long,
+the loop's background thread reads: calls are queued, cancelled, handed over, and asked about all the same.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.executor.core import ExecutorCore
+from cloudburst_runtime.executor.library import UserLibrary
+from cloudburst_runtime.executor.printed import Streams
+from cloudburst_runtime.executor.sandbox import Interrupted, Sandbox
+from cloudburst_runtime.executor.tasks import Execute, Interrupt, Leave, Op, Ran, Reply, StillRunning, Task
+from cloudburst_runtime.ids import NODE
+from cloudburst_runtime.messages import Hello
+from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
+from cloudburst_runtime.shell.loop import Loop
+from cloudburst_runtime.shell.transport import Hub
+
+LIVE_CHARACTERS_MAX = 10_000
+"""How much of a long call's output is shown while it runs; all that is kept comes with the result."""
+
+INTERRUPT_SIGNAL = signal.SIGUSR1
+
+
+class ExecutorProcess:
+    """One executor.
+
+    Parameters
+    ----------
+    directory
+        The runtime's directory.
+    name
+        This executor's peer name.
+    config
+        The runtime's configuration.
+    """
+
+    def __init__(self, directory: str, name: str, config: Config) -> None:
+        hello = Hello(name, "executor", os.getpid(), config.gpus, os.uname().nodename)
+        self.hub = Hub(directory, hello)
+        self.core = ExecutorCore(config, name, hybrid_clock())
+        self.streams = Streams(config.printed_bytes_max)
+        self.sandbox = Sandbox(UserLibrary(self.core, self._perform, self._pump), self.streams)
+        self.todo: deque[list[Task]] = deque()
+        self._replies: dict[int, Any] = {}
+        self._numbers = 0
+        self._shown = ("", "")
+        self._shown_for: Task | None = None
+        self._main = threading.get_ident()
+        carry: dict[type, Callable[[Any], None]] = {
+            Execute: lambda effect: self.todo.append(effect.tasks),
+            Reply: lambda effect: self._replies.__setitem__(effect.number, effect.result),
+            Interrupt: lambda effect: self._interrupt(),
+            Leave: lambda effect: os._exit(0),
+        }
+        self.loop = Loop(self.core, self.hub, carry, self._report)
+
+    def run(self) -> NoReturn:
+        """Serve calls until the node is gone or says to leave."""
+        self.streams.install()
+        signal.signal(INTERRUPT_SIGNAL, self._on_interrupt)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.register_at_fork(after_in_child=self._after_fork)
+        self.hub.listen()
+        if self.hub.connect(NODE) is None:
+            os._exit(1)
+        self.loop.start()
+        self.loop.start_background("cloudburst-executor")
+        gc.collect()
+        gc.freeze()
+        todo, sandbox, loop = self.todo, self.sandbox, self.loop
+        while True:
+            loop.wait(todo.__len__)  # type: ignore[arg-type]
+            tasks = todo.popleft()
+            loop.post(Ran(tasks, sandbox.run(tasks)))
+
+    # ------------------------------------------------------------ what user code asks for
+
+    def _perform(self, kind: str, arguments: tuple[Any, ...]) -> Any:
+        """Carry out one operation of user code; it waits, and the sockets are served meanwhile."""
+        task = self.sandbox.tasks[0]
+        with self.loop.lock:
+            self._numbers += 1
+            number = self._numbers
+        with _Outside(self):
+            self.loop.post(Op(task, number, kind, arguments))
+            self.loop.wait(lambda: number in self._replies or task.cancelled)
+        self._raise_if_cancelled()
+        return self._replies.pop(number)
+
+    def _pump(self, done: Callable[[], bool], timeout: float | None) -> bool:
+        task = self.sandbox.tasks[0]
+        deadline = None if timeout is None else now_ms() + timeout * 1000
+        with _Outside(self):
+            finished = self.loop.wait(lambda: done() or task.cancelled, deadline)
+        self._raise_if_cancelled()
+        return finished
+
+    # ------------------------------------------------------------ cancelling
+
+    def _interrupt(self) -> None:
+        if self.sandbox.in_user_code:
+            signal.pthread_kill(self._main, INTERRUPT_SIGNAL)
+
+    def _on_interrupt(self, number: int, frame: Any) -> None:
+        if self.sandbox.in_user_code:
+            self._raise_if_cancelled()
+
+    def _raise_if_cancelled(self) -> None:
+        if threading.get_ident() == self._main and all(task.cancelled for task in self.sandbox.tasks):
+            raise Interrupted
+
+    # ------------------------------------------------------------ while user code runs for long
+
+    def _report(self) -> list[Any]:
+        """Tell the caller that its call still runs, and what it has printed, when that changed."""
+        if not self.core.running:
+            return []
+        shown = tuple(
+            stream.peek()[-LIVE_CHARACTERS_MAX:] for stream in (self.streams.stdout, self.streams.stderr)
+        )
+        if self._shown_for is self.core.running[0] and shown == self._shown:
+            return []
+        self._shown_for, self._shown = self.core.running[0], (shown[0], shown[1])
+        return self.core.handle(StillRunning(shown[0], shown[1]), now_ms())
+
+    def _after_fork(self) -> None:
+        """A child that user code forked must not hold this executor's sockets open."""
+        for connection in list(self.hub.connections.values()):
+            connection.sock.close()
+        if self.hub.listener is not None:
+            self.hub.listener.close()
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  (for the child's lifetime)
+
+
+class _Outside:
+    """While in this block the main thread is in the runtime, not in user code: it is not interrupted."""
+
+    __slots__ = ("process", "was")
+
+    def __init__(self, process: ExecutorProcess) -> None:
+        self.process = process
+        self.was = False
+
+    def __enter__(self) -> None:
+        if threading.get_ident() == self.process._main:
+            self.was = self.process.sandbox.in_user_code
+            self.process.sandbox.in_user_code = False
+
+    def __exit__(self, *exc: object) -> None:
+        if self.was:
+            self.process.sandbox.in_user_code = True

@@ -1,0 +1,76 @@
+"""The node process: scheduler and Anna replica behind one hub; it places calls and relays none."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import signal
+import socket
+from typing import Any, NoReturn
+
+from cloudburst_runtime import messages
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import PeerLost, Received
+from cloudburst_runtime.ids import NODE, Millis
+from cloudburst_runtime.messages import Hello
+from cloudburst_runtime.node import NodeCore
+from cloudburst_runtime.scheduler.core import Exited, Kill, Spawn, Stop
+from cloudburst_runtime.shell.loop import Loop
+from cloudburst_runtime.shell.transport import Hub
+
+SUPERVISOR = "supervisor"
+
+
+class _Supervised:
+    """The node's core, with what the supervisor says turned into the scheduler's events."""
+
+    def __init__(self, core: NodeCore) -> None:
+        self.core = core
+
+    def start(self, now: Millis) -> list[Any]:
+        return self.core.start(now)
+
+    def handle(self, event: Any, now: Millis) -> list[Any]:
+        if type(event) is Received and event.peer == SUPERVISOR:
+            message = event.message
+            assert isinstance(message, messages.Exited)
+            return self.core.handle(Exited(message.name, message.reason), now)
+        if type(event) is PeerLost and event.peer == SUPERVISOR:
+            os._exit(1)
+        return self.core.handle(event, now)
+
+
+def run_node(directory: str, config: Config, listener: socket.socket, supervisor: socket.socket) -> NoReturn:
+    """Serve until the supervisor is gone or a client says to stop.
+
+    Parameters
+    ----------
+    directory
+        The runtime's directory.
+    config
+        The runtime's configuration.
+    listener
+        The node's socket, bound already so that clients may connect while this process starts.
+    supervisor
+        One end of a socket pair; the supervisor has the other.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    hub = Hub(directory, Hello(NODE, NODE, os.getpid(), 0, os.uname().nodename))
+    hub.adopt(supervisor, SUPERVISOR)
+    hub.listen(listener)
+    core = _Supervised(NodeCore(config, random.Random().random))
+    loop = Loop(
+        core,
+        hub,
+        {
+            Spawn: lambda effect: hub.send(SUPERVISOR, messages.Spawn(effect.name)),
+            Kill: lambda effect: hub.send(SUPERVISOR, messages.Kill(effect.name, effect.reason)),
+            Stop: lambda effect: hub.send(SUPERVISOR, messages.Stop()),
+        },
+    )
+    loop.start()
+    gc.collect()
+    gc.freeze()
+    loop.wait(lambda: False)
+    os._exit(0)
