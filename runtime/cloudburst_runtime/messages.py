@@ -194,11 +194,16 @@ class Plan(Wire):
 
 
 class Lease(Wire):
-    """A placement that a client may use until it is revoked: for each node the executors it may run on."""
+    """A placement that a client may use until it is revoked: for each node the executors it may run on.
+
+    ``serial`` grows from lease to lease: a `Revoke` says up to which serial its plans' leases are void, so
+    that a lease which arrives after its own revocation is known to be void.
+    """
 
     plan: Plan
     placement: list[list[PeerName]]
     policy: str = "locality"
+    serial: int = 0
 
 
 # ---------------------------------------------------------------- connections
@@ -269,10 +274,16 @@ class Placed(Wire, tag=17):
 
 
 class Revoke(Wire, tag=18):
-    """These plans' leases are void; ask again before the next call. The client acknowledges."""
+    """These plans' leases with a serial up to ``through`` are void; ask again before the next call.
+
+    The client acknowledges; if there are executors ``leaving``, only once none of its unfinished calls
+    has one of them in its schedule.
+    """
 
     req: int
     plans: list[int]
+    through: int = 0
+    leaving: list[PeerName] = []
 
 
 class Revoked(Wire, tag=19):
@@ -522,7 +533,10 @@ class Mail(Wire, tag=68):
 
 
 class Pin(Wire, tag=80):
-    """Keep these functions and plans at hand; also the answer to `Fetch`."""
+    """Keep these functions and plans at hand; also the answer to `Fetch`.
+
+    ``missing``: what was fetched and is no longer kept, as ``name@version`` or ``#plan``.
+    """
 
     functions: list[FunctionSpec] = []
     plans: list[Plan] = []
