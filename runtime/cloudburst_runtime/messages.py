@@ -206,14 +206,14 @@ class Plan(Wire):
 class Lease(Wire):
     """A placement that a client may use until it is revoked: for each node the executors it may run on.
 
-    ``number`` counts the leases granted; a revocation voids those up to a number, so that an answer which
-    a revocation overtook is known to be void too.
+    ``serial`` grows from lease to lease: a `Revoke` says up to which serial its plans' leases are void, so
+    that a lease which arrives after its own revocation is known to be void.
     """
 
     plan: Plan
     placement: list[list[PeerName]]
     policy: str = "locality"
-    number: int = 0
+    serial: int = 0
 
 
 # ---------------------------------------------------------------- connections
@@ -284,14 +284,16 @@ class Placed(Wire, tag=17):
 
 
 class Revoke(Wire, tag=18):
-    """These plans' leases up to number ``until`` are void; ask again before the next call.
+    """These plans' leases with a serial up to ``through`` are void; ask again before the next call.
 
-    The client acknowledges with `Revoked`.
+    The client acknowledges; if there are executors ``leaving``, only once none of its unfinished calls
+    has one of them in its schedule.
     """
 
     req: int
     plans: list[int]
-    until: int = 0
+    through: int = 0
+    leaving: list[PeerName] = []
 
 
 class Revoked(Wire, tag=19):
@@ -557,7 +559,10 @@ class Mail(Wire, tag=68):
 
 
 class Pin(Wire, tag=80):
-    """Keep these functions and plans at hand; also the answer to `Fetch`."""
+    """Keep these functions and plans at hand; also the answer to `Fetch`.
+
+    ``missing``: what was fetched and is no longer kept, as ``name@version`` or ``#plan``.
+    """
 
     functions: list[FunctionSpec] = []
     plans: list[Plan] = []

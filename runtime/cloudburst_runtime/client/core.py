@@ -128,6 +128,7 @@ class ClientCore:
         self._requests: dict[int, _Request] = {}
         self._place_reqs: dict[int, LeaseKey] = {}
         self._deadlines: list[tuple[Millis, int]] = []
+        self._drains: dict[int, list[PeerName]] = {}
         self._tick_armed = False
         self._unavailable: Failure | None = None
         self._handlers: dict[type, Callable[[Any, PeerName, Millis], Effects]] = {
@@ -318,6 +319,8 @@ class ClientCore:
             effects += self._cancels(header)
         if self.blocked:
             effects += self._unblock(call.number, message, now)
+        if self._drains:
+            effects += self._drained()
         return effects
 
     def _unblock(self, number: int, result: Result, now: Millis) -> Effects:
@@ -348,6 +351,8 @@ class ClientCore:
         effects.append(Resolve(call.number, result))
         if self.blocked:
             effects += self._unblock(call.number, result, now)
+        if self._drains:
+            effects += self._drained()
         return effects
 
     def _release(self, call: OwnedCall) -> None:
@@ -382,9 +387,9 @@ class ClientCore:
         if key is None:
             return []
         lease = message.lease
-        if lease.number <= self.revoked_until.get(lease.plan.number, -1):
+        if lease.serial <= self.revoked_until.get(lease.plan.number, -1):
             return self._ask_placement(key, now)  # a revocation overtook this answer
-        held = _Held(lease, Topology(lease.plan), len(lease.plan.nodes) == 1)
+        held = _Held(lease, Topology.of(lease.plan), len(lease.plan.nodes) == 1)
         self.leases[key] = held
         effects: Effects = []
         for call in self.placing.pop(key, []):
@@ -405,13 +410,30 @@ class ClientCore:
 
     def _on_revoke(self, message: Revoke, peer: PeerName, now: Millis) -> Effects:
         for plan in message.plans:
-            self.revoked_until[plan] = max(message.until, self.revoked_until.get(plan, 0))
+            self.revoked_until[plan] = max(message.through, self.revoked_until.get(plan, 0))
         self.leases = {
             key: held
             for key, held in self.leases.items()
-            if held.lease.number > self.revoked_until.get(held.lease.plan.number, -1)
+            if held.lease.serial > self.revoked_until.get(held.lease.plan.number, -1)
         }
+        if any(self._uses(name) for name in message.leaving):
+            self._drains[message.req] = message.leaving
+            return []
+        self._drains.pop(message.req, None)
         return [Send(NODE, Revoked(message.req))]
+
+    def _uses(self, executor: PeerName) -> bool:
+        """Whether an unfinished call has this executor in its schedule."""
+        return any(
+            call.header is not None and executor in call.header.schedule for call in self.calls.values()
+        )
+
+    def _drained(self) -> Effects:
+        """Acknowledge the revocations that waited for calls which are done now."""
+        done = [req for req, leaving in self._drains.items() if not any(map(self._uses, leaving))]
+        for req in done:
+            del self._drains[req]
+        return [Send(NODE, Revoked(req)) for req in done]
 
     # ------------------------------------------------------------ loss and retry
 
@@ -487,7 +509,7 @@ class ClientCore:
         if call is None or call.header is None or message.attempt != call.attempt:
             return []
         assert call.lease is not None
-        held = _Held(call.lease, Topology(call.lease.plan), len(call.lease.plan.nodes) == 1)
+        held = _Held(call.lease, Topology.of(call.lease.plan), len(call.lease.plan.nodes) == 1)
         return [send for send in self._starts(call, held) if send.message.node == message.node]
 
     def _on_running(self, message: Running, peer: PeerName, now: Millis) -> Effects:
@@ -588,7 +610,7 @@ class ClientCore:
                 continue
             call.probe_after = min(call.probe_after * 2, 10 * self.config.resend_ms)
             call.probe_at = now + call.probe_after
-            nodes = dict.fromkeys([*Topology(call.lease.plan).sources, *header.fixed]) if call.lease else {}
+            nodes = dict.fromkeys([*Topology.of(call.lease.plan).sources, *header.fixed]) if call.lease else {}
             effects += [Send(header.schedule[node], Probe(header, node)) for node in nodes]
             probed += 1
             if probed >= PROBES_PER_TICK_MAX:

@@ -564,20 +564,21 @@ class ExecutorCore:
         for function in message.functions:
             self.functions[(function.name, function.version)] = function
         for plan in message.plans:
-            self.plans[plan.number] = Known(plan, Topology(plan))
+            self.plans[plan.number] = Known(plan, Topology.of(plan))
         effects: Effects = []
         for task in [task for task in self.tasks.values() if task.state == "waiting"]:
             effects += self._advance_after_pin(task, message.missing, now)
         return effects
 
     def _advance_after_pin(self, task: Task, missing: list[str], now: Millis) -> Effects:
-        if f"plan {task.header.plan}" in missing:
+        if f"#{task.header.plan}" in missing:
             return self._fail(task, Failure("DagNotFound", "what this call runs is no longer known"), now)
         if task.known is not None:
             plan, node = task.known.plan, task.id.node
-            name = f"{plan.nodes[node].function} v{plan.versions[node]}"
-            if name in missing:
-                return self._fail(task, Failure("FunctionNotFound", f"{name} is no longer known"), now)
+            name, version = plan.nodes[node].function, plan.versions[node]
+            if f"{name}@{version}" in missing:
+                message = f"version {version} of {name!r} is no longer known"
+                return self._fail(task, Failure("FunctionNotFound", message), now)
         waits = task.known is None or task.function is None
         return self._advance(task, now) if waits and not task.resolving else []
 

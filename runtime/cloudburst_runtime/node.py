@@ -1,0 +1,79 @@
+"""The node core: the scheduler and the Anna replica of one node process, behind one address.
+
+Law: it only routes. What concerns keys goes to the replica, everything else to the scheduler; that a peer
+was lost concerns both, the store first. Only the scheduler sets timers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import PeerLost, Received, Send
+from cloudburst_runtime.ids import Millis, PeerName
+from cloudburst_runtime.messages import Delete, Get, Keys, Put, Resync, Unwatch
+from cloudburst_runtime.scheduler.core import SchedulerCore
+from cloudburst_runtime.scheduler.events import Effect, Event
+from cloudburst_runtime.scheduler.policy import Uniform
+
+STORE_MESSAGES: tuple[type, ...] = (Put, Get, Delete, Keys, Unwatch, Resync)
+
+
+class Replica(Protocol):
+    """What the node needs of `anna.replica.ReplicaCore`."""
+
+    @property
+    def key_count(self) -> int:
+        """How many keys there are."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes they take."""
+        ...
+
+    def handle(self, event: Any, now: Millis) -> Sequence[Send]:
+        """Take a message about keys, or the loss of a peer."""
+        ...
+
+    def holders(self, key: str) -> list[PeerName]:
+        """Who has the key cached."""
+        ...
+
+
+class NodeCore:
+    """Scheduler and store of one node.
+
+    Parameters
+    ----------
+    replica
+        The store, an `anna.replica.ReplicaCore`.
+    uniform
+        A source of numbers in [0, 1), for the scheduler's policies.
+    """
+
+    def __init__(self, config: Config, replica: Replica, uniform: Uniform) -> None:
+        self.replica = replica
+        self.scheduler = SchedulerCore(
+            config,
+            holders=replica.holders,
+            uniform=uniform,
+            store_stats=lambda: (replica.key_count, replica.nbytes),
+        )
+
+    def start(self, now: Millis) -> list[Effect]:
+        """Start the first executors."""
+        return self.scheduler.start(now)
+
+    def handle(self, event: Event, now: Millis) -> list[Effect]:
+        """Take one event; return what is to be done, in order."""
+        if isinstance(event, Received) and isinstance(event.message, STORE_MESSAGES):
+            return list(self.replica.handle(event, now))
+        if isinstance(event, PeerLost):
+            return [*self.replica.handle(event, now), *self.scheduler.handle(event, now)]
+        return self.scheduler.handle(event, now)
+
+    def validate(self) -> None:
+        """Assert what must hold between events."""
+        self.scheduler.validate()

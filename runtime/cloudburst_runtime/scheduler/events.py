@@ -1,0 +1,36 @@
+"""What only the scheduler is told and asks for: the life of executor processes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
+from cloudburst_runtime.ids import PeerName
+
+
+class Exited(NamedTuple):
+    """The supervisor saw the process of executor ``name`` end, and why."""
+
+    name: PeerName
+    reason: str
+
+
+class Spawn(NamedTuple):
+    """Start an executor process under this name; it says `Hello` when it is ready."""
+
+    name: PeerName
+
+
+class Kill(NamedTuple):
+    """End that executor's process, if it still runs."""
+
+    name: PeerName
+    reason: str
+
+
+class Stop(NamedTuple):
+    """End the runtime, after what was sent before this has left. (As an empty tuple it is falsy.)"""
+
+
+Event: TypeAlias = Received | PeerLost | Timer | Exited
+Effect: TypeAlias = Send | SetTimer | Spawn | Kill | Stop
