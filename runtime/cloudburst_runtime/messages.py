@@ -138,8 +138,8 @@ class FunctionSpec(Wire):
         The cloudpickled callable, or for a class the pickled ``(class, args, kwargs)``.
     kind
         ``"function"`` or ``"class"``.
-    library
-        Whether the user library is passed as the first argument.
+    library, library_init
+        Whether a request, and whether a class's ``__init__``, gets the user library as first argument.
     retries, timeout
         How often a call is run again when its executor was lost; seconds, or None.
     """
@@ -156,6 +156,7 @@ class FunctionSpec(Wire):
     gpu: bool = False
     context: Context = msgspec.field(default_factory=Context)
     signature: str = ""
+    library_init: bool = False
 
 
 class DagNode(Wire):
