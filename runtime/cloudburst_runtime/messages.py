@@ -146,9 +146,8 @@ class FunctionSpec(Wire):
         The cloudpickled callable, or for a class the pickled ``(class, args, kwargs)``.
     kind
         ``"function"`` or ``"class"``.
-    library, init_library
-        Whether the user library is passed as the first argument of the function (of a class's ``run``),
-        and of a class's ``__init__``.
+    library, library_init
+        Whether a request, and whether a class's ``__init__``, gets the user library as first argument.
     retries, timeout
         How often a call is run again when its executor was lost; seconds, or None.
     """
@@ -165,7 +164,7 @@ class FunctionSpec(Wire):
     gpu: bool = False
     context: Context = msgspec.field(default_factory=Context)
     signature: str = ""
-    init_library: bool = False
+    library_init: bool = False
 
 
 class DagNode(Wire):

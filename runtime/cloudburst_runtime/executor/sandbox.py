@@ -218,7 +218,7 @@ class Sandbox:
         """Build the instance: once per executor and version."""
         made, args, kwargs = pickle.loads(function.payload)
         _remember(made.run, function.source, made)
-        library = (self.library._for(self.tasks[0]),) if function.init_library else ()
+        library = (self.library._for(self.tasks[0]),) if function.library_init else ()
         instance = made(*library, *args, **kwargs)
         return Loaded(instance.run, function.library)
 
