@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from cloudburst_runtime.lattices.wrap import delta, reveal
+
 from cloudburst_nb import runtimes
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
@@ -33,7 +35,6 @@ from cloudburst_runtime.client.calls import OwnedCall
 from cloudburst_runtime.config import POLICIES, Config
 from cloudburst_runtime.errors import check_name
 from cloudburst_runtime.lattices import LWW
-from cloudburst_runtime.lattices.wrap import delta, reveal
 from cloudburst_runtime.launch import local
 from cloudburst_runtime.messages import Args, DagSpec, Inline, Ref
 from cloudburst_runtime.shell.client import SCHEME, ClientShell
@@ -282,7 +283,7 @@ class Client:
             return
         if future._result is None:
             call.depends.setdefault(future._number, []).append((packed, slot))
-            future._subscribe(_NOTHING_MORE)
+            future._subscribe(_look)
         if future._result is not None:
             call.depends.pop(future._number, None)
             if future._result.failure is not None:
@@ -553,7 +554,7 @@ _BY_KEY = (CloudburstReference, CloudburstFuture)
 NOTHING = encode(((), {}))
 
 
-def _NOTHING_MORE(_: CloudburstFuture) -> None:  # noqa: N802
+def _look(_: CloudburstFuture) -> None:
     """A subscriber that only makes `_subscribe` look at the future with the lock held."""
 
 
@@ -722,6 +723,11 @@ def connect(address: str) -> Client:
         return client
 
 
+def embedded() -> Client:
+    """The client in use, or that of a new runtime: whoever asks for this wants one, also after `down`."""
+    return runtimes.ensure() if runtimes.running() else up()
+
+
 def down() -> None:
     """Disconnect from the runtime in use, and end it if this process started it."""
     if runtimes.running():
@@ -734,13 +740,12 @@ def down() -> None:
 def _executor_range(executors: int | tuple[int, int] | None) -> tuple[int, int]:
     if executors is None:
         return max(2, os.cpu_count() or 1), EXECUTORS_MAX
-    if isinstance(executors, int) and not isinstance(executors, bool):
+    if isinstance(executors, int):
         low, high = executors, max(executors, EXECUTORS_MAX)
+    elif isinstance(executors, tuple | list) and len(executors) == 2:
+        low, high = executors
     else:
-        try:
-            low, high = executors
-        except TypeError:
-            raise TypeError(f"executors is a number or (min, max), not {executors!r}") from None
+        raise TypeError(f"executors is a number or (min, max), not {executors!r}")
     if not 1 <= low <= high <= 1000:
         raise ValueError(f"executors must be from 1 to 1000, min not above max; not {executors!r}")
     return low, high

@@ -125,11 +125,13 @@ class CloudburstConnection:
     def __init__(
         self, func_addr: str = "127.0.0.1", ip: str = "127.0.0.1", tid: int = 0, local: bool = False
     ) -> None:
-        if not isinstance(func_addr, str) or not func_addr:
-            raise TypeError(f"func_addr must be the address of a runtime, not {func_addr!r:.80}")
         native = importlib.import_module("cloudburst_nb.client")
-        embedded = local or func_addr in LOOPBACK
-        self._client: Native = native.ensure() if embedded else native.connect(func_addr)
+        if local or func_addr in LOOPBACK:
+            self._client: Native = native.embedded()
+        elif isinstance(func_addr, str) and func_addr:
+            self._client = native.connect(func_addr)
+        else:
+            raise TypeError(f"func_addr must be the address of a runtime, not {func_addr!r:.80}")
         self._dags: dict[str, DagSpec] = {}
 
     # ---- functions
@@ -159,7 +161,7 @@ class CloudburstConnection:
     def get_function(self, name: str) -> CloudburstFunction | None:
         """The handle of a registered function; None, and a printed hint, if there is none of that name."""
         try:
-            native = self._client.function(name)
+            native = self._client.get_function(name)
         except FunctionNotFound:
             print(f"No function named {name!r} is registered; list() shows those that are.")  # noqa: T201
             return None
@@ -336,7 +338,7 @@ class CloudburstConnection:
 
     def _require(self, function: str, dag: str) -> None:
         try:
-            self._client.function(function)
+            self._client.get_function(function)
         except FunctionNotFound:
             raise RuntimeError(
                 f"DAG {dag!r} needs a function {function!r}, which is not registered: register it first"

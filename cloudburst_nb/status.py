@@ -52,9 +52,9 @@ class Status:
         return "\n".join([f"Cloudburst runtime {self.name!r}", *rows])
 
     def _repr_html_(self) -> str:
+        left = "style='text-align:left'"
         rows = "".join(
-            f"<tr><th style='text-align:left'>{label}</th><td style='text-align:left'>{escape(text)}</td></tr>"
-            for label, text in self._rows()
+            f"<tr><th {left}>{label}</th><td {left}>{escape(text)}</td></tr>" for label, text in self._rows()
         )
         return f"<table><caption>Cloudburst runtime {escape(self.name)}</caption>{rows}</table>"
 

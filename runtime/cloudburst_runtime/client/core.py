@@ -610,7 +610,8 @@ class ClientCore:
                 continue
             call.probe_after = min(call.probe_after * 2, 10 * self.config.resend_ms)
             call.probe_at = now + call.probe_after
-            nodes = dict.fromkeys([*Topology.of(call.lease.plan).sources, *header.fixed]) if call.lease else {}
+            assert call.lease is not None
+            nodes = dict.fromkeys([*Topology.of(call.lease.plan).sources, *header.fixed])
             effects += [Send(header.schedule[node], Probe(header, node)) for node in nodes]
             probed += 1
             if probed >= PROBES_PER_TICK_MAX:

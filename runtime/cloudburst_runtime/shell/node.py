@@ -10,12 +10,13 @@ import socket
 from typing import Any, NoReturn
 
 from cloudburst_runtime import messages
+from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.ids import NODE, Millis
 from cloudburst_runtime.messages import Hello
 from cloudburst_runtime.node import NodeCore
-from cloudburst_runtime.scheduler.core import Exited, Kill, Spawn, Stop
+from cloudburst_runtime.scheduler.events import Exited, Kill, Spawn, Stop
 from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.transport import Hub
 
@@ -59,7 +60,7 @@ def run_node(directory: str, config: Config, listener: socket.socket, supervisor
     hub = Hub(directory, Hello(NODE, NODE, os.getpid(), 0, os.uname().nodename))
     hub.adopt(supervisor, SUPERVISOR)
     hub.listen(listener)
-    core = _Supervised(NodeCore(config, random.Random().random))
+    core = _Supervised(NodeCore(config, ReplicaCore(config), random.Random().random))
     loop = Loop(
         core,
         hub,
