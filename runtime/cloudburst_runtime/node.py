@@ -12,12 +12,12 @@ from typing import Any, Protocol
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send
 from cloudburst_runtime.ids import Millis, PeerName
-from cloudburst_runtime.messages import Delete, Get, Keys, Put, Resync, Unwatch
+from cloudburst_runtime.messages import Delete, Forget, Get, Keys, Put, Resync, Unwatch
 from cloudburst_runtime.scheduler.core import SchedulerCore
 from cloudburst_runtime.scheduler.events import Effect, Event
 from cloudburst_runtime.scheduler.policy import Uniform
 
-STORE_MESSAGES: tuple[type, ...] = (Put, Get, Delete, Keys, Unwatch, Resync)
+STORE_MESSAGES: tuple[type, ...] = (Put, Get, Delete, Keys, Forget, Unwatch, Resync)
 
 
 class Replica(Protocol):

@@ -532,12 +532,13 @@ class ClientCore:
     def _on_store(self, event: Store, now: Millis) -> Effects:
         if self._unavailable is not None:
             return [Answered(event.op, self._unavailable)]
+        given = event.arguments
         if event.kind == "read":
-            effects = self.store.read(event.op, *event.arguments, self.floor, now)
+            effects = self.store.read(event.op, given[0], self.floor, now)
         elif event.kind == "write":
-            effects = self.store.write(event.op, *event.arguments, now)
+            effects = self.store.write(event.op, given[0], given[1], now)
         else:
-            effects = self.store.delete(event.op, *event.arguments, now)
+            effects = self.store.delete(event.op, given[0], now)
         return self._from_store(effects, now)
 
     def _on_reply(self, event: Received, now: Millis) -> Effects:

@@ -688,9 +688,9 @@ class ExecutorCore:
         if kind == "read":
             return self._from_cache(self.cache.read(op, arguments[0], task.floor, now), now)
         if kind == "write":
-            return self._from_cache(self.cache.write(op, *arguments, now), now)
+            return self._from_cache(self.cache.write(op, arguments[0], arguments[1], now), now)
         if kind == "delete":
-            return self._from_cache(self.cache.delete(op, *arguments, now), now)
+            return self._from_cache(self.cache.delete(op, arguments[0], now), now)
         raise TypeError(f"the executor core knows no operation {kind!r}")
 
     def mail_id(self, task: Task) -> str:

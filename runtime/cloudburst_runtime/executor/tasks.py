@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from cloudburst_runtime.ids import Micros, Millis, PeerName, TaskId
-from cloudburst_runtime.lattices import Lattice
+from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.messages import (
     Args,
     DagNode,
@@ -55,7 +55,7 @@ class Task:
     triggers: dict[int, Trigger] = field(default_factory=dict)
     unused: list[Trigger] = field(default_factory=list)
     inputs: list[Trigger] = field(default_factory=list)
-    resolved: dict[int | str, Lattice] | None = None
+    resolved: dict[int | str, AnyLattice] | None = None
     resolving: bool = False
     node: DagNode | None = None
     known: Known | None = None
