@@ -148,15 +148,16 @@ def test_serials_say_which_leases_a_revocation_reaches(world: World) -> None:
     assert old.serial <= revoke.through < new.serial
 
 
-def test_unanswered_notices_of_placement_are_merged(world: World) -> None:
-    world.lease("c2", "f")
-    for number in range(3, 40):
-        world.hello(f"e{number}")
-        world.lose(f"e{number}")
-        world.exit(f"e{number}")
-        world.lease("c2", "f")
-        world.lease("c2", "g")
-    assert len(world.core.leases.notices.get("c2", {})) <= 1
+def test_unanswered_notices_of_placement_are_merged_into_the_latest(world: World) -> None:
+    plans = [world.lease("c2", "f").plan.number]
+    world.exit("e1")
+    plans.append(world.lease("c2", "g").plan.number)
+    (revoke,) = sent(world.hello("e3"), Revoke, to="c2")
+    assert sorted(revoke.plans) == plans
+    assert list(world.core.leases.notices["c2"]) == [revoke.req]
+    assert {tuple(sorted(m.plans)) for m in sent(world.wait(5_000), Revoke)} == {tuple(plans)}
+    world.say("c2", Revoked(revoke.req))
+    assert world.core.leases.notices == {}
 
 
 def test_a_lease_is_revoked_when_an_executor_is_lost_or_comes(world: World) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -388,3 +390,10 @@ class TestNode:
         assert replica.events == [asked, lost]
         assert node.scheduler.clients == {}
         node.validate()
+
+
+@pytest.mark.parametrize("module", ["dag", "policy", "names", "replies", "core"])
+def test_the_examples_in_the_docstrings_run(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"cloudburst_runtime.scheduler.{module}"))
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -294,7 +294,8 @@ class SchedulerCore:
         if executor.retiring and not self.leases.holds_back(("drain", name)):
             reason = "retired"
         self.leases.undrain(name)
-        effects = self.pool.remove(name, reason, now)
+        self.grants.forget(name)
+        effects = self.leases.forget(name) + self.pool.remove(name, reason, now)
         if executor.seen:
             effects += self._tell(ExecutorLost(name, reason))
             self._retell[name] = (reason, 0)
