@@ -30,6 +30,7 @@ from cloudburst_runtime.messages import (
     Placed,
     Register,
     Registered,
+    Resync,
     Revoke,
     Shutdown,
     Status,
@@ -363,6 +364,9 @@ class FakeReplica:
     def __init__(self) -> None:
         self.events: list[object] = []
 
+    def start(self, now: float) -> list[Send]:
+        return []
+
     def handle(self, event: object, now: float) -> list[Send]:
         self.events.append(event)
         return [Send("c1", Done(1))]
@@ -385,9 +389,11 @@ class TestNode:
         assert placed.lease.placement == [["e2"]]
         (status,) = sent(node.handle(Received("c1", Status(4)), 0.0), StatusReply)
         assert (status.keys, status.store_bytes) == (2, 20)
+        late = Received("e1", Resync(3))
+        node.handle(late, 0.0)
         lost = PeerLost("c1")
         node.handle(lost, 0.0)
-        assert replica.events == [asked, lost]
+        assert replica.events == [asked, late, lost]
         assert node.scheduler.clients == {}
         node.validate()
 

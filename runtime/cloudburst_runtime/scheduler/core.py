@@ -121,6 +121,12 @@ class SchedulerCore:
             return self.pool.doubt(event.peer, event.reason, now) + self.grants.refresh(now)
         return self._client_lost(event.peer)
 
+    @staticmethod
+    def takes(message: Message) -> bool:
+        """Whether a message is for the scheduler."""
+        kind = type(message)
+        return kind is Hello or kind in _FROM_CLIENTS or kind in _FROM_EXECUTORS
+
     # ------------------------------------------------------------ routing
 
     def _received(self, peer: PeerName, message: Message, now: Millis) -> list[Effect]:
