@@ -143,6 +143,8 @@ def pack(
         name = _name_of(obj)
     check_name(name, "function")
     _check_options(retries, timeout, batching, gpu)
+    if is_marked(obj):
+        raw_reduce(obj)  # raises if its code is not in this process
     raw = beside.refresh(raw_of(obj), values)
     label = f"{'class' if isinstance(raw, type) else 'function'} {name!r}"
     entry, dropped = _entry_of(raw, label)

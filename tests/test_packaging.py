@@ -1,97 +1,28 @@
-"""Packing: what travels, that it lives again in another process, and what is said when it cannot."""
+"""Packing: what a spec says of a function or class, and what can be one."""
 
 from __future__ import annotations
 
 import functools
-import linecache
 import math
 import os
-import subprocess
-import sys
-import textwrap
-import threading
-import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cloudburst_nb import beside, packaging
-from cloudburst_nb.capturing import survey
-from cloudburst_nb.expression import Composable
-from cloudburst_nb.packaging import CapturedLargeValue, pack
-from cloudburst_runtime import messages, values
-from cloudburst_runtime.errors import InvalidName, SerializationError
-
-RUNTIME = Path(packaging.__file__).parent.parent / "runtime"
-
-
-class Cloud(Composable):
-    """A cloud function without a client: what packing sees of one."""
-
-    def __init__(self, raw: Any, name: str = "", init: Any = ((), {})) -> None:
-        self.__cloudburst_raw__ = raw
-        self.__cloudburst_init__ = init
-        self.name = name or raw.__name__
-        self.lock = threading.Lock()  # like a real one, it cannot be pickled as it is
-
-    def __call__(self, *args: Any) -> Any:
-        raise AssertionError("a captured cloud function must run in place")
-
-    def __reduce__(self) -> Any:
-        return packaging.raw_reduce(self)
-
-
-def cell(text: str, **names: Any) -> dict[str, Any]:
-    """Run the text as a notebook runs a cell: in the namespace of ``__main__``."""
-    text = textwrap.dedent(text)
-    namespace = {"__name__": "__main__", **names}
-    filename = f"<cell {hash(text)}>"
-    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    exec(compile(text, filename, "exec"), namespace)
-    return namespace
-
-
-def elsewhere(payload: bytes, expression: str, folder: Path) -> Any:
-    """Evaluate an expression of ``f``, the unpickled payload, in a process that knows nothing of us."""
-    code = f"import pickle, sys; f = pickle.load(sys.stdin.buffer); print(repr({expression}))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        input=payload,
-        capture_output=True,
-        cwd=folder,
-        env={"PYTHONPATH": str(RUNTIME), "PATH": os.environ["PATH"]},
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    return eval(done.stdout)
+from cloudburst_nb.packaging import pack
+from cloudburst_runtime import messages
+from cloudburst_runtime.errors import InvalidName
+from tests.packing import MODEL, cell, elsewhere, forget_modules
 
 
 @pytest.fixture(autouse=True)
-def by_value_modules() -> Any:
+def by_value_modules() -> Iterator[None]:
     """Leave the modules that travel by value as they were."""
     yield
-    values.BY_VALUE.set([])
-    beside._stamps.clear()
-    beside._asked_for.clear()
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The folder of a notebook, with modules beside it: ``project(helpers="text")`` writes them."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    loaded = list(sys.modules)
-
-    def write(**modules: str) -> Path:
-        for name, text in modules.items():
-            (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
-        return tmp_path
-
-    yield write
-    for name in [name for name in sys.modules if name not in loaded]:
-        del sys.modules[name]
+    forget_modules()
 
 
 # ---------------------------------------------------------------- what a spec says
@@ -183,13 +114,6 @@ def test_a_forced_library_needs_a_parameter_to_go_to() -> None:
 
 
 # ---------------------------------------------------------------- classes
-
-
-MODEL = """
-    class Model:
-        def __init__(self, base, scale=1): self.base, self.scale = base, scale
-        def run(self, x): return self.base + self.scale * x
-    """
 
 
 def test_a_class_travels_with_its_init_arguments(tmp_path: Path) -> None:
@@ -309,333 +233,6 @@ def test_options_are_checked(options: dict[str, Any], kind: type[Exception], mes
         pack(len, **options)
 
 
-# ---------------------------------------------------------------- cloud functions inside cloud functions
-
-
-def test_functions_of_one_cell_may_call_each_other(tmp_path: Path) -> None:
-    names = cell(
-        """
-        def even(n): return True if n == 0 else odd(n - 1)
-        def odd(n): return False if n == 0 else even(n - 1)
-        """
-    )
-    even = names["even"]
-    names.update(even=Cloud(names["even"]), odd=Cloud(names["odd"]))
-    packed = pack(even)
-    assert elsewhere(packed.spec.payload, "[f(10), f(7)]", tmp_path) == [True, False]
-    assert (packed.missing, [found.name for found in packed.captured]) == ([], ["odd"])
-    assert pack(names["odd"]).spec.name == "odd"
-    assert elsewhere(pack(names["odd"]).spec.payload, "[f(10), f(7)]", tmp_path) == [False, True]
-
-
-def test_a_cloud_function_may_call_itself(tmp_path: Path) -> None:
-    names = cell("def fact(n): return 1 if n < 2 else n * fact(n - 1)")
-    names["fact"] = Cloud(names["fact"])
-    packed = pack(names["fact"])
-    assert packed.missing == []
-    assert elsewhere(packed.spec.payload, "f(5)", tmp_path) == 120
-
-
-def test_a_captured_stateful_function_is_built_once_and_run(tmp_path: Path) -> None:
-    names = cell(
-        MODEL
-        + """
-    def serve(x): return model(x) + model(x), model.__class__.__name__
-    """
-    )
-    names["model"] = Cloud(names["Model"], init=((10,), {"scale": 2}))
-    assert elsewhere(pack(names["serve"]).spec.payload, "f(1)", tmp_path) == (24, "InPlace")
-
-
-def test_a_cloud_function_without_its_code_is_refused() -> None:
-    names = cell("def f(x): return g(x)", g=Cloud(None, "g"))
-    with pytest.raises(SerializationError, match=r"function 'f' captures `g`: .*'g' was looked up by name"):
-        pack(names["f"])
-    with pytest.raises(SerializationError, match=r"'g' was looked up by name"):
-        pack(names["g"])
-
-
-def test_a_function_under_lru_cache_travels(tmp_path: Path) -> None:
-    names = cell(
-        """
-        import functools
-        @functools.lru_cache(maxsize=7)
-        def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)
-        def f(n): return fib(n), fib.cache_info().maxsize
-        """
-    )
-    assert elsewhere(pack(names["f"]).spec.payload, "f(80)", tmp_path) == (23416728348467685, 7)
-    assert elsewhere(pack(names["fib"]).spec.payload, "f(80)", tmp_path) == 23416728348467685
-
-
-def test_forward_references_are_told() -> None:
-    names = cell("def f(x):\n global made\n made = later(x)\n return [made, print, x.later2, undefined]")
-    assert pack(names["f"]).missing == ["later", "undefined"]
-
-
-def test_forward_references_of_helpers_and_methods_are_told() -> None:
-    names = cell(
-        "def helper(): return gone()\ndef f(): return helper()\nclass M:\n def run(self): return lost()"
-    )
-    assert pack(names["f"]).missing == ["gone"]
-    assert pack(names["M"]).missing == ["lost"]
-
-
-def test_a_name_that_still_means_the_version_before_counts_as_missing() -> None:
-    text = "def fact(n): return n and n * fact(n - 1)"
-    old = cell(text)["fact"]
-    names = cell(text)
-    new = names["fact"]
-    names["fact"] = Cloud(old)
-    assert pack(new).missing == ["fact"]
-    names["fact"] = Cloud(new)
-    assert pack(new).missing == []
-
-
-# ---------------------------------------------------------------- what cannot travel
-
-
-def refused(target: Any, **options: Any) -> str:
-    with pytest.raises(SerializationError) as caught:
-        pack(target, **options)
-    return str(caught.value)
-
-
-def test_a_captured_variable_that_cannot_travel_is_named() -> None:
-    names = cell("def f(): return lock", lock=threading.Lock())
-    assert refused(names["f"]) == (
-        "function 'f' captures `lock`, of type _thread.lock, which cannot be sent to another process: "
-        "create it inside the function"
-    )
-
-
-def test_the_part_that_cannot_travel_is_named() -> None:
-    names = cell("def f(): return config", config={"a": [1, threading.Lock()]})
-    assert "captures `config['a'][1]`, of type _thread.lock," in refused(names["f"])
-
-
-def test_the_attribute_of_the_same_name_is_not_blamed() -> None:
-    names = cell("def f(x): return x.lock, gen", lock=threading.Lock(), gen=(i for i in [1]))
-    assert "captures `gen`, of type generator," in refused(names["f"])
-
-
-def test_the_way_to_the_variable_is_told() -> None:
-    names = cell("def g(): return lock\ndef f(): return h()", lock=threading.Lock())
-    names["h"] = Cloud(names["g"], "h")
-    assert "function 'f' captures `lock` (by way of `h`), of type _thread.lock" in refused(names["f"])
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [("def f(x=lock): ...", "function 'f' captures `x`, of type _thread.lock"),
-     ("def f(*, x=lock): ...", "function 'f' captures `x`, of type _thread.lock"),
-     ("def make(k):\n def f(): return k\n return f\nf = make(lock)", "function 'f' captures `k`"),
-     ("class f:\n guard = lock\n def run(self): ...", "class 'f' captures `f.guard`, of type _thread.lock"),
-     ("class f:\n @property\n def p(self): return lock\n def run(self): ...", "class 'f' captures `lock`"),
-     ("import functools\nf = functools.partial(print, lock)", "function 'f' captures `args[0]`"),
-     ("class C:\n def __call__(self): ...\nf = C()\nf.held = lock", "function 'f' captures `self.held`")],
-)  # fmt: skip
-def test_wherever_it_hides(text: str, told: str) -> None:
-    assert told in refused(cell(text, lock=threading.Lock())["f"], name="f")
-
-
-def test_an_init_argument_that_cannot_travel_is_named() -> None:
-    text = refused(cell(MODEL)["Model"], init=((1,), {"scale": threading.Lock()}))
-    assert text.startswith("class 'Model' is bound with `scale`, of type _thread.lock, which cannot")
-
-
-def test_a_variable_nested_too_deeply_is_named() -> None:
-    deep: list[Any] = []
-    for _ in range(100_000):
-        deep = [deep]
-    text = refused(cell("def f(): return deep", deep=deep)["f"])
-    assert text.startswith("function 'f' captures `deep`, of type list, which is nested too deeply")
-    while deep:  # taken apart by hand: the interpreter would recurse
-        deep = deep.pop()
-
-
-# ---------------------------------------------------------------- large variables
-
-
-def test_a_large_variable_is_reported_with_its_size(tmp_path: Path) -> None:
-    names = cell("def helper(): return table.sum()\ndef f(): return helper()", table=np.zeros(250_000))
-    with pytest.warns(CapturedLargeValue) as caught:
-        packed = pack(names["f"])
-    assert [str(warning.message) for warning in caught] == [
-        "function 'f' captures `table`, of type numpy.ndarray, 2.0 MB, which travels with every "
-        "registration: put it in the store, cb.put('table', table), and pass cb.ref('table')"
-    ]
-    assert caught[0].filename == __file__
-    assert [(found.name, found.nbytes > 2_000_000) for found in packed.captured] == [
-        ("helper", False),
-        ("table", True),
-    ]
-
-
-def test_a_small_variable_is_not_reported() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        packed = pack(cell("def f(): return table", table=np.zeros(1000))["f"])
-    assert 8000 < packed.captured[0].nbytes < 9000
-
-
-# ---------------------------------------------------------------- modules beside the notebook
-
-
-def test_a_module_beside_the_notebook_travels_by_value(project: Any, tmp_path_factory: Any) -> None:
-    project(helpers="FACTOR = 3\ndef scale(x): return FACTOR * x\nclass Box:\n    pass\n")
-    names = cell(
-        "import helpers, json\nfrom helpers import scale\ndef f(x): return helpers.scale(x) + scale(x)"
-    )
-    packed = pack(names["f"])
-    away = tmp_path_factory.mktemp("away")
-    assert elsewhere(packed.spec.payload, "f(2)", away) == 12
-    assert [module.__name__ for module in beside.beside_modules()] == ["helpers"]
-    box = values.encode(names["helpers"].Box())
-    assert elsewhere(box.data, "type(f).__name__", away) == "Box"
-
-
-def test_an_edit_reaches_the_next_registration(project: Any, tmp_path_factory: Any) -> None:
-    project(helpers="def scale(x): return 2 * x\n")
-    names = cell("import helpers\nfrom helpers import scale\ndef f(x): return helpers.scale(x), scale(x)")
-    away = tmp_path_factory.mktemp("away")
-    assert elsewhere(pack(names["f"]).spec.payload, "f(1)", away) == (2, 2)
-    project(helpers="def scale(x): return 5 * x\n")  # of equal size, and most likely of the same second
-    assert elsewhere(pack(names["f"]).spec.payload, "f(1)", away) == (5, 5)
-    assert names["f"](1) == (5, 5)
-
-
-def test_an_edit_reaches_a_function_of_the_module_itself(project: Any, tmp_path_factory: Any) -> None:
-    project(helpers="def scale(x): return 2 * x\n")
-    names = cell("from helpers import scale\ndef other(): ...")
-    scale = names["scale"]
-    pack(names["other"])
-    project(helpers="def scale(x): return 50 * x\n")
-    packed = pack(scale)
-    assert packed.raw is sys.modules["helpers"].scale
-    assert elsewhere(packed.spec.payload, "f(1)", tmp_path_factory.mktemp("away")) == 50
-
-
-def test_a_class_of_the_notebook_follows_the_edit(project: Any, tmp_path_factory: Any) -> None:
-    project(helpers="def scale(x): return 2 * x\n")
-    names = cell("from helpers import scale\nclass M:\n    def run(self, x): return scale(x)")
-    pack(names["M"])
-    project(helpers="def scale(x): return 500 * x\n")
-    payload = pack(names["M"]).spec.payload
-    assert elsewhere(payload, "f[0]().run(1)", tmp_path_factory.mktemp("away")) == 500
-
-
-def test_a_script_follows_the_edit_of_a_module_beside_it(project: Any, tmp_path_factory: Any) -> None:
-    folder = project(
-        helpers="def scale(x): return 2 * x\n",
-        script="""
-            import pathlib, pickle, sys
-            from cloudburst_nb.packaging import pack
-            from helpers import scale
-
-            def f(x): return scale(x)
-
-            pack(f)
-            pathlib.Path("helpers.py").write_text("def scale(x): return 500 * x\\n")
-            sys.stdout.buffer.write(pack(f).spec.payload)
-        """,
-    )
-    path = os.pathsep.join([str(RUNTIME.parent), str(RUNTIME)])
-    done = subprocess.run(
-        [sys.executable, "script.py"], capture_output=True, cwd=folder, env={**os.environ, "PYTHONPATH": path}
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    assert elsewhere(done.stdout, "f(1)", tmp_path_factory.mktemp("away")) == 500
-
-
-def test_an_edit_before_the_first_registration_is_seen(project: Any, tmp_path_factory: Any) -> None:
-    project(helpers="def scale(x): return 2 * x\n")
-    names = cell("import helpers\ndef f(x): return helpers.scale(x)")
-    project(helpers="def scale(x): return 1000 * x\n")
-    expected = 2 if sys.dont_write_bytecode else 1000
-    assert elsewhere(pack(names["f"]).spec.payload, "f(1)", tmp_path_factory.mktemp("away")) == expected
-
-
-def test_an_edit_below_reaches_the_modules_above(project: Any, tmp_path_factory: Any) -> None:
-    project(top="from low import base\ndef f(x): return base(x)\n", low="def base(x): return x\n")
-    names = cell("import top\ndef f(x): return top.f(x)")
-    pack(names["f"])
-    project(low="def base(x): return -x\n")
-    assert elsewhere(pack(names["f"]).spec.payload, "f(1)", tmp_path_factory.mktemp("away")) == -1
-
-
-def test_a_module_that_was_only_touched_keeps_its_state(project: Any) -> None:
-    folder = project(helpers="state = []\ndef f(): return state\n")
-    names = cell("import helpers\ndef f(): return helpers.f()")
-    pack(names["f"])
-    names["helpers"].state.append(1)
-    os.utime(folder / "helpers.py", (1, 1))
-    pack(names["f"])
-    assert names["helpers"].state == [1]
-
-
-def test_an_edited_module_that_is_not_used_is_left_alone(project: Any) -> None:
-    project(train="runs = 1\n", helpers="def f(): return 1\n")
-    names = cell("import train, helpers\ndef f(): return helpers.f()")
-    pack(names["f"])
-    project(train="raise RuntimeError('must not run')\n")
-    pack(names["f"])
-    assert names["train"].runs == 1
-
-
-def test_a_module_that_cannot_be_imported_again_is_named_and_kept(project: Any) -> None:
-    project(helpers="def f(): return 1\n")
-    names = cell("import helpers\ndef f(): return helpers.f()")
-    pack(names["f"])
-    for broken in ("def f(: return 22\n", "half = 1\nraise ValueError('no data')\n"):
-        project(helpers=broken)
-        text = refused(names["f"])
-        assert "module 'helpers' (" in text
-        assert "was edited since it was imported, and cannot be imported again" in text
-        assert names["f"]() == 1
-        assert not hasattr(names["helpers"], "half")
-    assert text.endswith("ValueError: no data")
-
-
-def test_modules_that_import_each_other_travel(project: Any, tmp_path_factory: Any) -> None:
-    folder = project() / "pkg"
-    folder.mkdir()
-    (folder / "__init__.py").write_text("from . import left, right\n")
-    (folder / "left.py").write_text("import pkg\ndef f(n): return pkg.right.f(n - 1)\n")
-    (folder / "right.py").write_text("import pkg\ndef f(n): return 'end' if n == 0 else pkg.left.f(n - 1)\n")
-    names = cell("import pkg\ndef f(n): return pkg.left.f(n)")
-    assert elsewhere(pack(names["f"]).spec.payload, "f(5)", tmp_path_factory.mktemp("away")) == "end"
-
-
-def test_what_cannot_travel_in_a_module_is_named(project: Any) -> None:
-    project(helpers="import threading\nlock = threading.Lock()\n")
-    names = cell("import helpers\ndef f(): return helpers.lock")
-    assert "function 'f' captures `helpers.lock`, of type _thread.lock" in refused(names["f"])
-
-
-def test_installed_modules_travel_by_name(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for inside in (project() / ".venv" / "lib", project() / "site-packages"):
-        inside.mkdir(parents=True)
-        (inside / f"in_{len(str(inside))}.py").write_text("def g(): ...\n")
-        monkeypatch.syspath_prepend(str(inside))
-        cell(f"import in_{len(str(inside))}")
-    assert [module.__name__[:3] for module in beside.beside_modules()] == ["in_"]
-    (project() / ".venv" / "pyvenv.cfg").write_text("")
-    assert beside.beside_modules() == []
-    names = cell("import numpy, cloudburst_nb\ndef f(): return numpy.zeros(1), cloudburst_nb")
-    assert len(pack(names["f"]).spec.payload) < 1000
-    assert len(pack(np.linalg.norm).spec.payload) < 100
-
-
-def test_a_module_can_be_asked_to_travel(project: Any) -> None:
-    project()
-    names = cell("import colorsys\ndef f(): return colorsys.ONE_THIRD")
-    small = len(pack(names["f"]).spec.payload)
-    assert len(pack(names["f"], values=[sys.modules["colorsys"]]).spec.payload) > 3 * small
-    with pytest.raises(TypeError, match="only modules can be made to travel by value, not str"):
-        pack(names["f"], values=["colorsys"])  # type: ignore[list-item]
-
-
 # ---------------------------------------------------------------- the context
 
 
@@ -659,7 +256,3 @@ def test_an_environment_that_is_no_text_does_not_stop_a_registration(monkeypatch
     spec = pack(len).spec
     assert "ODD" not in spec.context.environ
     assert messages.pack(messages.Register(1, spec))
-
-
-def test_a_survey_skips_what_is_imported_on_the_other_side() -> None:
-    assert survey(textwrap.dedent) == ([], [])
