@@ -119,7 +119,7 @@ def table(figures: dict[str, Figures]) -> dict[str, Any]:
     for name, each in figures.items():
         ratio = each.ratio(figures[limits.get(name, "unix ping-pong")])
         of_ping = each.ratio(figures["unix ping-pong"])
-        spread = f"{each.low * 1e6:.0f}–{each.high * 1e6:.0f}"
+        spread = f"{each.low * 1e6:.0f} to {each.high * 1e6:.0f}"
         print(
             f"{name:<24}{micros(each.p50):>10}{micros(each.p95):>10}{micros(each.p99):>10}"
             f"{spread:>20}{ratio:>8.2f}{of_ping:>9.2f}"
@@ -137,7 +137,8 @@ def start_up(repetitions: int = 5) -> dict[str, float]:
         )
         runs.append([float(word) for word in done.stdout.split()])
     names = ("import", "up to first result", "down")
-    medians = {name: sorted(column)[len(column) // 2] for name, column in zip(names, zip(*runs), strict=True)}
+    middle = repetitions // 2
+    medians = {name: sorted(run[index] for run in runs)[middle] for index, name in enumerate(names)}
     print("\n" + ", ".join(f"{name} {seconds:.3f} s" for name, seconds in medians.items()))
     return medians
 
