@@ -15,6 +15,7 @@ supported types give equal bytes, in every process and under every hash seed, wh
 from __future__ import annotations
 
 import contextlib
+import math
 import pickle
 import types
 from collections.abc import Callable, Iterable, Iterator
@@ -115,9 +116,9 @@ def encode_by_value(value: object) -> Value:
     try:
         with BY_VALUE.registered():
             data = cloudpickle.dumps(value, 5, buffer_callback=_collector(buffers))
-    except RecursionError as error:
-        raise SerializationError(f"{_kind(value)} is nested too deeply to be sent") from error
     except Exception as error:
+        if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
+            raise SerializationError(f"{_kind(value)} is nested too deeply to be sent") from error
         raise SerializationError(f"{_kind(value)} cannot be sent to another process: {error}") from error
     return Value(data, buffers)
 
@@ -227,30 +228,63 @@ def canonical(value: object) -> bytes:
     SerializationError
         For any other type.
 
+    Notes
+    -----
+    ``0.0`` and ``-0.0`` are one value, and so are all nans; ``1``, ``1.0`` and ``True`` are three.
+
     Examples
     --------
     >>> from_canonical(canonical(("digit", 3)))
     ('digit', 3)
     """
-    return _canonical_encoder.encode(_tagged(value))
+    try:
+        return _canonical_encoder.encode(_tagged(value))
+    except UnicodeEncodeError as error:
+        raise SerializationError(
+            f"a string that a lattice compares must be valid Unicode: {value!r:.80}"
+        ) from error
+    except RecursionError as error:
+        raise SerializationError("a value that a lattice compares is nested too deeply") from error
 
 
 def from_canonical(data: bytes) -> Any:
-    """The value of `canonical` bytes."""
-    return _untagged(_canonical_decoder.decode(data))
+    """The value of `canonical` bytes.
+
+    Raises
+    ------
+    SerializationError
+        If they are none.
+    """
+    try:
+        return _untagged(_canonical_decoder.decode(data))
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        raise SerializationError(f"not the canonical bytes of a value: {data!r:.80}") from error
 
 
 def _tagged(value: object) -> Any:
-    if value is None or isinstance(value, bool | float | str | bytes):
+    if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return value if -(2**63) <= value < 2**63 else ["i", str(value)]
+        return int(value) if -(2**63) <= value < 2**63 else ["i", hex(value)]
+    if isinstance(value, float):
+        return float(value) + 0.0 if value == value else math.nan  # one zero, one nan
+    if isinstance(value, str):
+        return str.__str__(value)  # a subclass may print itself otherwise
+    if isinstance(value, bytes):
+        return bytes(value)
     if isinstance(value, tuple):
         return ["t", *(_tagged(part) for part in value)]
     if isinstance(value, frozenset):
         return ["s", *sorted(canonical(part) for part in value)]
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a NumPy scalar
-        return _tagged(value.item())
+    return _tagged(_scalar(value))
+
+
+def _scalar(value: object) -> object:
+    """The Python number that a NumPy scalar holds."""
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        held: object = value.item()
+        if type(held) is not type(value):  # a longdouble holds itself
+            return held
     raise SerializationError(
         f"a lattice compares None, bool, int, float, str, bytes, tuples and frozensets of these; "
         f"{_kind(value)} is none of them (lattice='lww' stores any picklable value as a whole)"
@@ -258,11 +292,13 @@ def _tagged(value: object) -> Any:
 
 
 def _untagged(tagged: Any) -> Any:
-    if not isinstance(tagged, list):
+    if tagged is None or isinstance(tagged, bool | int | float | str | bytes):
         return tagged
     kind, *parts = tagged
     if kind == "i":
-        return int(parts[0])
+        return int(parts[0], 16)
     if kind == "t":
         return tuple(_untagged(part) for part in parts)
-    return frozenset(from_canonical(part) for part in parts)
+    if kind == "s":
+        return frozenset(from_canonical(part) for part in parts)
+    raise ValueError(kind)

@@ -40,7 +40,7 @@ class Lattice(msgspec.Struct, array_like=True, frozen=True):
         raise NotImplementedError
 
 
-def join(mine: Lattice, theirs: Lattice, key: str) -> Lattice:
+def join(mine: L, theirs: Lattice, key: str) -> L:
     """Merge what meets under ``key``.
 
     Raises
@@ -54,3 +54,8 @@ def join(mine: Lattice, theirs: Lattice, key: str) -> Lattice:
             f"put it with lattice={mine.name!r}, under another key, or delete the key first"
         )
     return mine.merge(theirs)
+
+
+def below(mine: Lattice, theirs: Lattice | None) -> bool:
+    """Whether ``theirs`` is of the same type and contains all that ``mine`` knows."""
+    return type(mine) is type(theirs) and mine <= theirs

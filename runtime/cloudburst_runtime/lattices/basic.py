@@ -110,7 +110,11 @@ class Counter(Lattice, tag="counter", frozen=True, array_like=True):
         return Counter(merged)
 
     def __le__(self, other: Counter) -> bool:
-        return bool(self.merge(other) == other)
+        for writer, (up, down) in self.totals.items():
+            theirs = other.totals.get(writer)
+            if theirs is None or _exceeds(up, theirs[0]) or _exceeds(down, theirs[1]):
+                return False
+        return True
 
     def reveal(self) -> Number:
         ups = [self.totals[writer] for writer in sorted(self.totals)]
@@ -121,5 +125,10 @@ class Counter(Lattice, tag="counter", frozen=True, array_like=True):
         return sum(len(writer) + 16 for writer in self.totals)
 
 
+def _exceeds(mine: Number, theirs: Number) -> bool:
+    """Whether ``mine`` is the larger; of 1 and 1.0, which are equal and must merge to one, the float is."""
+    return (mine, isinstance(mine, float)) > (theirs, isinstance(theirs, float))
+
+
 def _larger(mine: Number, theirs: Number) -> Number:
-    return theirs if (mine, isinstance(mine, float)) < (theirs, isinstance(theirs, float)) else mine
+    return theirs if _exceeds(theirs, mine) else mine

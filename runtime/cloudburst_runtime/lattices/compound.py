@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from cloudburst_runtime.errors import SerializationError
 from cloudburst_runtime.values import from_canonical
 
-from .base import Lattice, join
+from .base import Lattice, below, join
 from .basic import LWW, Counter, Max, SetLattice
 
 
@@ -19,13 +20,19 @@ class MapLattice(Lattice, tag="map", frozen=True, array_like=True):
 
     def merge(self, other: MapLattice) -> MapLattice:
         merged: dict[bytes, Any] = dict(self.entries)
+        theirs: Any
         for key, theirs in other.entries.items():
             mine = merged.get(key)
-            merged[key] = theirs if mine is None else join(mine, theirs, repr(from_canonical(key)))
+            if mine is None:
+                merged[key] = theirs
+            elif type(mine) is type(theirs):
+                merged[key] = mine.merge(theirs)
+            else:
+                join(mine, theirs, f"{_shown(key)} of a map")  # raises
         return MapLattice(merged)
 
     def __le__(self, other: MapLattice) -> bool:
-        return bool(self.merge(other) == other)
+        return all(below(mine, other.entries.get(key)) for key, mine in self.entries.items())
 
     def reveal(self) -> dict[Any, Any]:
         return {from_canonical(key): entry.reveal() for key, entry in sorted(self.entries.items())}
@@ -33,3 +40,10 @@ class MapLattice(Lattice, tag="map", frozen=True, array_like=True):
     @property
     def nbytes(self) -> int:
         return sum(len(key) + entry.nbytes for key, entry in self.entries.items())
+
+
+def _shown(key: bytes) -> str:
+    try:
+        return repr(from_canonical(key))
+    except SerializationError:  # from a peer that does not keep to the encoding
+        return repr(key)

@@ -1,0 +1,178 @@
+"""Between Python values and lattices: what ``put(key, value, lattice=…)`` means, and what ``get`` returns.
+
+Law: a name of a lattice is read here and nowhere else. What `delta` builds is a *delta*: for a counter
+what to add, not a total (the cache of the writer turns it into that writer's total); every other delta
+is merged as it is.
+
+Names: ``lww``, ``set``, ``max``, ``counter``, ``map``, and ``map[…]`` around any of them. A plain ``map``
+decides per value: a set becomes a set, a lattice stays what it is, all else is last-writer-wins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from cloudburst_runtime import values
+from cloudburst_runtime.errors import ConsistencyError
+from cloudburst_runtime.ids import Micros, PeerName
+from cloudburst_runtime.lattices import AnyLattice
+from cloudburst_runtime.lattices.basic import LWW, Counter, Max, Number, SetLattice
+from cloudburst_runtime.lattices.compound import MapLattice
+from cloudburst_runtime.values import Value, canonical, encode, from_canonical
+
+NAMES = ("lww", "set", "max", "counter", "map", "map[lww]", "map[set]", "map[max]", "map[counter]")
+"""What ``lattice=`` may say; ``map[…]`` nests further, up to `DEPTH_MAX`."""
+
+CAUSAL = ("causal", "sk", "mk", "dsc", "single", "multi")
+DEPTH_MAX = 16
+INTEGER_MAX = 2**63 - 1
+
+
+def delta(value: object, lattice: str | None, writer: PeerName, stamp: Micros) -> AnyLattice:
+    """The lattice element that a put of ``value`` merges into its key.
+
+    Parameters
+    ----------
+    value
+        What the user put. An element that is a lattice already passes through.
+    lattice
+        A name (see `NAMES`), or None: a set becomes a ``set``, anything else ``lww``.
+    writer, stamp
+        Who writes, and when by its hybrid clock, in microseconds.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, and for a number that no lattice can hold (nan, or beyond 64 bits).
+    TypeError
+        If the value is not what the lattice is made of.
+    ConsistencyError
+        For the causal lattices, which are not available yet.
+    SerializationError
+        If the value cannot travel.
+
+    Examples
+    --------
+    >>> delta(2, "counter", "c1", 7)
+    Counter(totals={'c1': (2, 0)})
+    >>> delta({"a"}, None, "c1", 7).reveal()
+    {'a'}
+    >>> reveal(delta({"seen": 3}, "map[max]", "c1", 7))
+    {'seen': 3}
+    """
+    if isinstance(value, LWW | SetLattice | Max | Counter | MapLattice):
+        return value
+    if lattice is None:
+        lattice = "set" if isinstance(value, set) else "lww"
+    inner = _inner(lattice)
+    if lattice == "map" or inner is not None:
+        return _map(value, lattice, inner, writer, stamp)
+    if lattice == "lww":
+        return LWW(stamp, writer, encode(value))
+    if lattice == "set":
+        return _set(value)
+    if lattice == "max":
+        return Max(_number(value, "max"))
+    return _counter(value, writer)
+
+
+def reveal(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode) -> Any:
+    """The Python value of an element, as a user sees it.
+
+    Parameters
+    ----------
+    lattice
+        What the store holds.
+    decode
+        How to decode the value of a last-writer-wins pair; it gets read-only buffers.
+
+    Examples
+    --------
+    >>> reveal(delta([1, 2], "lww", "c1", 7))
+    [1, 2]
+    """
+    if isinstance(lattice, LWW):
+        return decode(lattice.value.frozen())
+    if isinstance(lattice, MapLattice):
+        return {from_canonical(key): reveal(part, decode) for key, part in sorted(lattice.entries.items())}
+    return lattice.reveal()
+
+
+def newest(lattice: AnyLattice | None) -> Micros:
+    """The latest stamp in an element, 0 if there is none: what a hybrid clock must not fall behind."""
+    if isinstance(lattice, LWW):
+        return lattice.stamp
+    if isinstance(lattice, MapLattice):
+        return max(map(newest, lattice.entries.values()), default=0)
+    return 0
+
+
+def counts(lattice: AnyLattice) -> bool:
+    """Whether there is a counter in an element."""
+    if isinstance(lattice, MapLattice):
+        return any(map(counts, lattice.entries.values()))
+    return isinstance(lattice, Counter)
+
+
+def detached(lattice: AnyLattice) -> AnyLattice:
+    """The same element without a view of anybody's memory: later changes of an array do not reach it."""
+    if isinstance(lattice, LWW) and lattice.value.buffers:
+        copies = [memoryview(bytes(buffer)) for buffer in lattice.value.buffers]
+        return LWW(lattice.stamp, lattice.writer, Value(lattice.value.data, copies))
+    if isinstance(lattice, MapLattice):
+        return MapLattice({key: detached(part) for key, part in lattice.entries.items()})
+    return lattice
+
+
+def _inner(name: str) -> str | None:
+    """``"max"`` of ``"map[max]"``, None of a name without brackets; unknown names raise."""
+    if not isinstance(name, str):
+        raise TypeError(f"lattice= takes a name ({', '.join(NAMES)}), not {type(name).__name__}")
+    if name.lower() in CAUSAL:
+        raise ConsistencyError(
+            f"lattice={name!r}: the causal levels are not available yet; use one of {', '.join(NAMES)}"
+        )
+    if name in NAMES[:5]:
+        return None
+    depth = name.count("map[")
+    base = name[4 * depth : len(name) - depth]
+    if depth < 1 or depth > DEPTH_MAX or base not in NAMES[:5] or name != "map[" * depth + base + "]" * depth:
+        raise ValueError(f"lattice={name!r:.80} is none of {', '.join(NAMES)}, map[map[counter]], …")
+    return name[4:-1]
+
+
+def _map(value: object, name: str, inner: str | None, writer: PeerName, stamp: Micros) -> MapLattice:
+    if not isinstance(value, dict):
+        raise TypeError(f"lattice={name!r} takes a dict, not {type(value).__name__}")
+    parts = {canonical(key): delta(part, inner, writer, stamp) for key, part in value.items()}
+    return MapLattice(dict(sorted(parts.items())))
+
+
+def _set(value: object) -> SetLattice:
+    if isinstance(value, str | bytes | dict) or not isinstance(value, Iterable):
+        raise TypeError(f"lattice='set' takes a set or list of elements, not {type(value).__name__}")
+    return SetLattice(dict.fromkeys(sorted(canonical(element) for element in value)))
+
+
+def _counter(value: object, writer: PeerName) -> Counter:
+    amount = _number(value, "counter")
+    if math.isinf(amount):
+        raise ValueError("lattice='counter' takes a finite amount to add")
+    return Counter({writer: (amount, 0) if amount >= 0 else (0, -amount)})
+
+
+def _number(value: object, name: str) -> Number:
+    if not isinstance(value, int | float) and hasattr(value, "item") and getattr(value, "shape", None) == ():
+        value = value.item()  # a NumPy scalar
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        takes = "an int or float to add" if name == "counter" else "an int or float"
+        raise TypeError(f"lattice={name!r} takes {takes}, not {type(value).__name__}")
+    if isinstance(value, float):
+        if math.isnan(value):
+            raise ValueError(f"lattice={name!r} cannot hold nan: it compares with nothing")
+        return float(value) + 0.0  # -0.0 and 0.0 are one number
+    if abs(value) > INTEGER_MAX:
+        raise ValueError(f"lattice={name!r} holds integers of 64 bits; {value:#x} has more")
+    return int(value)
