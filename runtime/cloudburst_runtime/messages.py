@@ -352,13 +352,16 @@ class Put(Wire, tag=40):
 class PutReply(Wire, tag=41):
     """Merged, if ``generation`` is the one of the put; else the key was deleted since: put again.
 
-    ``seq`` is the replica's count of changes, ``pushed`` how many `Update` it has sent to this peer.
+    The answer to a `Delete` too: ``generation`` is the one that the deletion began. ``seq`` is the
+    replica's count of changes, ``pushed`` how many `Update` it has sent to this peer in its ``epoch``
+    (0: before the peer's first `Resync`).
     """
 
     req: int
     generation: Micros
     seq: int
     pushed: int = 0
+    epoch: int = 0
 
 
 class Get(Wire, tag=42):
@@ -377,6 +380,7 @@ class GetReply(Wire, tag=43):
     entries: list[Entry | None]
     seq: int
     pushed: int = 0
+    epoch: int = 0
 
 
 class Delete(Wire, tag=44):
@@ -413,15 +417,22 @@ class Update(Wire, tag=47):
 
 
 class Unwatch(Wire, tag=48):
-    """The cache no longer holds these keys."""
+    """The cache no longer holds these keys. A `Get` numbered above ``req`` stands (0: none does)."""
 
     keys: list[str]
+    req: int = 0
 
 
 class Resync(Wire, tag=49):
-    """The cache missed an update and dropped all it held: forget its watches, count from 0 again."""
+    """The cache begins, or missed an update and dropped all it held: forget its watches, count from 0."""
 
     epoch: int
+
+
+class Forget(Wire, tag=50):
+    """Nobody waits for the answer to this `Get` any more."""
+
+    req: int
 
 
 # ---------------------------------------------------------------- calls
@@ -598,6 +609,7 @@ Message: TypeAlias = (
     | Update
     | Unwatch
     | Resync
+    | Forget
     | Call
     | Trigger
     | Result

@@ -1,0 +1,122 @@
+"""Requests that the store has not answered yet, and when to send them again.
+
+Law: a request is sent until it is taken out, first after ``resend_ms`` and then after twice as long each
+time, up to ten times that; this file does not know what the requests are for, beyond the fields below.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from cloudburst_runtime.anna.totals import Draft
+from cloudburst_runtime.effects import Send
+from cloudburst_runtime.ids import NODE, Millis
+from cloudburst_runtime.lattices import AnyLattice
+from cloudburst_runtime.messages import Delete, Entry, Get, Put
+
+BACKOFF_MAX = 10
+"""The longest interval, in first intervals."""
+
+
+class Request:
+    """One request under way. ``op`` is whom to answer; None once nobody asks any more."""
+
+    __slots__ = ("due", "interval", "message", "op")
+    message: Get | Put | Delete
+
+    def __init__(self, op: int | None, message: Get | Put | Delete) -> None:
+        self.op = op
+        self.message = message
+        self.interval: Millis = 0.0
+        self.due: Millis = 0.0
+
+
+R = TypeVar("R", bound=Request)
+
+
+class Reading(Request):
+    """Keys being read: ``found`` already, and the rest in ``message``."""
+
+    __slots__ = ("confirmed", "epoch", "found", "keys", "unheld")
+    message: Get
+
+    def __init__(
+        self, op: int, message: Get, keys: list[str], found: dict[str, Entry], epoch: int, confirmed: bool
+    ) -> None:
+        super().__init__(op, message)
+        self.keys = keys
+        self.found = found
+        self.epoch = epoch  # of the cache when the request was made, and whether it was confirmed
+        self.confirmed = confirmed
+        self.unheld: dict[str, None] = {}  # no longer watched, whatever the answer says
+
+
+class Change(Request):
+    """A write or a deletion."""
+
+    __slots__ = ()
+    message: Put | Delete
+
+
+class Writing(Change):
+    """A put of ``delta``; of a counter, by way of ``draft``."""
+
+    __slots__ = ("delta", "draft")
+    message: Put
+
+    def __init__(self, op: int | None, message: Put, delta: AnyLattice, draft: Draft | None) -> None:
+        super().__init__(op, message)
+        self.delta = delta
+        self.draft = draft
+
+
+class Outbox:
+    """The requests under way, by number.
+
+    Examples
+    --------
+    >>> outbox = Outbox(resend_ms=1000.0)
+    >>> outbox.post(Request(1, Delete(req=5, key="k", stamp=7)), now=0.0)
+    Send(peer='node', message=Delete(req=5, key='k', stamp=7))
+    >>> outbox.overdue(now=999.0), len(outbox.overdue(now=1000.0)), outbox.earliest()
+    ([], 1, 3000.0)
+    """
+
+    def __init__(self, resend_ms: Millis) -> None:
+        self._resend_ms = resend_ms
+        self.requests: dict[int, Request] = {}
+
+    def post(self, request: Request, now: Millis) -> Send:
+        """Send a request, and keep it until `take`."""
+        request.interval = self._resend_ms
+        request.due = now + self._resend_ms
+        self.requests[request.message.req] = request
+        return Send(NODE, request.message)
+
+    def overdue(self, now: Millis) -> list[Send]:
+        """What to send again."""
+        again = [request for request in self.requests.values() if request.due <= now]
+        for request in again:
+            request.interval = min(2 * request.interval, BACKOFF_MAX * self._resend_ms)
+            request.due = now + request.interval
+        return [Send(NODE, request.message) for request in again]
+
+    def earliest(self) -> Millis | None:
+        """When the next request is due again."""
+        return min((request.due for request in self.requests.values()), default=None)
+
+    def reads(self, key: str) -> list[Reading]:
+        """The reads under way that may bring ``key`` into the cache."""
+        return [
+            request
+            for request in self.requests.values()
+            if isinstance(request, Reading) and key in request.message.keys and key not in request.unheld
+        ]
+
+    def take(self, req: int, kind: type[R]) -> R | None:
+        """Remove and return the request of that number; None if there is none, or not of that kind."""
+        request = self.requests.get(req)
+        if not isinstance(request, kind):
+            return None
+        del self.requests[req]
+        return request
