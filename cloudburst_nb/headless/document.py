@@ -201,15 +201,18 @@ def write(notebook: Any, target: Path) -> None:
 
 
 def write_text(text: str, target: Path) -> None:
-    """Write ``text`` to ``target`` (UTF-8), whole or not at all; `UsageError` if it cannot be."""
+    """Write ``text`` to ``target``, whole or not at all; `UsageError` if it cannot be.
+
+    A lone surrogate, which UTF-8 does not have, is written as the escape that JSON has for it.
+    """
     target = Path(os.path.realpath(target))
     try:
         if not _is_replaceable(target):
-            target.write_text(text, encoding="utf-8")
+            target.write_text(text, encoding="utf-8", errors="backslashreplace")
             return
         temporary = _beside(target)
         try:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)

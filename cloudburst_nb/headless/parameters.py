@@ -8,6 +8,7 @@ itself; a name that the defaults do not have is an error, since a misspelt param
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import json
 import keyword
@@ -33,22 +34,23 @@ def parse_value(text: str) -> Any:
     """
     if text.lower() in WORDS:
         return WORDS[text.lower()]
+    if text.lstrip().startswith(("[", "{")):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(text)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a text such as '\d' or 1is is a string here, not a mistake
-            value = ast.literal_eval(text)
+            value = ast.literal_eval(_Words().visit(ast.parse(text.lstrip(), mode="eval")))
         return text if value is Ellipsis else value
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return _parse_json(text)
+        return text
 
 
-def _parse_json(text: str) -> Any:
-    if not text.lstrip().startswith(("[", "{")):
-        return text
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
+class _Words(ast.NodeTransformer):
+    """JSON's words inside Python containers: ``[true, 'a']``."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(WORDS[node.id]) if node.id in WORDS else node
 
 
 def parse_pairs(pairs: Sequence[Sequence[str]]) -> dict[str, Any]:
