@@ -218,11 +218,12 @@ def _guard(argv: list[str]) -> list[str]:
     >>> _guard(["run", "-p", "rate", "-1e-3"])
     ['run', '-p', 'rate', '\\x00-1e-3']
     """
-    guarded = list(argv)
+    guarded, value = list(argv), 0
     for position, argument in enumerate(argv):
-        value = position + 2
-        if argument in ("-p", "--parameter") and value < len(argv) and argv[value].startswith("-"):
-            guarded[value] = GUARD + argv[value]
+        if argument in ("-p", "--parameter") and position > value:
+            value = position + 2
+            if value < len(argv) and argv[value].startswith("-"):
+                guarded[value] = GUARD + argv[value]
     return guarded
 
 
