@@ -47,9 +47,9 @@ def test_the_quick_start_is_a_tutorial() -> None:
 @pytest.mark.processes
 def test_the_quick_start_runs(tmp_path: Path) -> None:
     roots = [str(ROOT), str(ROOT / "runtime"), str(ROOT / "kernel_ext")]
+    request = ["run", QUICKSTART, "--results", "-o", tmp_path / "out.ipynb", "-p", "images_served", "120"]
     done = subprocess.run(
-        [sys.executable, "-m", "cloudburst_nb.cli", "run", str(QUICKSTART), "--results"]
-        + ["-o", str(tmp_path / "out.ipynb"), "-p", "images_served", "120"],
+        [sys.executable, "-m", "cloudburst_nb.cli", *request],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(roots)},
         capture_output=True,
         text=True,
