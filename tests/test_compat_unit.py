@@ -62,7 +62,7 @@ class FakeClient:
         self.registered[packed.spec.name] = FakeFunction(packed, version)
         return self.registered[packed.spec.name]
 
-    def function(self, name: str) -> FakeFunction:
+    def get_function(self, name: str) -> FakeFunction:
         if name not in self.registered:
             raise FunctionNotFound(name)
         return self.registered[name]
@@ -122,7 +122,7 @@ class FakeClient:
         return FakeFuture(self, options.get("output_key"), outcome)
 
     def run(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        packed = self.function(name).packed
+        packed = self.get_function(name).packed
         given = [self.store[arg.key] if isinstance(arg, CloudburstReference) else arg for arg in args]
         target = pickle.loads(packed.spec.payload)
         if packed.spec.kind == "class":
@@ -145,7 +145,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     fake = FakeClient()
     module = types.ModuleType("cloudburst_nb.client")
     module.addresses = []  # type: ignore[attr-defined]
-    module.ensure = lambda: fake  # type: ignore[attr-defined]
+    module.embedded = lambda: fake  # type: ignore[attr-defined]
     module.connect = lambda address: module.addresses.append(address) or fake  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cloudburst_nb.client", module)
     return fake
