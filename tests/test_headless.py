@@ -435,6 +435,14 @@ def test_a_failing_cell_is_shown_and_the_notebook_written(tmp_path: Path, progra
 
 
 @pytest.mark.notebook
+def test_a_failure_without_a_traceback_is_told_in_its_line(tmp_path: Path, program: Program) -> None:
+    done = program(save(tmp_path / "nb.ipynb", "%nosuchmagic"))
+    assert done.returncode == 1
+    assert "cell 1 of 1: UsageError: Line magic function `%nosuchmagic` not found." in done.stderr
+    assert done.stderr.count("not found") == 1
+
+
+@pytest.mark.notebook
 @pytest.mark.parametrize(
     ("source", "told"),
     [

@@ -203,7 +203,7 @@ class Run:
 def failure_of(cell: Any, error: CellExecutionError) -> Failure:
     """The failure that an exception in ``cell`` is."""
     told = next((output for output in reversed(cell.outputs) if output.output_type == "error"), None)
-    traceback = "\n".join(told.traceback) if told is not None else str(error)
+    traceback = "\n".join(told.traceback) if told is not None else ""  # a UsageError of IPython has none
     reason = f"{error.ename}: {error.evalue}" if error.evalue else error.ename
     return Failure(
         ANSI.sub("", reason).splitlines()[0],
