@@ -256,7 +256,7 @@ def test_help_imports_nothing_heavy() -> None:
         "from cloudburst_nb import cli\n"
         "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
         "    cli.main(['--help'])\n"
-        "heavy = {'numpy', 'zmq', 'nbclient', 'nbformat', 'IPython', 'matplotlib', 'networkx', 'asyncio'}\n"
+        "heavy = {'numpy', 'zmq', 'nbclient', 'nbformat', 'IPython', 'matplotlib', 'networkx'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert execute(command=f'exec "$0" -c "{source}"').stdout == "[]\n"
