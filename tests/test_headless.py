@@ -22,7 +22,7 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from cloudburst_nb.headless import document, parameters, progress
+from cloudburst_nb.headless import document, parameters, private, progress
 from cloudburst_nb.headless.cells import Failure, failing_line
 from cloudburst_nb.headless.errors import UsageError
 from cloudburst_nb.headless.kernel import surroundings
@@ -367,6 +367,34 @@ def test_results_are_the_text_outputs_and_figures_are_mentioned() -> None:
     shown = list(progress.results(notebook))
     assert shown[:4] == ["[1] plot()", "    (a figure: see the notebook)", "", "[3] p"]
     assert "800 more lines" in shown[-2]
+
+
+def test_the_folder_of_a_run_that_is_gone_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    kept, owner = private.make()
+    gone, lock = private.make()
+    lock.close()
+    strange = tmp_path / f"{private.PREFIX}strange"
+    strange.mkdir()
+    made, third = private.make()
+    assert (kept.exists(), gone.exists(), made.exists(), strange.exists()) == (True, False, True, True)
+    assert kept.stat().st_mode & 0o077 == 0
+    for folder, held in ((kept, owner), (made, third)):
+        private.remove(folder, held)
+    assert list(tmp_path.iterdir()) == [strange]
+
+
+def test_a_temporary_folder_with_a_long_path_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    folder, owner = private.make()
+    assert len(str(folder)) < private.SOCKET_PATH_MAX
+    private.remove(folder, owner)
 
 
 def test_a_kernel_gets_folders_of_its_own_where_home_cannot_be_written(

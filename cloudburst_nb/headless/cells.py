@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from dataclasses import dataclass, field
+from traceback import format_exception
 from typing import Any, Protocol
 
 from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
@@ -184,7 +185,8 @@ class Run:
             return failure_of(self.kernel.client.nb.cells[index], error)
         if isinstance(error, DeadKernelError):
             return self._death()
-        raise error
+        told = "".join(format_exception(error))
+        return Failure(f"the cell could not be run: {type(error).__name__}: {error}", traceback=told)
 
     async def _late(self, work: asyncio.Task[None], index: int) -> Failure:
         reason = f"the cell ran longer than {self.timeout_s:g} s"
