@@ -237,7 +237,8 @@ class ExecutorCore:
 
     def _on_probe(self, message: Probe, peer: PeerName, now: Millis) -> Effects:
         task_id = message.header.task(message.node)
-        if task_id in self.tasks:
+        task = self.tasks.get(task_id)
+        if task is not None and task.started:
             return []
         if (done := self.finished.get(task_id)) is not None:
             return self._again(task_id, done)
@@ -622,9 +623,9 @@ class ExecutorCore:
             return []
         self._pressure_armed = True
         period = self.config.pressure_after_ms
-        waited = now - self.queue[0].ready_at
-        if waited < period:
-            return [SetTimer("pressure", self.queue[0].ready_at + period)]
+        due = self.queue[0].ready_at + period
+        if now < due:
+            return [SetTimer("pressure", due)]
         effects: Effects = [SetTimer("pressure", now + period)]
         if now - self.running_since >= period or self.mean_run_ms >= TINY_CALL_MS:
             names = list(dict.fromkeys(task.function.name for task in self.queue if task.function))
