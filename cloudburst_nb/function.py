@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, overload
 
@@ -20,6 +21,33 @@ from cloudburst_nb.packaging import Packed, pack, raw_reduce
 if TYPE_CHECKING:
     from cloudburst_nb.client import Client
     from cloudburst_nb.future import CloudburstFuture
+
+
+class _Inline:
+    """While a thread is in this block, cloud functions that it calls run on the spot."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self._threads: dict[int, int] = {}
+
+    def here(self) -> bool:
+        """Whether this thread is in the block."""
+        return threading.get_ident() in self._threads
+
+    def __enter__(self) -> None:
+        thread = threading.get_ident()
+        self._threads[thread] = self._threads.get(thread, 0) + 1
+        self.depth = len(self._threads)
+
+    def __exit__(self, *exc: object) -> None:
+        thread = threading.get_ident()
+        self._threads[thread] -= 1
+        if not self._threads[thread]:
+            del self._threads[thread]
+        self.depth = len(self._threads)
+
+
+_inline = _Inline()
 
 
 class CloudFunction(Composable):
@@ -72,7 +100,7 @@ class CloudFunction(Composable):
 
     # ------------------------------------------------------------ calling
 
-    def __call__(self, *args: Any, **kwargs: Any) -> CloudburstFuture:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run it in an executor.
 
         A reference or a future among the arguments becomes the value of its key. A call whose executor
@@ -82,6 +110,8 @@ class CloudFunction(Composable):
         -------
         CloudburstFuture
         """
+        if _inline.depth and _inline.here():
+            return self.local(*args, **kwargs)
         client = self._home
         if client is None or client is not runtimes.state.current or runtimes.state.pending:
             client = runtimes.ensure()
@@ -103,7 +133,14 @@ class CloudFunction(Composable):
         return client._map_function(self.name, list(zip(*iterables, strict=False)))
 
     def local(self, *args: Any, **kwargs: Any) -> Any:
-        """Run it here and now, without an executor; returns the value itself."""
+        """Run it here and now, without an executor; returns the value itself.
+
+        Cloud functions that it calls run here and now, too, as they do inside an executor.
+        """
+        with _inline:
+            return self._run_here(args, kwargs)
+
+    def _run_here(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         spec = self._packed.spec
         library = (LocalLibrary(),) if spec.library else ()
         if spec.kind != "class":
@@ -283,7 +320,7 @@ def _needs_arguments(packed: Packed) -> bool:
 class _Unbound(CloudClass):
     """A class whose ``__init__`` needs arguments that are not given yet: it is not registered."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> CloudburstFuture:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
             f"{self.name} is built with arguments of its own: bind them first, as in "
             f"model = {self.name}.bind(…), and call what that returns"
