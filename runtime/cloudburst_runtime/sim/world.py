@@ -171,9 +171,10 @@ class World:
             return
         process.alive = False
         self.record(name, f"ends: {reason}")
-        for peer in self._links.pop(name):
+        for peer in list(self._links[name]):
             del self._links[peer][name]
             self.at(self.network.last(name, peer, self.now), self._lost, self.processes[peer], name)
+        self._links[name].clear()
         if isinstance(process, ExecutorProcess):
             self._exited(name, reason)
 
@@ -193,6 +194,7 @@ class World:
 
     def send(self, sender: Process, peer: PeerName, message: Message) -> None:
         """What the transport does with a message."""
+        assert peer != sender.name, f"{peer} sends {message} to itself"
         data = pack(message)
         if peer in self._links[sender.name]:
             self._deliver_later(sender.name, peer, data)
