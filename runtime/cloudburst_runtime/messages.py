@@ -531,13 +531,19 @@ class Running(Wire, tag=66):
 
 
 class Handover(Wire, tag=67):
-    """Executor → executor: a ready task with all its inputs, to be run there instead."""
+    """Executor → executor: a ready task with all its inputs, to be run there instead.
+
+    ``hops`` counts the handovers of this task, so that one that comes back is told from a repetition.
+    ``used`` are the inputs that a MULTIEXEC node has tried.
+    """
 
     header: Header
     node: int
     args: Args | None
     inputs: list[Trigger]
     steps: list[Step]
+    hops: int = 1
+    used: list[int] = []
 
 
 class Probe(Wire, tag=69):
