@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, overload
 
@@ -20,6 +21,15 @@ from cloudburst_nb.packaging import Packed, pack, raw_reduce
 if TYPE_CHECKING:
     from cloudburst_nb.client import Client
     from cloudburst_nb.future import CloudburstFuture
+
+
+class _Here(threading.local):
+    """How many `CloudFunction.local` this thread is inside of."""
+
+    depth = 0
+
+
+_here = _Here()
 
 
 class CloudFunction(Composable):
@@ -82,6 +92,8 @@ class CloudFunction(Composable):
         -------
         CloudburstFuture
         """
+        if _here.depth:
+            return self.local(*args, **kwargs)  # type: ignore[no-any-return]
         client = self._home
         if client is None or client is not runtimes.state.current or runtimes.state.pending:
             client = runtimes.ensure()
@@ -103,7 +115,17 @@ class CloudFunction(Composable):
         return client._map_function(self.name, list(zip(*iterables, strict=False)))
 
     def local(self, *args: Any, **kwargs: Any) -> Any:
-        """Run it here and now, without an executor; returns the value itself."""
+        """Run it here and now, without an executor; returns the value itself.
+
+        Cloud functions that it calls run here too, as they do inside an executor.
+        """
+        _here.depth += 1
+        try:
+            return self._run_here(args, kwargs)
+        finally:
+            _here.depth -= 1
+
+    def _run_here(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         spec = self._packed.spec
         library = (LocalLibrary(),) if spec.library else ()
         if spec.kind != "class":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 from cloudburst_runtime.errors import ErrorKinds, SerializationError, check_name
 from cloudburst_runtime.lattices.wrap import delta, reveal
 from cloudburst_runtime.messages import Failure
-from cloudburst_runtime.values import decode, encode
+from cloudburst_runtime.values import decode, decode_own, encode
 
 if TYPE_CHECKING:
     from cloudburst_runtime.executor.core import ExecutorCore
@@ -162,7 +162,7 @@ class UserLibrary:
         self._pump(lambda: bool(task.mailbox), timeout)
         arrived = list(task.mailbox)
         del task.mailbox[: len(arrived)]
-        return [(sender, decode(body)) for sender, body in arrived]
+        return [(sender, decode_own(body)) for sender, body in arrived]
 
     # ------------------------------------------------------------ about the call
 
