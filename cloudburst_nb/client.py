@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from cloudburst_runtime.lattices.wrap import delta, reveal
-
 from cloudburst_nb import runtimes
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
@@ -35,6 +33,7 @@ from cloudburst_runtime.client.calls import OwnedCall
 from cloudburst_runtime.config import POLICIES, Config
 from cloudburst_runtime.errors import check_name
 from cloudburst_runtime.lattices import LWW
+from cloudburst_runtime.lattices.wrap import delta, reveal
 from cloudburst_runtime.launch import local
 from cloudburst_runtime.messages import Args, DagSpec, Inline, Ref
 from cloudburst_runtime.shell.client import SCHEME, ClientShell

@@ -131,7 +131,8 @@ class CloudburstFuture:
         if self._value is _UNSET:
             self._open()
         if self._exception is not None:
-            raise self._exception
+            # It may be raised many times: each has its own traceback, not one that grows.
+            raise self._exception.with_traceback(None)
         return self._value
 
     result = get

@@ -130,6 +130,17 @@ def test_functions_of_a_cell_call_each_other_in_place():
     assert is_even.local(3) is False
 
 
+def test_a_function_may_use_what_is_defined_below_it():
+    @cb.function
+    def first(x):
+        return second(x) + 1
+
+    def second(x):
+        return 10 * x
+
+    assert first(2).get(LIMIT) == 21
+
+
 def test_a_function_with_a_first_parameter_cloudburst_gets_the_library():
     @cb.function
     def who(cloudburst, x):
@@ -361,9 +372,7 @@ def test_many_threads_share_one_client():
     wrong, threads = [], []
 
     def use(me):
-        for n in range(30):
-            if label(me, n).get(LIMIT) != (me, n):
-                wrong.append((me, n))
+        wrong.extend(n for n in range(30) if label(me, n).get(LIMIT) != (me, n))
         if cb.gather(label.map([me] * 20, range(20)), timeout=LIMIT) != [(me, n) for n in range(20)]:
             wrong.append(me)
 
@@ -476,7 +485,7 @@ def test_get_gives_up_after_its_time_and_the_call_goes_on():
         return "done"
 
     future = gated("calls/open")
-    with pytest.raises(CallTimeout, match="'gated' gave no result within 0.1 s"):
+    with pytest.raises(CallTimeout, match=r"'gated' gave no result within 0.1 s"):
         future.get(timeout=0.1)
     with pytest.raises(TimeoutError):
         future.exception(timeout=0.01)

@@ -348,8 +348,7 @@ class ExecutorCore:
             return self._at_rest(now)
         task = self.queue.popleft()
         batch = [task]
-        assert task.function is not None
-        if task.function.batching:
+        if task.batching:
             batch += self._companions(task)
         for member in batch:
             member.state = "running"
@@ -361,7 +360,7 @@ class ExecutorCore:
 
     def _companions(self, first: Task) -> list[Task]:
         """The other waiting requests of the same function, up to the batch's limit."""
-        others = [task for task in self.queue if task.function is first.function]
+        others = [task for task in self.queue if task.function is first.function and task.batching]
         others = others[: self.config.batch_max - 1]
         for task in others:
             self.queue.remove(task)
@@ -653,20 +652,13 @@ class ExecutorCore:
         return effects
 
     def _on_still_running(self, event: StillRunning) -> Effects:
-        return [
-            Send(
-                task.id.client,
-                Running(
-                    task.id.number,
-                    task.id.attempt,
-                    task.id.node,
-                    self.name,
-                    stdout=event.stdout,
-                    stderr=event.stderr,
-                ),
-            )
-            for task in self.running
-        ]
+        for task in self.running:
+            task.printed = (event.stdout, event.stderr)
+        return [self._news_of(task) for task in self.running]
+
+    def _news_of(self, task: Task) -> Send:
+        number, attempt, node = task.id.number, task.id.attempt, task.id.node
+        return Send(task.id.client, Running(number, attempt, node, self.name, *task.progress, *task.printed))
 
     # ------------------------------------------------------------ operations of user code
 
@@ -675,11 +667,8 @@ class ExecutorCore:
         if kind == "send":
             return [*self._send_mail(task, arguments[0], arguments[1], now), Reply(number, None)]
         if kind == "progress":
-            fraction, text = arguments
-            running = Running(
-                task.id.number, task.id.attempt, task.id.node, self.name, fraction=fraction, text=text
-            )
-            return [Send(task.id.client, running), Reply(number, None)]
+            task.progress = arguments
+            return [self._news_of(task), Reply(number, None)]
 
         def answered(result: Any, later: Millis) -> Effects:
             return [Reply(number, result)]

@@ -75,7 +75,7 @@ class Sandbox:
         task = tasks[0]
         assert task.function is not None
         self.tasks = tasks
-        if task.function.batching:
+        if task.batching:
             return self._run_batch(tasks, task.function)
         value, failure, result, started, ended = self._attempt(task, lambda: self._arguments(task))
         invalid = False

@@ -67,6 +67,13 @@ class Task:
     last_failure: Failure | None = None
     mailbox: list[tuple[str, Value]] = field(default_factory=list)
     cancelled: bool = False
+    progress: tuple[float, str] = (0.0, "")
+    printed: tuple[str, str] = ("", "")
+
+    @property
+    def batching(self) -> bool:
+        """Whether its DAG or its function says that waiting requests become one call."""
+        return self.node is not None and self.node.batching
 
 
 class Outcome(NamedTuple):
