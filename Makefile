@@ -27,7 +27,7 @@ test: $(VENV)/.test lint  ## lint, types, import rules and every test
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.base
-	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python -m benchmarks.latency
 
 lab: $(VENV)/.base  ## JupyterLab on the notebooks
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check jupyterlab

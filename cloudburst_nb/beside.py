@@ -16,6 +16,7 @@ module that was bound to a function or class of the old version is bound to the 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.machinery
 import importlib.util
@@ -81,7 +82,7 @@ def refresh(target: Any, modules: Iterable[types.ModuleType] = ()) -> Any:
         if module not in edited:
             continue
         replaced = _execute_again(module)
-        _rebind(replaced, [_namespace_of(target), *_namespaces(found)])
+        _rebind(replaced, _namespaces(target, found))
         target = replaced.get(id(target), (target, target))[1]
     return target
 
@@ -150,6 +151,7 @@ def _roots() -> list[str]:
     return [root for root in roots if not any(root.startswith(library) for library in libraries)]
 
 
+@functools.cache
 def _libraries() -> list[str]:
     paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     return [os.path.join(path, "") for path in dict.fromkeys([*paths, *site.getsitepackages()]) if path]
@@ -256,11 +258,15 @@ def _rebind(replaced: dict[int, tuple[Any, Any]], namespaces: list[dict[str, Any
                 namespace[name] = replaced[id(value)][1]
 
 
-def _namespaces(modules: list[types.ModuleType]) -> list[dict[str, Any]]:
-    main = sys.modules.get("__main__")
-    return [vars(module) for module in (main, *modules) if module is not None]
+def _namespaces(target: Any, modules: list[types.ModuleType]) -> list[dict[str, Any]]:
+    """Where names may be bound to functions of an edited module: the notebook, and modules beside it."""
+    parts = [target, *(variable.value for variable in survey(target).variables)]
+    parts += [member for part in parts if isinstance(part, type) for member in vars(part).values()]
+    spaces = [part.__globals__ for part in parts if isinstance(part, types.FunctionType)]
+    spaces += [vars(module) for module in (sys.modules.get("__main__"), *modules) if module is not None]
+    return list({id(space): space for space in spaces if _is_ours(space, modules)}.values())
 
 
-def _namespace_of(target: object) -> dict[str, Any]:
-    found: dict[str, Any] = getattr(target, "__globals__", {})
-    return found
+def _is_ours(space: dict[str, Any], modules: list[types.ModuleType]) -> bool:
+    name = space.get("__name__")
+    return name == "__main__" or any(name == module.__name__ for module in modules)

@@ -97,9 +97,8 @@ class Client:
         self.down()
 
     def _disown(self) -> None:
-        """In a forked child: neither the runtime nor the connections are ours."""
+        """In a forked child: the runtime is the parent's, and not to be stopped from here."""
         self._owned = None
-        self._shell.closed_because = self._shell.closed_because or "this process was forked"
 
     def __enter__(self) -> Client:
         return self

@@ -23,13 +23,31 @@ if TYPE_CHECKING:
     from cloudburst_nb.future import CloudburstFuture
 
 
-class _Here(threading.local):
-    """How many `CloudFunction.local` this thread is inside of."""
+class _Inline:
+    """While a thread is in this block, cloud functions that it calls run on the spot."""
 
-    depth = 0
+    def __init__(self) -> None:
+        self.depth = 0
+        self._threads: dict[int, int] = {}
+
+    def here(self) -> bool:
+        """Whether this thread is in the block."""
+        return threading.get_ident() in self._threads
+
+    def __enter__(self) -> None:
+        thread = threading.get_ident()
+        self._threads[thread] = self._threads.get(thread, 0) + 1
+        self.depth = len(self._threads)
+
+    def __exit__(self, *exc: object) -> None:
+        thread = threading.get_ident()
+        self._threads[thread] -= 1
+        if not self._threads[thread]:
+            del self._threads[thread]
+        self.depth = len(self._threads)
 
 
-_here = _Here()
+_inline = _Inline()
 
 
 class CloudFunction(Composable):
@@ -82,7 +100,7 @@ class CloudFunction(Composable):
 
     # ------------------------------------------------------------ calling
 
-    def __call__(self, *args: Any, **kwargs: Any) -> CloudburstFuture:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run it in an executor.
 
         A reference or a future among the arguments becomes the value of its key. A call whose executor
@@ -92,8 +110,8 @@ class CloudFunction(Composable):
         -------
         CloudburstFuture
         """
-        if _here.depth:
-            return self.local(*args, **kwargs)  # type: ignore[no-any-return]
+        if _inline.depth and _inline.here():
+            return self.local(*args, **kwargs)
         client = self._home
         if client is None or client is not runtimes.state.current or runtimes.state.pending:
             client = runtimes.ensure()
@@ -117,13 +135,10 @@ class CloudFunction(Composable):
     def local(self, *args: Any, **kwargs: Any) -> Any:
         """Run it here and now, without an executor; returns the value itself.
 
-        Cloud functions that it calls run here too, as they do inside an executor.
+        Cloud functions that it calls run here and now, too, as they do inside an executor.
         """
-        _here.depth += 1
-        try:
+        with _inline:
             return self._run_here(args, kwargs)
-        finally:
-            _here.depth -= 1
 
     def _run_here(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         spec = self._packed.spec
@@ -305,7 +320,7 @@ def _needs_arguments(packed: Packed) -> bool:
 class _Unbound(CloudClass):
     """A class whose ``__init__`` needs arguments that are not given yet: it is not registered."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> CloudburstFuture:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
             f"{self.name} is built with arguments of its own: bind them first, as in "
             f"model = {self.name}.bind(…), and call what that returns"

@@ -7,7 +7,7 @@ asks anybody.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import pickle
 import sys
 from collections.abc import Callable, Generator
@@ -229,6 +229,8 @@ class CloudburstFuture:
 
     async def _arrival(self) -> None:
         """Wait on the running event loop; an interrupt of it cancels the call."""
+        import asyncio  # a tenth of a second that a program without an event loop need not wait
+
         loop = asyncio.get_running_loop()
         arrived = asyncio.Event()
 
@@ -243,7 +245,8 @@ class CloudburstFuture:
         try:
             while self._result is None:
                 # An interrupt of a notebook's top-level await is only noticed when the loop turns.
-                await _until(arrived, 0.1)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(arrived.wait(), 0.1)
         except asyncio.CancelledError:
             self.cancel()
             raise
@@ -399,10 +402,3 @@ def _covered(spans: list[tuple[float, float]]) -> float:
             covered += end - max(start, reached)
             reached = end
     return covered
-
-
-async def _until(event: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return

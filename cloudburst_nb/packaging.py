@@ -27,7 +27,7 @@ from cloudburst_runtime.errors import SerializationError, check_name
 from cloudburst_runtime.messages import Context, FunctionSpec
 
 from . import beside
-from .capturing import Survey, Variable, kind_of, raw_of, survey, walks
+from .capturing import Survey, Variable, is_marked, kind_of, raw_of, survey, walks
 from .pickling import blame, dump, raw_reduce, size_of
 from .reading import parameters_of, signature_of, source_of
 
@@ -143,6 +143,8 @@ def pack(
         name = _name_of(obj)
     check_name(name, "function")
     _check_options(retries, timeout, batching, gpu)
+    if is_marked(obj):
+        raw_reduce(obj)  # raises if its code is not in this process
     raw = beside.refresh(raw_of(obj), values)
     label = f"{'class' if isinstance(raw, type) else 'function'} {name!r}"
     entry, dropped = _entry_of(raw, label)
@@ -177,7 +179,7 @@ def pack(
 
 def _name_of(obj: object) -> str:
     for owner in (obj, getattr(obj, "func", None)):  # a partial is called like its function
-        for attribute in ("name", "__name__") if owner is not raw_of(owner) else ("__name__",):
+        for attribute in ("name", "__name__") if is_marked(owner) else ("__name__",):
             found = getattr(owner, attribute, None)
             if isinstance(found, str) and found != "<lambda>":
                 return found
@@ -322,7 +324,7 @@ def _frames_of_ours() -> int:
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in beside.OURS:
         frame = frame.f_back
         level += 1
-    return max(level - 1, 1)
+    return level
 
 
 # ---------------------------------------------------------------- where it was registered

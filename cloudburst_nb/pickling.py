@@ -8,7 +8,6 @@ functions under ``functools.lru_cache``, and cloud functions inside other functi
 
 from __future__ import annotations
 
-import copyreg
 import functools
 import io
 import pickle
@@ -27,30 +26,26 @@ MODULE_FACTS = ("__builtins__", "__cached__", "__doc__", "__loader__", "__name__
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """cloudpickle, but a module that travels by value is made first and filled later.
-
-    cloudpickle makes it of its variables, and recurses for ever through modules that import each other.
-    """
+    """cloudpickle, with two kinds of objects that it leaves to pickle, or takes apart for ever."""
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, types.ModuleType) and values.BY_VALUE.names.get(obj.__name__) is obj:
-            state = {name: value for name, value in vars(obj).items() if name not in MODULE_FACTS}
-            return inplace.new_module, (obj.__name__, obj.__doc__), state
+            return _reduce_module(obj)
+        if isinstance(obj, functools._lru_cache_wrapper) and not by_reference(obj):
+            return _reduce_cached(obj)
         return super().reducer_override(obj)
 
 
-def _reduce_cached(function: Any) -> Any:
-    """How a function under ``functools.lru_cache`` travels: by name if it can, else with what it wraps.
+def _reduce_module(module: types.ModuleType) -> Any:
+    # Made first and filled later: modules that import each other would be walked round for ever.
+    state = {name: value for name, value in vars(module).items() if name not in MODULE_FACTS}
+    return inplace.new_module, (module.__name__, module.__doc__), state
 
-    Python knows only the former, and the name means nothing to an executor if it is the notebook's.
-    """
-    if by_reference(function):
-        return function.__qualname__
+
+def _reduce_cached(function: Any) -> Any:
+    # pickle writes its name alone, which means nothing to an executor if it is the notebook's.
     parameters = function.cache_parameters()
     return inplace.cached, (function.__wrapped__, parameters["maxsize"], parameters["typed"])
-
-
-copyreg.pickle(functools._lru_cache_wrapper, _reduce_cached)
 
 
 def raw_reduce(cloud_function: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:

@@ -14,41 +14,47 @@ Events and effects that only one core knows stand beside that core (``client.cor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 if TYPE_CHECKING:
     from .ids import Millis, PeerName
     from .messages import Message
 
 
-class Received(NamedTuple):
+class Record(msgspec.Struct, frozen=True):
+    """The base of events and effects: made and compared in C, which a call's latency notices."""
+
+
+class Received(Record, frozen=True):
     """A message arrived from ``peer``."""
 
     peer: PeerName
     message: Message
 
 
-class PeerLost(NamedTuple):
+class PeerLost(Record, frozen=True):
     """The connection to ``peer`` ended: the process is gone, or cannot be reached any more."""
 
     peer: PeerName
     reason: str = ""
 
 
-class Timer(NamedTuple):
+class Timer(Record, frozen=True):
     """The timer set under ``key`` is due."""
 
     key: str
 
 
-class Send(NamedTuple):
+class Send(Record, frozen=True):
     """Send ``message`` to ``peer``, connecting if need be. May be lost; never raises."""
 
     peer: PeerName
     message: Message
 
 
-class SetTimer(NamedTuple):
+class SetTimer(Record, frozen=True):
     """Wake the core at ``due`` with ``Timer(key)``; replaces an earlier timer of that key."""
 
     key: str

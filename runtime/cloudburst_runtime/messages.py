@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from .ids import CallId, Micros, PeerName, TaskId
+from .ids import CallId, Micros, PeerName, TaskId, task_id
 from .lattices import AnyLattice
 from .values import Value
 
@@ -126,7 +126,7 @@ class Header(Wire):
         return CallId(self.client, self.number)
 
     def task(self, node: int) -> TaskId:
-        return TaskId(self.client, self.number, self.attempt, node)
+        return task_id(self.client, self.number, self.attempt, node)
 
 
 class Context(Wire):

@@ -1,7 +1,7 @@
 """The node core: the scheduler and the Anna replica of one node process, behind one address.
 
-Law: it only routes. What concerns keys goes to the replica, everything else to the scheduler; that a peer
-was lost concerns both, the store first. Only the scheduler sets timers.
+Law: it only routes. What the scheduler takes goes to the scheduler, every other message to the store; that
+a peer was lost concerns both, the store first. Only the scheduler sets timers.
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ from typing import Any, Protocol
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send
 from cloudburst_runtime.ids import Millis, PeerName
-from cloudburst_runtime.messages import Delete, Forget, Get, Keys, Put, Resync, Unwatch
 from cloudburst_runtime.scheduler.core import SchedulerCore
 from cloudburst_runtime.scheduler.events import Effect, Event
 from cloudburst_runtime.scheduler.policy import Uniform
-
-STORE_MESSAGES: tuple[type, ...] = (Put, Get, Delete, Keys, Forget, Unwatch, Resync)
 
 
 class Replica(Protocol):
@@ -31,6 +28,10 @@ class Replica(Protocol):
     @property
     def nbytes(self) -> int:
         """About how many bytes they take."""
+        ...
+
+    def start(self, now: Millis) -> Sequence[Send]:
+        """What it sends before anything happens."""
         ...
 
     def handle(self, event: Any, now: Millis) -> Sequence[Send]:
@@ -64,11 +65,11 @@ class NodeCore:
 
     def start(self, now: Millis) -> list[Effect]:
         """Start the first executors."""
-        return self.scheduler.start(now)
+        return [*self.replica.start(now), *self.scheduler.start(now)]
 
     def handle(self, event: Event, now: Millis) -> list[Effect]:
         """Take one event; return what is to be done, in order."""
-        if isinstance(event, Received) and isinstance(event.message, STORE_MESSAGES):
+        if isinstance(event, Received) and not self.scheduler.takes(event.message):
             return list(self.replica.handle(event, now))
         if isinstance(event, PeerLost):
             return [*self.replica.handle(event, now), *self.scheduler.handle(event, now)]

@@ -116,9 +116,9 @@ def encode_by_value(value: object) -> Value:
     try:
         with BY_VALUE.registered():
             data = cloudpickle.dumps(value, 5, buffer_callback=_collector(buffers))
-    except RecursionError as error:
-        raise SerializationError(f"{_kind(value)} is nested too deeply to be sent") from error
     except Exception as error:
+        if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
+            raise SerializationError(f"{_kind(value)} is nested too deeply to be sent") from error
         raise SerializationError(f"{_kind(value)} cannot be sent to another process: {error}") from error
     return Value(data, buffers)
 

@@ -1,8 +1,8 @@
 """The cache: the one component through which a process reads and writes the store.
 
 Law: an entry in the cache only ever moves forward, in (generation, lattice). The file decides what may
-be shown and what must be asked for; `freshness` knows how far the cache is informed, `outbox` what has
-not been answered, `totals` what this writer has added to each counter.
+be shown and what must be asked for; `shelf` keeps the entries, `freshness` knows how far they are
+informed, `outbox` what has not been answered, `totals` what this writer has added to each counter.
 
 An entry is *held* while the replica surely watches it for us: it came with an answer of the current
 epoch, later than all that was heard of before, and no `Unwatch` of it was sent meanwhile. So a key that
@@ -18,6 +18,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
+from cloudburst_runtime.anna.freshness import Freshness
+from cloudburst_runtime.anna.outbox import Change, Outbox, Reading, Request, Writing
+from cloudburst_runtime.anna.shelf import Shelf
+from cloudburst_runtime.anna.totals import Totals
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
 from cloudburst_runtime.ids import NODE, HybridClock, Micros, Millis, PeerName
@@ -37,11 +41,6 @@ from cloudburst_runtime.messages import (
     Unwatch,
     Update,
 )
-
-from .freshness import Freshness
-from .outbox import Change, Outbox, Reading, Request, Writing
-from .shelf import Shelf
-from .totals import Totals
 
 REPLIES = (PutReply, GetReply, Update)
 """The messages that are for a cache; a `Failed` is if the cache `owns` its number."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from cloudburst_runtime.anna.totals import Draft
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import NODE, Millis
 from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.messages import Delete, Entry, Get, Put
-
-from .totals import Draft
 
 BACKOFF_MAX = 10
 """The longest interval, in first intervals."""

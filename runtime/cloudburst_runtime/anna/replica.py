@@ -145,8 +145,10 @@ class ReplicaCore:
                 return [self._acknowledge(peer, put.req, known)]
             else:
                 merged = join(mine, theirs, key)
+            grown = merged.nbytes - (-len(key) if mine is None else mine.nbytes)
         except (LatticeMismatch, InvalidName, RecursionError) as error:
             return [_failed(peer, put.req, error)]
+        self.nbytes += grown
         effects = self._store(key, put.generation, merged)
         effects.append(self._acknowledge(peer, put.req, put.generation))
         return effects
@@ -169,15 +171,14 @@ class ReplicaCore:
         return effects
 
     def _store(self, key: str, generation: Micros, lattice: AnyLattice) -> list[Send]:
-        mine = self._lattices.get(key)
-        self.nbytes += lattice.nbytes - (-len(key) if mine is None else mine.nbytes)
+        new = key not in self._lattices
         self.seq += 1
         self._lattices[key] = lattice
         self._tombstones.pop(key, None)
         if generation:
             self._generations[key] = generation
         effects = self._publish(key, Entry(generation, lattice))
-        return effects + self._wake(key) if mine is None else effects
+        return effects + self._wake(key) if new else effects
 
     def _bury(self, key: str, generation: Micros) -> list[Send]:
         mine = self._lattices.pop(key, None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
+import msgspec
+
+from cloudburst_runtime.effects import Record
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.messages import Args, Failure, Header, Lease, Message, Result, Running
 
@@ -12,8 +14,7 @@ LeaseKey: TypeAlias = tuple[str, str, str | None, tuple[str, ...]]
 """(kind, target, continuation, keys referred to): what a lease was asked for."""
 
 
-@dataclass(slots=True, eq=False)
-class OwnedCall:
+class OwnedCall(msgspec.Struct, eq=False):
     """A call from submission to outcome.
 
     Attributes
@@ -36,7 +37,7 @@ class OwnedCall:
     args: dict[str | None, Args]
     continuation: str | None = None
     refs: tuple[str, ...] = ()
-    depends: dict[int, list[tuple[Args, int | str]]] = field(default_factory=dict)
+    depends: dict[int, list[tuple[Args, int | str]]] = {}
     output_key: str | None = None
     retries: int | None = None
     timeout: float | None = None
@@ -56,25 +57,25 @@ class OwnedCall:
 # ---------------------------------------------------------------- events
 
 
-class Submit(NamedTuple):
+class Submit(Record, frozen=True):
     """Run this call."""
 
     call: OwnedCall
 
 
-class CancelCall(NamedTuple):
+class CancelCall(Record, frozen=True):
     """The caller no longer wants this call."""
 
     number: int
 
 
-class Ask(NamedTuple):
+class Ask(Record, frozen=True):
     """Send a request to the node; `Answered` follows. ``message.req`` is a number from ``next_req``."""
 
     message: Any
 
 
-class Store(NamedTuple):
+class Store(Record, frozen=True):
     """A store operation (``read`` keys, ``write`` key lattice, ``delete`` key); `Answered` follows."""
 
     op: int
@@ -82,7 +83,7 @@ class Store(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-class Forget(NamedTuple):
+class Forget(Record, frozen=True):
     """Nobody waits for the answer of this request or operation any more."""
 
     req: int
@@ -91,28 +92,28 @@ class Forget(NamedTuple):
 # ---------------------------------------------------------------- effects
 
 
-class Resolve(NamedTuple):
+class Resolve(Record, frozen=True):
     """The call has its outcome: exactly one of these per `Submit`."""
 
     number: int
     result: Result
 
 
-class Answered(NamedTuple):
+class Answered(Record, frozen=True):
     """The answer to `Ask` or `Store`: a message, a list of lattices, or a `Failure`."""
 
     req: int
     answer: Message | list[Any] | Failure | None
 
 
-class Observed(NamedTuple):
+class Observed(Record, frozen=True):
     """News of a call that runs."""
 
     number: int
     running: Running
 
 
-class Dispatched(NamedTuple):
+class Dispatched(Record, frozen=True):
     """The call is with these executors, and any of them may answer: be connected to them."""
 
     number: int

@@ -663,7 +663,7 @@ class ExecutorCore:
     # ------------------------------------------------------------ operations of user code
 
     def _on_op(self, event: Op, now: Millis) -> Effects:
-        task, number, kind, arguments = event
+        task, number, kind, arguments = event.task, event.number, event.kind, event.arguments
         if kind == "send":
             return [*self._send_mail(task, arguments[0], arguments[1], now), Reply(number, None)]
         if kind == "progress":

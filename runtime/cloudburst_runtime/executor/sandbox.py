@@ -217,7 +217,7 @@ class Sandbox:
     def _load_class(self, function: FunctionSpec) -> Loaded:
         """Build the instance: once per executor and version."""
         made, args, kwargs = pickle.loads(function.payload)
-        _remember(made.run, function.source, made)
+        _remember_class(made, function.source)
         library = (self.library._for(self.tasks[0]),) if function.library_init else ()
         instance = made(*library, *args, **kwargs)
         return Loaded(instance.run, function.library)
@@ -242,18 +242,22 @@ class Sandbox:
             os.environ.update(context.environ)
 
 
-def _remember(call: Any, source: str, made: type | None = None) -> None:
-    code = getattr(inspect.unwrap(call) if callable(call) else call, "__code__", None)
-    if code is None or not source:
-        return
-    if made is None:
+def _remember(call: Any, source: str) -> None:
+    """Let tracebacks show a function's text."""
+    code = getattr(inspect.unwrap(call), "__code__", None)
+    if code is not None:
         failures.remember_source(code.co_filename, code.co_firstlineno, source)
-        return
-    methods = [m.__code__ for m in vars(made).values() if isinstance(m, FunctionType)]
-    first = min((method for method in methods), key=lambda method: method.co_firstlineno)
+
+
+def _remember_class(made: type, source: str) -> None:
+    """The same for a class: its text begins so many lines before the first of its own methods."""
+    methods = [part.__code__ for part in vars(made).values() if isinstance(part, FunctionType)]
     lines = source.splitlines()
-    at = next((i for i, line in enumerate(lines) if f"def {first.co_name}" in line), 0)
-    failures.remember_source(code.co_filename, max(1, first.co_firstlineno - at), source)
+    for code in sorted(methods, key=lambda code: code.co_firstlineno):
+        at = next((index for index, line in enumerate(lines) if f"def {code.co_name}" in line), None)
+        if at is not None:
+            failures.remember_source(code.co_filename, max(1, code.co_firstlineno - at), source)
+            return
 
 
 def _fill(args: list[Any], kwargs: dict[str, Any], slot: int | str, value: Any) -> None:

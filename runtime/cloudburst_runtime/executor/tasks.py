@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
+from cloudburst_runtime.effects import Record
 from cloudburst_runtime.ids import Micros, Millis, PeerName, TaskId
 from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.messages import (
@@ -31,8 +33,7 @@ class Known(NamedTuple):
     topology: Topology
 
 
-@dataclass(slots=True, eq=False)
-class Task:
+class Task(msgspec.Struct, eq=False):
     """One node of one attempt of a call, from the first message about it to its outcome.
 
     Attributes
@@ -52,20 +53,20 @@ class Task:
     args: Args | None = None
     started: bool = False
     """Whether the client's `Call` has arrived (fixed arguments, or the word to start)."""
-    triggers: dict[int, Trigger] = field(default_factory=dict)
-    unused: list[Trigger] = field(default_factory=list)
-    inputs: list[Trigger] = field(default_factory=list)
+    triggers: dict[int, Trigger] = {}
+    unused: list[Trigger] = []
+    inputs: list[Trigger] = []
     resolved: dict[int | str, AnyLattice] | None = None
     resolving: bool = False
     node: DagNode | None = None
     known: Known | None = None
     function: FunctionSpec | None = None
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Step] = []
     ready_at: Millis = 0.0
     clock: Micros = 0
     floor: int = 0
     last_failure: Failure | None = None
-    mailbox: list[tuple[str, Value]] = field(default_factory=list)
+    mailbox: list[tuple[str, Value]] = []
     cancelled: bool = False
     progress: tuple[float, str] = (0.0, "")
     printed: tuple[str, str] = ("", "")
@@ -76,7 +77,7 @@ class Task:
         return self.node is not None and self.node.batching
 
 
-class Outcome(NamedTuple):
+class Outcome(Record, frozen=True):
     """What running one task gave: a value or a failure, and when it ran (milliseconds, host clock)."""
 
     value: Value | None
@@ -89,7 +90,7 @@ class Outcome(NamedTuple):
     """A MULTIEXEC node's result that its list of invalid results names."""
 
 
-class Finished(NamedTuple):
+class Finished(Record, frozen=True):
     """A task that ended here: what was sent, to be sent again; None if it was too large to keep."""
 
     outputs: list[tuple[PeerName, Message]] | None
@@ -98,14 +99,14 @@ class Finished(NamedTuple):
 # ---------------------------------------------------------------- events of the executor core
 
 
-class Ran(NamedTuple):
+class Ran(Record, frozen=True):
     """The sandbox has run these tasks (one, or a batch)."""
 
     tasks: list[Task]
     outcomes: list[Outcome]
 
 
-class Op(NamedTuple):
+class Op(Record, frozen=True):
     """User code in ``task`` asks for an operation; the core answers with `Reply` of the same number.
 
     ``kind`` is one of ``read`` (keys), ``write`` (key, lattice), ``delete`` (key), ``send`` (to, value),
@@ -118,7 +119,7 @@ class Op(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-class StillRunning(NamedTuple):
+class StillRunning(Record, frozen=True):
     """User code has been running for a while: what it has printed so far."""
 
     stdout: str
@@ -128,24 +129,24 @@ class StillRunning(NamedTuple):
 # ---------------------------------------------------------------- effects of the executor core
 
 
-class Execute(NamedTuple):
+class Execute(Record, frozen=True):
     """Run these tasks in the sandbox: one call, or one batched call."""
 
     tasks: list[Task]
 
 
-class Interrupt(NamedTuple):
+class Interrupt(Record, frozen=True):
     """Stop the user code of this task, which runs now."""
 
     task: Task
 
 
-class Reply(NamedTuple):
+class Reply(Record, frozen=True):
     """The answer to an `Op`: a result, or a failure."""
 
     number: int
     result: Any
 
 
-class Leave(NamedTuple):
+class Leave(Record, frozen=True):
     """End this process: it was retired and has nothing left to do."""

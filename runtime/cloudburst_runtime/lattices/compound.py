@@ -20,8 +20,9 @@ class MapLattice(Lattice, tag="map", frozen=True, array_like=True):
 
     def merge(self, other: MapLattice) -> MapLattice:
         merged: dict[bytes, Any] = dict(self.entries)
+        theirs: Any
         for key, theirs in other.entries.items():
-            mine: Any = merged.get(key)
+            mine = merged.get(key)
             if mine is None:
                 merged[key] = theirs
             elif type(mine) is type(theirs):

@@ -17,11 +17,10 @@ from typing import Any
 from cloudburst_runtime import values
 from cloudburst_runtime.errors import ConsistencyError
 from cloudburst_runtime.ids import Micros, PeerName
+from cloudburst_runtime.lattices import AnyLattice
+from cloudburst_runtime.lattices.basic import LWW, Counter, Max, Number, SetLattice
+from cloudburst_runtime.lattices.compound import MapLattice
 from cloudburst_runtime.values import Value, canonical, encode, from_canonical
-
-from . import AnyLattice
-from .basic import LWW, Counter, Max, Number, SetLattice
-from .compound import MapLattice
 
 NAMES = ("lww", "set", "max", "counter", "map", "map[lww]", "map[set]", "map[max]", "map[counter]")
 """What ``lattice=`` may say; ``map[…]`` nests further, up to `DEPTH_MAX`."""

@@ -121,6 +121,12 @@ class SchedulerCore:
             return self.pool.doubt(event.peer, event.reason, now) + self.grants.refresh(now)
         return self._client_lost(event.peer)
 
+    @staticmethod
+    def takes(message: Message) -> bool:
+        """Whether a message is for the scheduler."""
+        kind = type(message)
+        return kind is Hello or kind in _FROM_CLIENTS or kind in _FROM_EXECUTORS
+
     # ------------------------------------------------------------ routing
 
     def _received(self, peer: PeerName, message: Message, now: Millis) -> list[Effect]:
@@ -183,7 +189,7 @@ class SchedulerCore:
         if what == "doubt" and executor.phase == DOUBTED:
             return self._executor_gone(name, executor.doubt, now)
         if what == "retire" and executor.phase == LEAVING:
-            return self._retire(name, now + 10 * self.config.resend_ms)
+            return self._retire(name, now)
         return []
 
     # ------------------------------------------------------------ changes
@@ -255,7 +261,7 @@ class SchedulerCore:
             return []
         self.placing.moved()
         effects = self._relieve(now)
-        pins = self.placing.welcome(executor, self.leases.granted)
+        pins = self.placing.welcome(executor)
         if self.pool.starting() and not self.grants.waiting:
             return [*pins, *effects, SetTimer("settle", now + SETTLE_MS)]
         return pins + effects + self.grants.refresh(now)
@@ -271,19 +277,21 @@ class SchedulerCore:
         for effect in effects:
             if isinstance(effect, Send) and isinstance(effect.message, Shed):
                 for name in effect.message.to:
-                    pins += self.placing.welcome(self.pool.executors[name], self.leases.granted)
+                    pins += self.placing.welcome(self.pool.executors[name])
         return pins + effects
 
     def _idle(self, peer: PeerName, message: Idle, now: Millis) -> list[Effect]:
         if not self.pool.idle(peer):
             return self.grants.refresh(now)
         effects = self.grants.refresh(now)
-        return effects + self.leases.drain(
-            peer, self.clients, now, then=self._retire(peer, now + self.config.resend_ms)
-        )
+        effects += self.leases.drain(peer, self.clients, now, then=[Send(peer, Retire())])
+        return [*effects, SetTimer(f"retire {peer}", now + 10 * self.config.resend_ms)]
 
-    def _retire(self, name: PeerName, again: Millis) -> list[Effect]:
-        return [Send(name, Retire()), SetTimer(f"retire {name}", again)]
+    def _retire(self, name: PeerName, now: Millis) -> list[Effect]:
+        """Say it again to one that was told to leave and is still there."""
+        told = not self.leases.holds_back(("drain", name))
+        again = SetTimer(f"retire {name}", now + 10 * self.config.resend_ms)
+        return [Send(name, Retire()), again] if told else [again]
 
     def _executor_gone(self, name: PeerName, reason: str, now: Millis) -> list[Effect]:
         executor = self.pool.executors.get(name)
@@ -292,7 +300,8 @@ class SchedulerCore:
         if executor.retiring and not self.leases.holds_back(("drain", name)):
             reason = "retired"
         self.leases.undrain(name)
-        effects = self.pool.remove(name, reason, now)
+        self.grants.forget(name)
+        effects = self.leases.forget(name) + self.pool.remove(name, reason, now)
         if executor.seen:
             effects += self._tell(ExecutorLost(name, reason))
             self._retell[name] = (reason, 0)

@@ -20,6 +20,7 @@ from cloudburst_runtime.scheduler.names import suggest
 
 NODES_MAX = 10_000
 SINKS_SHOWN_MAX = 5
+PATH_SHOWN_MAX = 20
 
 Edges = Sequence[tuple[int, int]]
 
@@ -202,7 +203,10 @@ def _check_shape(spec: DagSpec) -> None:
 
 
 def _path(spec: DagSpec, nodes: Iterable[int]) -> str:
-    return " → ".join(spec.nodes[node].function for node in nodes)
+    names = [spec.nodes[node].function for node in nodes]
+    if len(names) > PATH_SHOWN_MAX:
+        names = [*names[: PATH_SHOWN_MAX - 2], f"({len(names) - PATH_SHOWN_MAX + 1} more)", names[-1]]
+    return " → ".join(names)
 
 
 def _neighbours(count: int, edges: Edges) -> tuple[list[list[int]], list[list[int]]]:

@@ -119,9 +119,18 @@ class Leases:
     def drain(
         self, executor: PeerName, clients: Iterable[PeerName], now: Millis, then: Sequence[Effect]
     ) -> list[Effect]:
-        """Do ``then`` once none of the clients has use for the executor any more."""
+        """Do ``then`` once none of the clients has use for the executor any more.
+
+        That includes the acknowledgement of what was taken back before: those leases may name it.
+        """
         effects: list[Effect] = []
-        waits = [(client, self._notify(client, [], [executor], now, effects)) for client in clients]
+        waits = [
+            (client, req)
+            for client, notices in self.notices.items()
+            for req, notice in notices.items()
+            if not notice.revoke.leaving
+        ]
+        waits += [(client, self._notify(client, [], [executor], now, effects)) for client in clients]
         effects += self._gate(("drain", executor), waits, then, None)
         return effects + self._arm(now)
 

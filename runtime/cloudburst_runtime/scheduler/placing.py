@@ -9,7 +9,7 @@ trip and no more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send
@@ -23,6 +23,7 @@ from cloudburst_runtime.scheduler.pool import Executor, Pool
 from cloudburst_runtime.scheduler.registry import Planned, Registry
 
 PLANS_NOTED_MAX = 1_000
+PLANS_WELCOME_MAX = 100
 
 Holders = Callable[[str], list[PeerName]]
 """Who has a key cached."""
@@ -118,15 +119,15 @@ class Placing:
             effects += self._send(self._pool.executors[name], specs, [planned.plan])
         return effects
 
-    def welcome(self, executor: Executor, plans: Iterable[int]) -> list[Effect]:
-        """Send a new executor the functions that are pinned on it, and those of the plans that run there."""
+    def welcome(self, executor: Executor) -> list[Effect]:
+        """Send a new executor the functions that are pinned on it, and the recent plans that run there."""
         latest = [self._registry.latest(name) for name in self._registry.functions]
         mine = {spec.name: spec for spec in latest if executor.name in self._places(_node_of(spec))}
-        known = [self._registry.plans[number] for number in plans if number in self._registry.plans]
+        plans = self._registry.current(PLANS_WELCOME_MAX)
         return self._send(
             executor,
             list(mine.values()),
-            [planned.plan for planned in known if any(name in mine for name in planned.functions)],
+            [plan for plan in plans if any(node.function in mine for node in plan.nodes)],
         )
 
     def fetch(self, peer: PeerName, message: Fetch) -> list[Effect]:

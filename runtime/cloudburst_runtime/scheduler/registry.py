@@ -11,6 +11,7 @@ most recently.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
@@ -185,6 +186,18 @@ class Registry:
             del self._numbers[self._keys.pop(number)]
             dropped.append(number)
         return dropped
+
+    def current(self, limit: int) -> list[Plan]:
+        """The plans used most recently, latest first, whose functions are all at their latest version."""
+        recent = [self.plans[number].plan for number in itertools.islice(reversed(self.plans), limit)]
+        return [
+            plan
+            for plan in recent
+            if all(
+                self.latest(node.function).version == version
+                for node, version in zip(plan.nodes, plan.versions, strict=True)
+            )
+        ]
 
     def _parts(self, kind: str, target: str, continuation: str | None) -> list[_Part]:
         first = self._dag_part(target) if kind == "dag" else self._function_part(target)

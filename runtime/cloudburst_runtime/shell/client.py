@@ -6,10 +6,12 @@ what a user sees of it the future's.
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import threading
 import uuid
+import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -65,10 +67,9 @@ class ClientShell:
         self.address = SCHEME + directory
         self.name = "c" + uuid.uuid4().hex[:12]
         self.closed_because = ""
-        self._pid = os.getpid()
+        self._numbers = itertools.count(1)
         self._sinks: dict[int, Sink] = {}
         self._answers: dict[int, Any] = {}
-        self._calls = 0
         self.hub = Hub(directory, Hello(self.name, "client", os.getpid()))
         if self.hub.connect(NODE) is None:
             self.hub.close()
@@ -83,14 +84,13 @@ class ClientShell:
         self.loop = Loop(self.core, self.hub, carry)
         self.loop.start()
         self.loop.start_background("cloudburst-client")
+        _forget_after_fork(weakref.WeakMethod(self._disown))
 
     # ------------------------------------------------------------ calls
 
     def new_number(self) -> int:
         """A number for the next call."""
-        with self.loop.lock:
-            self._calls += 1
-            return self._calls
+        return next(self._numbers)
 
     def submit(self, call: OwnedCall, sink: Sink) -> None:
         """Start a call; ``sink`` gets its outcome."""
@@ -176,11 +176,13 @@ class ClientShell:
         """Raise if this client can do nothing any more."""
         if self.closed_because:
             raise RuntimeUnavailable(self.closed_because)
-        if os.getpid() != self._pid:
-            raise RuntimeUnavailable(
-                f"this process was forked from the one that is connected to {self.address}: "
-                "connect anew with cb.connect(address)"
-            )
+
+    def _disown(self) -> None:
+        """In a forked child: the connections are the parent's."""
+        self.closed_because = self.closed_because or (
+            f"this process was forked from the one that is connected to {self.address}: "
+            "start a runtime with cb.up(), or connect with cb.connect(address)"
+        )
 
     def close(self, because: str) -> None:
         """Disconnect. Calls without an outcome fail with `RuntimeUnavailable`; later ones say why."""
@@ -195,6 +197,15 @@ class ClientShell:
             if then is not None and threading.current_thread().is_alive():
                 then()
         self._sinks.clear()
+
+
+def _forget_after_fork(disown: weakref.WeakMethod[Callable[[], None]]) -> None:
+    def in_child() -> None:
+        method = disown()
+        if method is not None:
+            method()
+
+    os.register_at_fork(after_in_child=in_child)
 
 
 def read_config(directory: str) -> Config:

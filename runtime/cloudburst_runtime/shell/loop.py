@@ -15,6 +15,7 @@ is noted, and raised when the transition is over.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import heapq
 import signal
 import threading
@@ -25,6 +26,10 @@ from typing import Any
 from cloudburst_runtime.effects import Core, Send, SetTimer, Timer
 from cloudburst_runtime.shell.clock import now_ms
 from cloudburst_runtime.shell.transport import Hub
+
+_getsignal = _signal.getsignal
+"""What ``signal.getsignal`` calls before it spends microseconds on making an enum of the answer."""
+_SIGINT = int(signal.SIGINT)
 
 AWAY_MS = 25.0
 """How long the foreground is away before the background thread reads in its place."""
@@ -326,15 +331,16 @@ class Interrupts:
         self._pending = False
         self._main = threading.main_thread().ident
         self._previous: Any = None
+        self._handler = self._on_signal  # one object, to be known again
 
     def guard(self) -> None:
         """Be the handler of SIGINT, if this is the main thread and there is a Python handler."""
         if threading.get_ident() != self._main:
             return
-        handler = signal.getsignal(signal.SIGINT)
-        if handler != self._on_signal and callable(handler):
+        handler = _getsignal(_SIGINT)
+        if handler is not self._handler and callable(handler):
             self._previous = handler
-            signal.signal(signal.SIGINT, self._on_signal)
+            signal.signal(signal.SIGINT, self._handler)
 
     def begin(self) -> None:
         if threading.get_ident() == self._main:
@@ -349,7 +355,7 @@ class Interrupts:
 
     def release(self) -> None:
         """Put the handler back that was in force before ours."""
-        if threading.get_ident() == self._main and signal.getsignal(signal.SIGINT) == self._on_signal:
+        if threading.get_ident() == self._main and _getsignal(_SIGINT) is self._handler:
             signal.signal(signal.SIGINT, self._previous)
 
     def _on_signal(self, number: int, frame: Any) -> None:

@@ -1,0 +1,147 @@
+"""The commands that need a runtime: up, status, down, kv. Each takes parsed arguments and returns a status.
+
+`up` remembers the address of the runtime that it left running, in a folder that only the user can enter, so
+that the other commands find it without being told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import stat
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import cloudburst_nb
+from cloudburst_nb.headless.errors import UsageError
+from cloudburst_nb.headless.parameters import parse_value
+
+ADDRESS_VARIABLE = "CLOUDBURST_ADDRESS"
+
+cb: Any = cloudburst_nb
+"""The public interface; its static types are of no use to a caller that goes by names."""
+
+
+def up(arguments: argparse.Namespace) -> int:
+    """Start a runtime, print its address; stay with it if asked to."""
+    options = {"executors": arguments.executors, "state_dir": arguments.state_dir}
+    given = {name: value for name, value in options.items() if value is not None}
+    if not arguments.foreground:
+        address = str(cb.up(**given, detach=True).address)
+        remember(address)
+        print(address)
+        return 0
+    with cb.up(**given) as client:
+        print(client.address, flush=True)
+        _wait_for_end()
+    return 0
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Print what a runtime says of itself."""
+    print(connect(arguments.address).status())
+    return 0
+
+
+def down(arguments: argparse.Namespace) -> int:
+    """End a runtime."""
+    address = find(arguments.address)
+    cb.connect(address).down()
+    if recall() == address:
+        _memory().unlink(missing_ok=True)
+    return 0
+
+
+def kv_get(arguments: argparse.Namespace) -> int:
+    """Print the value of a key: a string as it is, anything else as Python writes it."""
+    value = connect(arguments.address).get(arguments.key)
+    print(value if isinstance(value, str) else repr(value))
+    return 0
+
+
+def kv_put(arguments: argparse.Namespace) -> int:
+    """Set a key."""
+    options = {} if arguments.lattice is None else {"lattice": arguments.lattice}
+    try:
+        connect(arguments.address).put(arguments.key, parse_value(arguments.value), **options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    return 0
+
+
+def kv_keys(arguments: argparse.Namespace) -> int:
+    """Print the keys, one a line."""
+    sys.stdout.writelines(f"{key}\n" for key in connect(arguments.address).keys(prefix=arguments.prefix))
+    return 0
+
+
+def kv_delete(arguments: argparse.Namespace) -> int:
+    """Delete keys."""
+    client = connect(arguments.address)
+    for key in arguments.key:
+        client.delete(key)
+    return 0
+
+
+def connect(address: str | None) -> Any:
+    """A client of the runtime at ``address``, or of the one that `find` finds."""
+    return cb.connect(find(address))
+
+
+def find(address: str | None) -> str:
+    """The address meant: as given, from the environment, or the last one that `up` started.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    found = address or os.environ.get(ADDRESS_VARIABLE) or recall()
+    if not found:
+        raise UsageError(
+            "no runtime is known: start one with `cloudburst-nb up`, or name its address "
+            f"(as an argument, or in {ADDRESS_VARIABLE})"
+        )
+    return found
+
+
+def remember(address: str) -> None:
+    """Keep ``address`` for the commands to come."""
+    memory = _memory()
+    memory.parent.mkdir(mode=0o700, exist_ok=True)
+    _check_private(memory.parent)
+    memory.write_text(address + "\n", encoding="utf-8")
+
+
+def recall() -> str | None:
+    """The address kept last, if any."""
+    memory = _memory()
+    try:
+        _check_private(memory.parent)
+        return memory.read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def _memory() -> Path:
+    home = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    return Path(home) / f"cloudburst-nb-cli-{os.getuid()}" / "address"
+
+
+def _check_private(folder: Path) -> None:
+    """Refuse a folder that somebody else may have prepared for us."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise UsageError(f"{folder}: not used, since others can enter it; remove it")
+
+
+def _wait_for_end() -> None:
+    """Return on SIGINT, SIGTERM or SIGHUP."""
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: asked.set())
+    asked.wait()

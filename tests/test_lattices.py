@@ -1,0 +1,245 @@
+"""Every lattice keeps the laws, crosses the wire unchanged, and means what ``lattice=`` says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloudburst_runtime import lattices
+from cloudburst_runtime.errors import ConsistencyError, LatticeMismatch, SerializationError
+from cloudburst_runtime.lattices import LWW, AnyLattice, Counter, MapLattice, Max, SetLattice, join
+from cloudburst_runtime.lattices.laws import check_all, exact
+from cloudburst_runtime.lattices.wrap import counts, delta, detached, newest, reveal
+from cloudburst_runtime.messages import Put, pack, unpack
+from cloudburst_runtime.values import Value, canonical, encode
+
+naturals = st.integers(0, 5) | st.sampled_from([0.5, 1.0, 2.0, 3.0])
+numbers = naturals | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False).map(lambda x: x + 0.0)
+names = st.sampled_from(["a", "b", "c"])
+lww = st.builds(
+    lambda stamp, writer, data: LWW(stamp, writer, Value(data, [memoryview(data * 2)] if data else [])),
+    st.integers(0, 3),
+    names,
+    st.binary(max_size=2),
+)
+sets = st.lists(st.integers(0, 6) | st.text(max_size=2), max_size=5).map(
+    lambda elements: SetLattice(dict.fromkeys(map(canonical, elements)))
+)
+maxima = st.builds(Max, numbers)
+counters = st.builds(Counter, st.dictionaries(names, st.tuples(naturals, naturals), max_size=3))
+FLAT: list[st.SearchStrategy[AnyLattice]] = [lww, sets, maxima, counters]
+
+
+@st.composite
+def maps(draw: st.DrawFn, depth: int = 2) -> tuple[MapLattice, MapLattice, MapLattice]:
+    """Three maps that agree on the type under each key."""
+    triples = {}
+    for key in draw(st.lists(st.integers(0, 3), max_size=3, unique=True)):
+        if depth and draw(st.booleans()):
+            triples[canonical(key)] = draw(maps(depth=depth - 1))
+        else:
+            kind = draw(st.sampled_from(FLAT))
+            triples[canonical(key)] = draw(st.tuples(kind, kind, kind))
+    made = []
+    for index in range(3):
+        present = [key for key in triples if draw(st.booleans())]
+        made.append(MapLattice({key: triples[key][index] for key in present}))
+    return made[0], made[1], made[2]
+
+
+TRIPLES = [st.tuples(kind, kind, kind) for kind in FLAT] + [maps()]
+NAMES = ["lww", "set", "max", "counter", "map"]
+
+
+@pytest.mark.parametrize("triples", TRIPLES, ids=NAMES)
+def test_laws(triples: st.SearchStrategy[tuple[AnyLattice, ...]]) -> None:
+    @settings(max_examples=150, deadline=None)
+    @given(triples)
+    def holds(triple: tuple[AnyLattice, ...]) -> None:
+        check_all(*triple)
+
+    holds()
+
+
+@pytest.mark.parametrize("triples", TRIPLES, ids=NAMES)
+def test_wire(triples: st.SearchStrategy[tuple[AnyLattice, ...]]) -> None:
+    @settings(max_examples=60, deadline=None)
+    @given(triples)
+    def survives(triple: tuple[AnyLattice, ...]) -> None:
+        put = unpack(pack(Put(1, "k", triple[0], 5)))
+        assert isinstance(put, Put)
+        assert type(put.lattice) is type(triple[0])
+        assert exact(put.lattice) == exact(triple[0])
+        assert put.generation == 5
+
+    survives()
+
+
+class Last(Max, tag="last", frozen=True, array_like=True):
+    """Not a lattice: the right-hand side wins."""
+
+    def merge(self, other: Max) -> Max:
+        return other
+
+
+class Hoarder(SetLattice, tag="hoarder", frozen=True, array_like=True):
+    """Not a lattice: a merge changes its left-hand side."""
+
+    def merge(self, other: SetLattice) -> SetLattice:
+        self.elements.update(other.elements)
+        return self
+
+
+class Summing(Max, tag="summing", frozen=True, array_like=True):
+    """Not a lattice: merging twice counts twice."""
+
+    def merge(self, other: Max) -> Max:
+        return Summing(self.value + other.value)
+
+
+@pytest.mark.parametrize(
+    ("three", "law"),
+    [
+        ([Last(1), Last(2), Last(3)], "commutativity"),
+        ([Summing(1), Summing(2), Summing(3)], "idempotence|exactly if"),
+        ([Hoarder({b"\1": None}), Hoarder({b"\2": None}), Hoarder({b"\3": None})], "leaves its inputs alone"),
+    ],
+)
+def test_the_laws_can_fail(three: list[AnyLattice], law: str) -> None:
+    with pytest.raises(AssertionError, match=law):
+        check_all(*three)
+
+
+def test_equal_numbers_of_two_types_merge_to_one() -> None:
+    assert exact(Max(1).merge(Max(1.0))) == exact(Max(1.0).merge(Max(1)))
+    assert not Max(1.0) <= Max(1)
+
+
+def test_mismatch_names_key_and_types() -> None:
+    with pytest.raises(LatticeMismatch, match=r"key 'k' holds a 'max' lattice, and a 'counter'"):
+        join(Max(1), Counter(), "k")
+    left, right = delta({"a": 1}, "map[max]", "w", 1), delta({"a": 1}, "map[counter]", "w", 1)
+    with pytest.raises(LatticeMismatch, match="'a' of a map"):
+        join(left, right, "k")
+    assert not left <= right  # type: ignore[operator]
+
+
+def test_mismatch_under_a_key_that_is_no_encoding() -> None:
+    with pytest.raises(LatticeMismatch, match="xc1"):
+        MapLattice({b"\xc1": Max(1)}).merge(MapLattice({b"\xc1": Counter()}))
+
+
+# ---------------------------------------------------------------- lattice=
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "seen"),
+    [
+        ({1, "a"}, None, {1, "a"}),
+        ([1, 2], None, [1, 2]),
+        (frozenset({1}), None, frozenset({1})),
+        ({"a": {1}, "b": 2}, None, {"a": {1}, "b": 2}),
+        ({1}, "lww", {1}),
+        ([1, 1, 2], "set", {1, 2}),
+        (7, "max", 7),
+        (np.int32(7), "max", 7),
+        (-2.5, "counter", -2.5),
+        (np.float64(2.5), "counter", 2.5),
+        ({"a": {1}, "b": [2]}, "map", {"a": {1}, "b": [2]}),
+        ({"a": {1}}, "map[lww]", {"a": {1}}),
+        ({(1, 2): [3, 3]}, "map[set]", {(1, 2): {3}}),
+        ({1: 2, 3: -4}, "map[counter]", {1: 2, 3: -4}),
+        ({}, "map[max]", {}),
+        ({"x": {"y": 1}}, "map[map[counter]]", {"x": {"y": 1}}),
+        ({"x": {"y": {1}}}, "map[map]", {"x": {"y": {1}}}),
+    ],
+)
+def test_delta_reveals_what_was_put(value: object, name: str | None, seen: object) -> None:
+    shown = reveal(delta(value, name, "w", 1))
+    assert shown == seen
+    assert type(shown) is type(seen)
+
+
+def test_a_lattice_passes_through() -> None:
+    made = Max(3)
+    assert delta(made, "counter", "w", 1) is made
+    assert reveal(delta({"n": made}, "map", "w", 1)) == {"n": 3}
+
+
+@pytest.mark.parametrize(
+    "name", ["", "lwww", "map[]", "map[max", "map[max]]", "[max]", "Map", "map[" * 17 + "max" + "]" * 17]
+)
+def test_unknown_names_list_the_known(name: str) -> None:
+    with pytest.raises(ValueError, match=r"none of lww, set, max, counter, map, "):
+        delta(1, name, "w", 1)
+
+
+@pytest.mark.parametrize("name", ["causal", "sk", "mk", "dsc", "SINGLE", "multi"])
+def test_causal_is_not_there_yet(name: str) -> None:
+    with pytest.raises(ConsistencyError, match="not available yet"):
+        delta(1, name, "w", 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "error", "text"),
+    [
+        ("abc", "set", TypeError, "set or list of elements, not str"),
+        (5, "set", TypeError, "not int"),
+        ("5", "max", TypeError, "an int or float, not str"),
+        (True, "max", TypeError, "not bool"),
+        (np.True_, "counter", TypeError, "not bool"),
+        (np.array([1]), "counter", TypeError, "to add, not ndarray"),
+        ([1], "map", TypeError, "takes a dict, not list"),
+        ({"a": "x"}, "map[counter]", TypeError, "to add, not str"),
+        (float("nan"), "max", ValueError, "nan"),
+        (float("inf"), "counter", ValueError, "finite"),
+        (2**63, "counter", ValueError, "64 bits"),
+        ({object()}, None, SerializationError, "object is none of them"),
+        ({object(): 1}, "map", SerializationError, "object is none of them"),
+    ],
+)
+def test_wrong_values_say_what_is_expected(
+    value: object, name: str | None, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        delta(value, name, "w", 1)
+
+
+def test_lattice_must_be_a_name() -> None:
+    with pytest.raises(TypeError, match="takes a name"):
+        delta(1, 5, "w", 1)  # type: ignore[arg-type]
+
+
+def test_delta_of_a_set_is_in_canonical_order() -> None:
+    made = delta({"b", "a", 3, None, 2.5}, None, "w", 1)
+    assert isinstance(made, SetLattice)
+    assert list(made.elements) == sorted(made.elements)
+
+
+def test_newest_and_counts_look_into_maps() -> None:
+    made = MapLattice({b"\1": MapLattice({b"\2": LWW(9, "w", encode(1))}), b"\3": Counter()})
+    assert (newest(made), newest(Max(99)), newest(None)) == (9, 0, 0)
+    assert counts(made)
+    assert not counts(made.entries[b"\1"])
+
+
+def test_revealed_arrays_are_read_only() -> None:
+    array = np.arange(4096.0)
+    shown = reveal(delta(array, None, "w", 1))
+    with pytest.raises(ValueError, match="read-only"):
+        shown[0] = 1
+
+
+def test_detached_shares_no_memory() -> None:
+    array = np.zeros(4096)
+    views = delta({"a": array}, "map", "w", 1)
+    copy = detached(views)
+    array[0] = 7
+    assert reveal(views)["a"][0] == 7
+    assert reveal(copy)["a"][0] == 0
+
+
+def test_the_package_names_its_lattices() -> None:
+    assert {"LWW", "SetLattice", "Max", "Counter", "MapLattice", "AnyLattice"} <= set(lattices.__all__)
