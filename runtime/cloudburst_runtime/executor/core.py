@@ -384,7 +384,7 @@ class ExecutorCore:
         waiting = [task for task in self.tasks.values() if task.state == "waiting"]
         if not waiting:
             return []
-        return [*(Send(task.id.client, self._running(task)) for task in waiting), *self._ask_later(now)]
+        return [*map(self._news_of, waiting), *self._ask_later(now)]
 
     def _enqueue(self, task: Task, now: Millis) -> Effects:
         task.state = "queued"
@@ -403,8 +403,7 @@ class ExecutorCore:
             return self._at_rest(now)
         task = self.queue.popleft()
         batch = [task]
-        assert task.function is not None
-        if task.function.batching:
+        if task.batching:
             batch += self._companions(task)
         for member in batch:
             member.state = "running"
@@ -416,7 +415,7 @@ class ExecutorCore:
 
     def _companions(self, first: Task) -> list[Task]:
         """The other waiting requests of the same function, up to the batch's limit."""
-        others = [task for task in self.queue if task.function is first.function]
+        others = [task for task in self.queue if task.function is first.function and task.batching]
         others = others[: self.config.batch_max - 1]
         for task in others:
             self.queue.remove(task)
@@ -727,13 +726,13 @@ class ExecutorCore:
         return effects
 
     def _on_still_running(self, event: StillRunning) -> Effects:
-        out, err = event.stdout, event.stderr
-        return [
-            Send(task.id.client, self._running(task, stdout=out, stderr=err)) for task in self.running
-        ]
+        for task in self.running:
+            task.printed = (event.stdout, event.stderr)
+        return [self._news_of(task) for task in self.running]
 
-    def _running(self, task: Task, **news: Any) -> Running:
-        return Running(task.id.number, task.id.attempt, task.id.node, self.name, **news)
+    def _news_of(self, task: Task) -> Send:
+        number, attempt, node = task.id.number, task.id.attempt, task.id.node
+        return Send(task.id.client, Running(number, attempt, node, self.name, *task.progress, *task.printed))
 
     # ------------------------------------------------------------ operations of user code
 
@@ -742,8 +741,8 @@ class ExecutorCore:
         if kind == "send":
             return [*self._send_mail(task, arguments[0], arguments[1], now), Reply(number, None)]
         if kind == "progress":
-            running = self._running(task, fraction=arguments[0], text=arguments[1])
-            return [Send(task.id.client, running), Reply(number, None)]
+            task.progress = arguments
+            return [self._news_of(task), Reply(number, None)]
 
         def answered(result: Any, later: Millis) -> Effects:
             return [Reply(number, result)]

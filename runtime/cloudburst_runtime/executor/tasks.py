@@ -71,6 +71,13 @@ class Task(msgspec.Struct, eq=False):
     mailbox: list[tuple[str, Value]] = []
     cancelled: bool = False
     hops: int = 0
+    progress: tuple[float, str] = (0.0, "")
+    printed: tuple[str, str] = ("", "")
+
+    @property
+    def batching(self) -> bool:
+        """Whether its DAG or its function says that waiting requests become one call."""
+        return self.node is not None and self.node.batching
 
 
 class Outcome(Record, frozen=True):

@@ -24,7 +24,7 @@ from cloudburst_runtime.executor.tasks import Execute, Interrupt, Leave, Op, Ran
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Hello
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
-from cloudburst_runtime.shell.loop import Loop
+from cloudburst_runtime.shell.loop import REPORT_MS, Loop
 from cloudburst_runtime.shell.transport import Hub
 
 LIVE_CHARACTERS_MAX = 10_000
@@ -57,6 +57,7 @@ class ExecutorProcess:
         self._numbers = 0
         self._shown = ("", "")
         self._shown_for: Task | None = None
+        self._reported_at = 0.0
         self._main = threading.get_ident()
         carry: dict[type, Callable[[Any], None]] = {
             Execute: lambda effect: self.todo.append(effect.tasks),
@@ -96,14 +97,21 @@ class ExecutorProcess:
         with _Outside(self):
             self.loop.post(Op(task, number, kind, arguments))
             self.loop.wait(lambda: number in self._replies or task.cancelled)
+            self._report_if_due()
         self._raise_if_cancelled()
         return self._replies.pop(number)
 
     def _pump(self, done: Callable[[], bool], timeout: float | None) -> bool:
         task = self.sandbox.tasks[0]
         deadline = None if timeout is None else now_ms() + timeout * 1000
+        finished = False
         with _Outside(self):
-            finished = self.loop.wait(lambda: done() or task.cancelled, deadline)
+            while not finished:
+                due = self._report_if_due()
+                until = deadline if due is None or (deadline is not None and deadline < due) else due
+                finished = self.loop.wait(lambda: done() or task.cancelled, until)
+                if deadline is not None and now_ms() >= deadline:
+                    break
         self._raise_if_cancelled()
         return finished
 
@@ -122,6 +130,17 @@ class ExecutorProcess:
             raise Interrupted
 
     # ------------------------------------------------------------ while user code runs for long
+
+    def _report_if_due(self) -> float | None:
+        """Report in the main thread, which a function that often asks for something leaves no time to
+        the background thread to do; returns when to come again, None if all is told."""
+        now = now_ms()
+        if now < self._reported_at + REPORT_MS:
+            return self._reported_at + REPORT_MS
+        self._reported_at = now
+        with self.loop.lock:
+            self.loop.perform(self._report())
+        return None
 
     def _report(self) -> list[Any]:
         """Tell the caller that its call still runs, and what it has printed, when that changed."""

@@ -100,7 +100,7 @@ class Loop:
     def start(self) -> None:
         """Bring the core to life."""
         with self.lock:
-            self._perform(self.core.start(now_ms()))
+            self.perform(self.core.start(now_ms()))
 
     # ------------------------------------------------------------ events in, effects out
 
@@ -110,13 +110,14 @@ class Loop:
         interrupts.begin()
         try:
             with self.lock:
-                self._perform(self.core.handle(event, now_ms()))
+                self.perform(self.core.handle(event, now_ms()))
         finally:
             interrupts.end()
         if self.afterwards:
             self._nudge.set()
 
-    def _perform(self, effects: list[Any]) -> None:
+    def perform(self, effects: list[Any]) -> None:
+        """Carry out effects, in order; the lock is held."""
         for effect in effects:
             if type(effect) is Send:
                 self.hub.send(effect.peer, effect.message)
@@ -135,7 +136,7 @@ class Loop:
             due, key = heapq.heappop(self._timers)
             if self._due.get(key) == due:
                 del self._due[key]
-                self._perform(self.core.handle(Timer(key), now))
+                self.perform(self.core.handle(Timer(key), now))
 
     def _timeout_ms(self, deadline: float | None) -> float | None:
         due = self._timers[0][0] if self._timers else None
@@ -160,7 +161,7 @@ class Loop:
             if self.closed:
                 return
             for event in self.hub.collect(ready):
-                self._perform(self.core.handle(event, now_ms()))
+                self.perform(self.core.handle(event, now_ms()))
             if self._timers:
                 self._fire_timers()
         if self.afterwards:
@@ -299,7 +300,7 @@ class Loop:
                 continue
             if now_ms() >= report_at:
                 with self.lock:
-                    self._perform(self.on_away())
+                    self.perform(self.on_away())
                 report_at = now_ms() + REPORT_MS
             self._step(report_at)
 
