@@ -16,6 +16,7 @@ later messages about them are forwarded.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,8 @@ from cloudburst_runtime.executor.tasks import (
     Interrupt,
     Known,
     Leave,
+    Measure,
+    Measured,
     Op,
     Outcome,
     Ran,
@@ -74,6 +77,9 @@ Effects = list[Any]
 WANTED_AFTER = 10
 """After so many resend intervals it is asked whether a waiting task is still wanted."""
 
+COMPUTING_SHARE = 0.5
+"""An executor that uses more of a processor than this computes rather than waits."""
+
 TINY_CALL_MS = 1.0
 """Calls shorter than this are not helped by more executors than there are cores."""
 
@@ -112,6 +118,7 @@ class ExecutorCore:
         self._ops: dict[int, Callable[[Any, Millis], Effects]] = {}
         self._idle_due: Millis = 0.0
         self._pressure_armed = False
+        self._pressed = False
         self._fetch_armed = False
         self._asks_armed = False
         self._asked: dict[object, None] = {}
@@ -151,6 +158,8 @@ class ExecutorCore:
             return self._on_op(event, now)
         if kind is Timer:
             return self._on_timer(event, now)
+        if kind is Measured:
+            return self._on_measured(event, now)
         if kind is StillRunning:
             return self._on_still_running(event)
         if kind is PeerLost:
@@ -389,13 +398,23 @@ class ExecutorCore:
     def _enqueue(self, task: Task, now: Millis) -> Effects:
         task.state = "queued"
         task.ready_at = now
-        self.queue.append(task)
+        self._insert(task)
         if not self.running:
             return self._run_next(now)
         if self._pressure_armed:
             return []
         self._pressure_armed = True
         return [SetTimer("pressure", now + self.config.pressure_after_ms)]
+
+    def _insert(self, task: Task) -> None:
+        """In order of readiness; but what a call has begun goes before calls that have not begun."""
+        if not task.inputs and not task.unused:
+            self.queue.append(task)
+            return
+        place = len(self.queue)
+        while place and not self.queue[place - 1].inputs and not self.queue[place - 1].unused:
+            place -= 1
+        self.queue.insert(place, task)
 
     def _run_next(self, now: Millis) -> Effects:
         if not self.queue:
@@ -686,9 +705,10 @@ class ExecutorCore:
         return self._from_cache(self.cache.handle(event, now), now)
 
     def _on_pressure(self, now: Millis) -> Effects:
+        """Tasks waited for as long as that: find out whether more executors would help."""
         self._pressure_armed = False
         if not self.queue:
-            return []
+            return self._calm()
         self._pressure_armed = True
         period = self.config.pressure_after_ms
         due = self.queue[0].ready_at + period
@@ -696,10 +716,28 @@ class ExecutorCore:
             return [SetTimer("pressure", due)]
         effects: Effects = [SetTimer("pressure", now + period)]
         if now - self.running_since >= period or self.mean_run_ms >= TINY_CALL_MS:
-            names = list(dict.fromkeys(task.function.name for task in self.queue if task.function))
-            running = self.running[0].function.name if self.running and self.running[0].function else ""
-            effects.append(Send(NODE, Load(len(self.queue), running, names)))
+            effects.append(Measure())
         return effects
+
+    def _on_measured(self, event: Measured, now: Millis) -> Effects:
+        if not self.queue:
+            return self._calm()
+        self._pressed = True
+        waiting = [task for task in self.queue if task.function is not None]
+        names = list(dict.fromkeys(task.function.name for task in waiting if task.function))
+        running = self.running[0].function.name if self.running and self.running[0].function else ""
+        worth = len(self.queue)
+        if now - self.running_since < self.config.pressure_after_ms:
+            worth = min(worth, math.ceil(worth * self.mean_run_ms / self.config.drain_ms))
+        load = Load(len(self.queue), running, names, worth, event.share > COMPUTING_SHARE)
+        return [Send(NODE, load)]
+
+    def _calm(self) -> Effects:
+        """Nothing waits any more."""
+        if not self._pressed:
+            return []
+        self._pressed = False
+        return [Send(NODE, Load(0))]
 
     def _on_idle(self, now: Millis) -> Effects:
         """Say that there was nothing to do for long; again after twice as long, should that be lost."""

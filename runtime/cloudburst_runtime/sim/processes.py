@@ -25,6 +25,8 @@ from cloudburst_runtime.executor.tasks import (
     Execute,
     Interrupt,
     Leave,
+    Measure,
+    Measured,
     Op,
     Outcome,
     Ran,
@@ -186,6 +188,7 @@ class ExecutorProcess(Process):
         self.carry[Execute] = self._execute
         self.carry[Reply] = self._reply
         self.carry[Interrupt] = self._interrupt
+        self.carry[Measure] = lambda effect: self.take(Measured(self.pace.random()))
         self.carry[Leave] = lambda effect: world.kill(name, "it left")
 
     def take(self, event: Any) -> None:
