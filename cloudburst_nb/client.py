@@ -677,6 +677,7 @@ def up(
         executors_min=low,
         executors_max=high,
         policy=policy,
+        cores=os.cpu_count() or 1,
         gpus=_count_gpus() if gpus is None else gpus,
         threads=threads,
         preload=asked[2],

@@ -150,6 +150,8 @@ class FunctionSpec(Wire):
         Whether a request, and whether a class's ``__init__``, gets the user library as first argument.
     retries, timeout
         How often a call is run again when its executor was lost; seconds, or None.
+    cells
+        The texts of the notebook's cells that the code comes from, by file name, for tracebacks.
     """
 
     name: str
@@ -165,6 +167,7 @@ class FunctionSpec(Wire):
     context: Context = msgspec.field(default_factory=Context)
     signature: str = ""
     library_init: bool = False
+    cells: dict[str, str] = {}
 
 
 class DagNode(Wire):
@@ -531,13 +534,19 @@ class Running(Wire, tag=66):
 
 
 class Handover(Wire, tag=67):
-    """Executor → executor: a ready task with all its inputs, to be run there instead."""
+    """Executor → executor: a ready task with all its inputs, to be run there instead.
+
+    ``hops`` counts the handovers of this task, so that one that comes back is told from a repetition.
+    ``used`` are the inputs that a MULTIEXEC node has tried.
+    """
 
     header: Header
     node: int
     args: Args | None
     inputs: list[Trigger]
     steps: list[Step]
+    hops: int = 1
+    used: list[int] = []
 
 
 class Probe(Wire, tag=69):
@@ -593,11 +602,17 @@ class Fetch(Wire, tag=82):
 
 
 class Load(Wire, tag=83):
-    """Executor → scheduler: so many tasks wait behind the one that runs; ``functions`` are theirs."""
+    """Executor → scheduler: so many tasks wait behind the one that runs; ``functions`` are theirs.
+
+    ``worth`` is how many more executors they would keep busy; ``computing`` says that this executor uses
+    the processor rather than waits for something, so that more of its kind only help up to the cores.
+    """
 
     queued: int
     running: str = ""
     functions: list[str] = []
+    worth: int = 0
+    computing: bool = False
 
 
 class Idle(Wire, tag=84):

@@ -97,4 +97,4 @@ class Freshness:
         """Whether an update is missing for too long, or too many came after it."""
         if self.gap_since is None:
             return False
-        return now - self.gap_since >= patience_ms or len(self._early) > EARLY_MAX
+        return now >= self.gap_since + patience_ms or len(self._early) > EARLY_MAX

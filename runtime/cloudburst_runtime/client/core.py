@@ -514,8 +514,8 @@ class ClientCore:
 
     def _on_running(self, message: Running, peer: PeerName, now: Millis) -> Effects:
         call = self.calls.get(message.number)
-        if call is None or message.attempt != call.attempt:
-            return []
+        if call is None or message.attempt != call.attempt:  # a Cancel was lost, or is on its way
+            return [Send(message.executor, Cancel(self.name, message.number, message.attempt))]
         return [Observed(call.number, message)]
 
     # ------------------------------------------------------------ requests and the store

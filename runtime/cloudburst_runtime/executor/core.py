@@ -16,6 +16,7 @@ later messages about them are forwarded.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -25,11 +26,14 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
 from cloudburst_runtime.executor.bounded import BoundedDict
 from cloudburst_runtime.executor.tasks import (
+    Away,
     Execute,
     Finished,
     Interrupt,
     Known,
     Leave,
+    Measure,
+    Measured,
     Op,
     Outcome,
     Ran,
@@ -42,6 +46,7 @@ from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.messages import (
     Call,
     Cancel,
+    ExecutorLost,
     Failure,
     Fetch,
     FunctionSpec,
@@ -69,6 +74,12 @@ from cloudburst_runtime.values import Value
 
 Effects = list[Any]
 
+WANTED_AFTER = 10
+"""After so many resend intervals it is asked whether a waiting task is still wanted."""
+
+COMPUTING_SHARE = 0.5
+"""An executor that uses more of a processor than this computes rather than waits."""
+
 TINY_CALL_MS = 1.0
 """Calls shorter than this are not helped by more executors than there are cores."""
 
@@ -95,7 +106,8 @@ class ExecutorCore:
         self.queue: deque[Task] = deque()
         self.running: list[Task] = []
         self.finished: BoundedDict[TaskId, Finished] = BoundedDict(config.outputs_kept_max)
-        self.moved: BoundedDict[TaskId, PeerName] = BoundedDict(config.outputs_kept_max)
+        self.moved: BoundedDict[TaskId, Away] = BoundedDict(config.outputs_kept_max)
+        self.gone: BoundedDict[PeerName, bool] = BoundedDict(config.outputs_kept_max)
         self.cancelled: BoundedDict[tuple[PeerName, int, int], bool] = BoundedDict(config.outputs_kept_max)
         self.plans: dict[int, Known] = {}
         self.functions: dict[tuple[str, int], FunctionSpec] = {}
@@ -104,9 +116,11 @@ class ExecutorCore:
         self.running_since: Millis = 0.0
         self._req = 0
         self._ops: dict[int, Callable[[Any, Millis], Effects]] = {}
-        self._idle_armed = False
+        self._idle_due: Millis = 0.0
         self._pressure_armed = False
+        self._pressed = False
         self._fetch_armed = False
+        self._asks_armed = False
         self._asked: dict[object, None] = {}
         self._retiring = False
         self._handlers: dict[type, Callable[[Any, PeerName, Millis], Effects]] = {
@@ -118,6 +132,7 @@ class ExecutorCore:
             Mail: self._on_mail,
             Pin: self._on_pin,
             Unpin: self._on_unpin,
+            ExecutorLost: self._on_executor_lost,
             Shed: self._on_shed,
             Retire: self._on_retire,
         }
@@ -127,8 +142,7 @@ class ExecutorCore:
     def start(self, now: Millis) -> Effects:
         """Begin: the idle timer runs from now."""
         self.last_busy = now
-        self._idle_armed = True
-        return [SetTimer("idle", now + self.config.executor_idle_ms)]
+        return self._arm_idle(now + self.config.executor_idle_ms)
 
     def handle(self, event: Any, now: Millis) -> Effects:
         """Take one event, return the effects in order."""
@@ -144,6 +158,8 @@ class ExecutorCore:
             return self._on_op(event, now)
         if kind is Timer:
             return self._on_timer(event, now)
+        if kind is Measured:
+            return self._on_measured(event, now)
         if kind is StillRunning:
             return self._on_still_running(event)
         if kind is PeerLost:
@@ -169,7 +185,7 @@ class ExecutorCore:
         task_id = header.task(message.node)
         task = self.tasks.get(task_id)
         if task is None:
-            known = self._elsewhere(task_id, message)
+            known = self._elsewhere(task_id, message, peer, now)
             if known is not None:
                 return known
             task = self._new_task(task_id, header)
@@ -183,36 +199,41 @@ class ExecutorCore:
         task_id = message.header.task(message.target)
         task = self.tasks.get(task_id)
         if task is None:
-            known = self._elsewhere(task_id, message)
+            known = self._elsewhere(task_id, message, peer, now)
             if known is not None:
                 return known
             task = self._new_task(task_id, message.header)
         if message.source in task.triggers:
             return []
-        task.triggers[message.source] = message
-        if message.failure is None:
-            task.unused.append(message)
-        else:
-            task.last_failure = message.failure
-        self._learn_session(task, message.header)
+        self._take_input(task, message)
         return self._advance(task, now)
 
     def _on_handover(self, message: Handover, peer: PeerName, now: Millis) -> Effects:
         task_id = message.header.task(message.node)
         if task_id in self.tasks:
             return []
-        known = self._elsewhere(task_id, message)
+        away = self.moved.get(task_id)
+        if away is not None and away.hops < message.hops:
+            del self.moved[task_id]  # it has come back
+        known = self._elsewhere(task_id, message, peer, now)
         if known is not None:
             return known
         task = self._new_task(task_id, message.header)
         task.started = True
         task.args = message.args
-        task.triggers = {trigger.source: trigger for trigger in message.inputs}
-        task.unused = list(message.inputs)
+        task.hops = message.hops
         task.steps = message.steps
         for trigger in message.inputs:
-            self._learn_session(task, trigger.header)
+            self._take_input(task, trigger, trigger.source not in message.used)
         return self._advance(task, now)
+
+    def _take_input(self, task: Task, trigger: Trigger, unused: bool = True) -> None:
+        task.triggers[trigger.source] = trigger
+        if trigger.failure is not None:
+            task.last_failure = trigger.failure
+        elif unused:
+            task.unused.append(trigger)
+        self._learn_session(task, trigger.header)
 
     def _new_task(self, task_id: TaskId, header: Header) -> Task:
         task = Task(task_id, header, clock=header.clock, floor=header.floor)
@@ -220,29 +241,41 @@ class ExecutorCore:
         self.tasks[task_id] = task
         return task
 
-    def _elsewhere(self, task_id: TaskId, message: Call | Trigger | Handover) -> Effects | None:
-        """What to answer about a task that is not here any more; None if it is new."""
+    def _elsewhere(
+        self, task_id: TaskId, message: Call | Trigger | Handover | Probe, peer: PeerName, now: Millis
+    ) -> Effects | None:
+        """What to do about a task that is not here any more; None if it is new."""
         if (done := self.finished.get(task_id)) is not None:
-            return self._again(task_id, done)
-        if (place := self.moved.get(task_id)) is not None:
-            return [Send(place, message)]
+            return self._again(task_id, done, now)
+        if (away := self.moved.get(task_id)) is not None:
+            if away.place != peer:
+                return self._forward(task_id, away.place, message)
+            del self.moved[task_id]  # it was given back to us, and that was lost
         if (task_id.client, task_id.number, task_id.attempt) in self.cancelled:
+            return []
+        if task_id.client in self.gone:
             return []
         return None
 
-    def _again(self, task_id: TaskId, done: Finished) -> Effects:
+    def _again(self, task_id: TaskId, done: Finished, now: Millis) -> Effects:
         if done.outputs is None:
             return [Send(task_id.client, Gone(task_id.number, task_id.attempt, task_id.node))]
-        return [Send(peer, message) for peer, message in done.outputs]
+        return self._deliver(done.outputs, now)
+
+    @staticmethod
+    def _forward(task_id: TaskId, place: PeerName, message: Message) -> Effects:
+        """Pass a message on to where the task is now; the client may not know that, if it was sent here."""
+        moved = Moved(task_id.number, task_id.attempt, task_id.node, place)
+        return [Send(task_id.client, moved), Send(place, message)]
 
     def _on_probe(self, message: Probe, peer: PeerName, now: Millis) -> Effects:
         task_id = message.header.task(message.node)
-        if task_id in self.tasks:
+        task = self.tasks.get(task_id)
+        if task is not None and task.started:
             return []
-        if (done := self.finished.get(task_id)) is not None:
-            return self._again(task_id, done)
-        if (place := self.moved.get(task_id)) is not None:
-            return [Send(place, message)]
+        known = None if task is not None else self._elsewhere(task_id, message, peer, now)
+        if known is not None:
+            return known
         return [Send(task_id.client, Unknown(task_id.number, task_id.attempt, task_id.node))]
 
     def _on_cancel(self, message: Cancel, peer: PeerName, now: Millis) -> Effects:
@@ -251,9 +284,9 @@ class ExecutorCore:
         effects: Effects = []
         for task in [task for task in self.tasks.values() if task.id[:3] == attempt]:
             effects += self._drop(task)
-        for task_id, place in self.moved.items():
-            if task_id[:3] == attempt:
-                effects.append(Send(place, message))
+        for task_id, away in self.moved.items():
+            if task_id[:3] == attempt and away.place != peer:
+                effects.append(Send(away.place, message))
         return effects
 
     def _drop(self, task: Task) -> Effects:
@@ -263,16 +296,31 @@ class ExecutorCore:
         if task.state == "queued":
             self.queue.remove(task)
         del self.tasks[task.id]
-        return []
+        if not task.reading:
+            return []
+        self._ops.pop(task.reading, None)
+        return list(self.cache.cancel(task.reading))
 
     def _on_peer_lost(self, peer: PeerName, now: Millis) -> Effects:
-        """A client that is gone wants nothing any more; other executors' losses are the clients' business."""
+        """A client that is gone wants nothing any more."""
         if peer == NODE:
             return [Leave()]
+        self._lose_moved(peer)
+        self.gone[peer] = True
         effects: Effects = []
         for task in [task for task in self.tasks.values() if task.id.client == peer]:
             effects += self._drop(task)
         return effects
+
+    def _on_executor_lost(self, message: ExecutorLost, peer: PeerName, now: Millis) -> Effects:
+        self._lose_moved(message.name)
+        return []
+
+    def _lose_moved(self, executor: PeerName) -> None:
+        """Tasks that went there are gone; whether they had run, nobody knows."""
+        for task_id in [task_id for task_id, away in self.moved.items() if away.place == executor]:
+            del self.moved[task_id]
+            self.finished[task_id] = Finished(None)
 
     # ------------------------------------------------------------ from waiting to running
 
@@ -288,7 +336,7 @@ class ExecutorCore:
             task.known = known
             task.node = known.plan.nodes[task.id.node]
         if not self._inputs_complete(task, known):
-            return self._give_up_if_exhausted(task, now)
+            return self._give_up_if_exhausted(task, now) or self._ask_later(now)
         if task.args is not None and task.args.refs and task.resolved is None:
             return self._resolve(task, now)
         if task.function is None:
@@ -315,32 +363,58 @@ class ExecutorCore:
         return True
 
     def _resolve(self, task: Task, now: Millis) -> Effects:
-        if task.resolving:
+        if task.reading:
             return []
-        task.resolving = True
         assert task.args is not None
         refs = task.args.refs
 
         def resolved(result: Any, later: Millis) -> Effects:
+            task.reading = 0
             if isinstance(result, Failure):
                 return self._fail(task, result, later)
             task.resolved = {ref.slot: lattice for ref, lattice in zip(refs, result, strict=True)}
             return self._advance(task, later)
 
-        op = self._new_op(resolved)
+        task.reading = self._new_op(resolved)
         keys = [ref.key for ref in refs]
-        return self._from_cache(self.cache.read(op, keys, task.floor, now, wait=True), now)
+        effects = self._from_cache(self.cache.read(task.reading, keys, task.floor, now, wait=True), now)
+        return effects + self._ask_later(now) if task.reading else effects
+
+    def _ask_later(self, now: Millis) -> Effects:
+        """A task waits. Its `Cancel` may have been lost: so ask now and then whether it is still wanted."""
+        if self._asks_armed:
+            return []
+        self._asks_armed = True
+        return [SetTimer("wanted", now + WANTED_AFTER * self.config.resend_ms)]
+
+    def _on_wanted(self, now: Millis) -> Effects:
+        """Tell the callers of the tasks that wait; whoever does not want one answers with a `Cancel`."""
+        self._asks_armed = False
+        waiting = [task for task in self.tasks.values() if task.state == "waiting"]
+        if not waiting:
+            return []
+        return [*map(self._news_of, waiting), *self._ask_later(now)]
 
     def _enqueue(self, task: Task, now: Millis) -> Effects:
         task.state = "queued"
         task.ready_at = now
-        self.queue.append(task)
+        self._insert(task)
         if not self.running:
             return self._run_next(now)
         if self._pressure_armed:
             return []
         self._pressure_armed = True
         return [SetTimer("pressure", now + self.config.pressure_after_ms)]
+
+    def _insert(self, task: Task) -> None:
+        """In order of readiness; but what a call has begun goes before calls that have not begun."""
+        if not task.inputs and not task.unused:
+            self.queue.append(task)
+            return
+        place = len(self.queue)
+        while place and not self.queue[place - 1].inputs and not self.queue[place - 1].unused:
+            place -= 1
+        self.queue.insert(place, task)
 
     def _run_next(self, now: Millis) -> Effects:
         if not self.queue:
@@ -369,10 +443,10 @@ class ExecutorCore:
     def _at_rest(self, now: Millis) -> Effects:
         if self._retiring and not self.tasks:
             return [Leave()]
-        if self._idle_armed:
+        due = now + self.config.executor_idle_ms
+        if self._idle_due <= due:
             return []
-        self._idle_armed = True
-        return [SetTimer("idle", now + self.config.executor_idle_ms)]
+        return self._arm_idle(due)
 
     # ------------------------------------------------------------ outcomes
 
@@ -533,6 +607,9 @@ class ExecutorCore:
             self.queue.remove(task)
         kept = outputs if nbytes <= self.config.output_kept_bytes_max else None
         self.finished[task.id] = Finished(kept)
+        return self._deliver(outputs, now)
+
+    def _deliver(self, outputs: list[tuple[PeerName, Message]], now: Millis) -> Effects:
         effects: Effects = []
         for peer, message in outputs:
             if peer == self.name:
@@ -579,7 +656,7 @@ class ExecutorCore:
                 message = f"version {version} of {name!r} is no longer known"
                 return self._fail(task, Failure("FunctionNotFound", message), now)
         waits = task.known is None or task.function is None
-        return self._advance(task, now) if waits and not task.resolving else []
+        return self._advance(task, now) if waits else []
 
     def _on_unpin(self, message: Unpin, peer: PeerName, now: Millis) -> Effects:
         for name, version in message.functions:
@@ -595,12 +672,22 @@ class ExecutorCore:
                 break
             task = self.queue.popleft()
             del self.tasks[task.id]
-            self.moved[task.id] = place
-            given = Handover(task.header, task.id.node, task.args, list(task.triggers.values()), task.steps)
-            effects.append(Send(place, given))
-            moved = Moved(task.id.number, task.id.attempt, task.id.node, place)
-            effects.append(Send(task.id.client, moved))
+            self.moved[task.id] = Away(place, task.hops + 1)
+            effects += self._forward(task.id, place, self._handover(task))
         return effects
+
+    @staticmethod
+    def _handover(task: Task) -> Handover:
+        unused = {trigger.source for trigger in task.unused}
+        return Handover(
+            task.header,
+            task.id.node,
+            task.args,
+            list(task.triggers.values()),
+            task.steps,
+            task.hops + 1,
+            [source for source in task.triggers if source not in unused],
+        )
 
     def _on_retire(self, message: Retire, peer: PeerName, now: Millis) -> Effects:
         self._retiring = True
@@ -613,33 +700,58 @@ class ExecutorCore:
             return self._on_idle(now)
         if event.key == "fetch":
             return self._on_fetch_timer(now)
+        if event.key == "wanted":
+            return self._on_wanted(now)
         return self._from_cache(self.cache.handle(event, now), now)
 
     def _on_pressure(self, now: Millis) -> Effects:
+        """Tasks waited for as long as that: find out whether more executors would help."""
         self._pressure_armed = False
         if not self.queue:
-            return []
+            return self._calm()
         self._pressure_armed = True
         period = self.config.pressure_after_ms
-        waited = now - self.queue[0].ready_at
-        if waited < period:
-            return [SetTimer("pressure", self.queue[0].ready_at + period)]
+        due = self.queue[0].ready_at + period
+        if now < due:
+            return [SetTimer("pressure", due)]
         effects: Effects = [SetTimer("pressure", now + period)]
         if now - self.running_since >= period or self.mean_run_ms >= TINY_CALL_MS:
-            names = list(dict.fromkeys(task.function.name for task in self.queue if task.function))
-            running = self.running[0].function.name if self.running and self.running[0].function else ""
-            effects.append(Send(NODE, Load(len(self.queue), running, names)))
+            effects.append(Measure())
         return effects
 
-    def _on_idle(self, now: Millis) -> Effects:
-        self._idle_armed = False
-        if self.tasks:
+    def _on_measured(self, event: Measured, now: Millis) -> Effects:
+        if not self.queue:
+            return self._calm()
+        self._pressed = True
+        waiting = [task for task in self.queue if task.function is not None]
+        names = list(dict.fromkeys(task.function.name for task in waiting if task.function))
+        running = self.running[0].function.name if self.running and self.running[0].function else ""
+        worth = len(self.queue)
+        if now - self.running_since < self.config.pressure_after_ms:
+            worth = min(worth, math.ceil(worth * self.mean_run_ms / self.config.drain_ms))
+        load = Load(len(self.queue), running, names, worth, event.share > COMPUTING_SHARE)
+        return [Send(NODE, load)]
+
+    def _calm(self) -> Effects:
+        """Nothing waits any more."""
+        if not self._pressed:
             return []
-        due = self.last_busy + self.config.executor_idle_ms
+        self._pressed = False
+        return [Send(NODE, Load(0))]
+
+    def _on_idle(self, now: Millis) -> Effects:
+        """Say that there was nothing to do for long; again after twice as long, should that be lost."""
+        period = self.config.executor_idle_ms
+        if self.tasks:
+            return self._arm_idle(now + period)
+        due = self.last_busy + period
         if now < due:
-            self._idle_armed = True
-            return [SetTimer("idle", due)]
-        return [Send(NODE, Idle())]
+            return self._arm_idle(due)
+        return [Send(NODE, Idle()), *self._arm_idle(now + (now - self.last_busy))]
+
+    def _arm_idle(self, due: Millis) -> Effects:
+        self._idle_due = due
+        return [SetTimer("idle", due)]
 
     def _on_fetch_timer(self, now: Millis) -> Effects:
         """Ask again for what is still missing."""
@@ -647,7 +759,7 @@ class ExecutorCore:
         self._asked.clear()
         effects: Effects = []
         for task in [task for task in self.tasks.values() if task.state == "waiting"]:
-            if task.known is None or (task.function is None and not task.resolving):
+            if task.known is None or task.function is None:
                 effects += self._advance(task, now)
         return effects
 

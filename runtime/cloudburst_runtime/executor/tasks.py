@@ -43,8 +43,10 @@ class Task(msgspec.Struct, eq=False):
         ``unused``.
     resolved
         Values of the references among the arguments, by slot; None until the store has answered.
-    deferred
-        Store operations that must end before the result may leave.
+    reading
+        The store operation that brings the references; 0 if none is under way.
+    hops
+        How often the task was handed over.
     """
 
     id: TaskId
@@ -57,7 +59,7 @@ class Task(msgspec.Struct, eq=False):
     unused: list[Trigger] = []
     inputs: list[Trigger] = []
     resolved: dict[int | str, AnyLattice] | None = None
-    resolving: bool = False
+    reading: int = 0
     node: DagNode | None = None
     known: Known | None = None
     function: FunctionSpec | None = None
@@ -68,6 +70,7 @@ class Task(msgspec.Struct, eq=False):
     last_failure: Failure | None = None
     mailbox: list[tuple[str, Value]] = []
     cancelled: bool = False
+    hops: int = 0
     progress: tuple[float, str] = (0.0, "")
     printed: tuple[str, str] = ("", "")
 
@@ -96,6 +99,13 @@ class Finished(Record, frozen=True):
     outputs: list[tuple[PeerName, Message]] | None
 
 
+class Away(NamedTuple):
+    """Where a task went, and how many handovers that made."""
+
+    place: PeerName
+    hops: int
+
+
 # ---------------------------------------------------------------- events of the executor core
 
 
@@ -117,6 +127,12 @@ class Op(Record, frozen=True):
     number: int
     kind: str
     arguments: tuple[Any, ...]
+
+
+class Measured(Record, frozen=True):
+    """The answer to `Measure`: the share of a processor that was used since the last one, 0 to 1 or more."""
+
+    share: float
 
 
 class StillRunning(Record, frozen=True):
@@ -146,6 +162,10 @@ class Reply(Record, frozen=True):
 
     number: int
     result: Any
+
+
+class Measure(Record, frozen=True):
+    """Say how much of a processor this process uses: `Measured`."""
 
 
 class Leave(Record, frozen=True):

@@ -65,6 +65,8 @@ SETTLE_MS = 20.0
 RETELL_MAX = 3
 """How often the loss of an executor is told again: the message has no acknowledgement."""
 LOST_CLIENTS_MAX = 1_000
+RETIRED = "retired"
+"""The reason that is given when an executor left with nothing to do."""
 
 
 class SchedulerCore:
@@ -298,12 +300,12 @@ class SchedulerCore:
         if executor is None:
             return []
         if executor.retiring and not self.leases.holds_back(("drain", name)):
-            reason = "retired"
+            reason = RETIRED
         self.leases.undrain(name)
         self.grants.forget(name)
         effects = self.leases.forget(name) + self.pool.remove(name, reason, now)
         if executor.seen:
-            effects += self._tell(ExecutorLost(name, reason))
+            effects += self._tell(ExecutorLost(name, reason, reason == RETIRED))
             self._retell[name] = (reason, 0)
             effects.append(SetTimer("retell", now + self.config.resend_ms))
         return effects + self.grants.refresh(now)
@@ -314,7 +316,7 @@ class SchedulerCore:
     def _tell_again(self, now: Millis) -> list[Effect]:
         effects: list[Effect] = []
         for name, (reason, times) in list(self._retell.items()):
-            effects += self._tell(ExecutorLost(name, reason))
+            effects += self._tell(ExecutorLost(name, reason, reason == RETIRED))
             self._retell[name] = (reason, times + 1)
             if times + 1 >= RETELL_MAX:
                 del self._retell[name]

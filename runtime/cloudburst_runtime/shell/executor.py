@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -20,7 +21,18 @@ from cloudburst_runtime.executor.core import ExecutorCore
 from cloudburst_runtime.executor.library import UserLibrary
 from cloudburst_runtime.executor.printed import Streams
 from cloudburst_runtime.executor.sandbox import Interrupted, Sandbox
-from cloudburst_runtime.executor.tasks import Execute, Interrupt, Leave, Op, Ran, Reply, StillRunning, Task
+from cloudburst_runtime.executor.tasks import (
+    Execute,
+    Interrupt,
+    Leave,
+    Measure,
+    Measured,
+    Op,
+    Ran,
+    Reply,
+    StillRunning,
+    Task,
+)
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Hello
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
@@ -56,12 +68,14 @@ class ExecutorProcess:
         self._replies: dict[int, Any] = {}
         self._numbers = 0
         self._shown = ("", "")
+        self._used = (0.0, now_ms())
         self._shown_for: Task | None = None
         self._reported_at = 0.0
         self._main = threading.get_ident()
         carry: dict[type, Callable[[Any], None]] = {
             Execute: lambda effect: self.todo.append(effect.tasks),
             Reply: lambda effect: self._replies.__setitem__(effect.number, effect.result),
+            Measure: lambda effect: self._measure(),
             Interrupt: lambda effect: self._interrupt(),
             Leave: lambda effect: os._exit(0),
         }
@@ -131,6 +145,13 @@ class ExecutorProcess:
 
     # ------------------------------------------------------------ while user code runs for long
 
+    def _measure(self) -> None:
+        """How much of a processor this process has used since the last time."""
+        used, at = processor_ms(), now_ms()
+        share = (used - self._used[0]) / max(1.0, at - self._used[1])
+        self._used = (used, at)
+        self.loop.perform(self.core.handle(Measured(share), at))
+
     def _report_if_due(self) -> float | None:
         """Report in the main thread, which a function that often asks for something leaves no time to
         the background thread to do; returns when to come again, None if all is told."""
@@ -180,3 +201,17 @@ class _Outside:
     def __exit__(self, *exc: object) -> None:
         if self.was:
             self.process.sandbox.in_user_code = True
+
+
+def processor_ms() -> float:
+    """Milliseconds that this process has run or, where the system says so, was ready to run.
+
+    What matters is whether it waits for something else than a processor: on a busy machine a process that
+    computes gets little of one.
+    """
+    try:
+        with open("/proc/self/schedstat") as file:
+            running, ready, _ = file.read().split()
+        return (int(running) + int(ready)) / 1e6
+    except (OSError, ValueError):
+        return time.process_time() * 1000

@@ -1,0 +1,150 @@
+"""What goes wrong: decided by seed and profile, before the workload is known.
+
+Law: the fault plan has its own random numbers, so that the same seed under another profile runs the same
+workload. *Profiles*: ``calm`` delays only; ``crash`` is the real network (in order, reliable, an end of
+stream on death) with dying processes; ``lossy`` loses, duplicates and reorders; ``storm`` does it all.
+
+Until ``heal_at`` messages are lost and processes die; from then on nothing goes wrong any more.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import NamedTuple
+
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.ids import HybridClock, Micros, Millis, PeerName
+
+PROFILES = ("calm", "crash", "lossy", "storm")
+
+HEAL_AT_MS = 12_000.0
+
+
+class Faults(NamedTuple):
+    """The fault plan of one run.
+
+    Attributes
+    ----------
+    loss, duplicate
+        How likely a message is lost, or arrives twice.
+    ordered
+        Whether messages from one process to another arrive in the order in which they were sent.
+    slow
+        How likely a message takes up to ``slow_ms``.
+    executor_crashes
+        When an executor is killed (whichever the plan's numbers pick then).
+    client_crash
+        When the last client is killed; None: never.
+    stillborn
+        How likely a started executor ends before it is ready.
+    skew_us, drift
+        How far a process's wall clock is off, and by which rate it runs wrong.
+    """
+
+    profile: str
+    loss: float = 0.0
+    duplicate: float = 0.0
+    ordered: bool = True
+    slow: float = 0.02
+    slow_ms: float = 60.0
+    executor_crashes: tuple[Millis, ...] = ()
+    client_crash: Millis | None = None
+    stillborn: float = 0.0
+    skew_us: int = 400_000
+    drift: float = 0.002
+    heal_at: Millis = HEAL_AT_MS
+
+
+def plan(seed: int, profile: str | None = None) -> Faults:
+    """The faults of a seed; the profile goes by the seed unless it is given."""
+    random = Random(f"{seed}/faults")
+    chosen = profile or PROFILES[seed % len(PROFILES)]
+    loss = random.choice((0.02, 0.05, 0.12))
+    duplicate = random.choice((0.02, 0.1))
+    crashes = tuple(sorted(random.uniform(150.0, 9_000.0) for _ in range(random.randint(1, 5))))
+    client_crash = random.uniform(500.0, 4_000.0) if random.random() < 0.4 else None
+    faults = Faults(chosen, skew_us=random.choice((0, 400_000, 5_000_000)))
+    if chosen in ("lossy", "storm"):
+        faults = faults._replace(loss=loss, duplicate=duplicate, ordered=False, slow=0.05, slow_ms=250.0)
+    if chosen in ("crash", "storm"):
+        faults = faults._replace(
+            executor_crashes=crashes, client_crash=client_crash, stillborn=random.choice((0.0, 0.1))
+        )
+    return faults
+
+
+def config(seed: int) -> Config:
+    """The configuration of a seed: small limits, so that their edges are met."""
+    random = Random(f"{seed}/config")
+    return Config(
+        executors_min=random.choice((1, 2, 2, 3)),
+        executors_max=5,
+        policy=random.choice(("locality", "locality", "random", "round-robin")),
+        executor_idle_ms=4_000.0,
+        avoid_busy_ms=1_000.0,
+        revoke_wait_ms=20_000.0,
+        resend_ms=random.choice((300.0, 1_000.0)),
+        batch_max=3,
+        cache_bytes_max=random.choice((1_500, 1_000_000)),
+    )
+
+
+class Network:
+    """Says of each message when it arrives, and how often.
+
+    Parameters
+    ----------
+    faults
+        The plan.
+    random
+        The network's own random numbers.
+    """
+
+    def __init__(self, faults: Faults, random: Random) -> None:
+        self._faults = faults
+        self._random = random
+        self._latest: dict[tuple[PeerName, PeerName], Millis] = {}
+
+    def arrivals(self, sender: PeerName, receiver: PeerName, now: Millis, sure: bool = False) -> list[Millis]:
+        """The times at which a message sent now arrives. ``sure``: exactly once (a Hello)."""
+        faults, random = self._faults, self._random
+        count = 1
+        if not sure and now < faults.heal_at:
+            if random.random() < faults.loss:
+                return []
+            count += random.random() < faults.duplicate
+        return [self._note(sender, receiver, now + self._delay()) for _ in range(count)]
+
+    def last(self, sender: PeerName, receiver: PeerName, now: Millis) -> Millis:
+        """When the end of the stream arrives: after all that was sent on it."""
+        return max(now + self._delay(), self._latest.get((sender, receiver), 0.0))
+
+    def _delay(self) -> Millis:
+        random, faults = self._random, self._faults
+        if random.random() < faults.slow:
+            return random.uniform(0.05, faults.slow_ms)
+        return random.uniform(0.03, 0.4)
+
+    def _note(self, sender: PeerName, receiver: PeerName, due: Millis) -> Millis:
+        before = self._latest.get((sender, receiver), 0.0)
+        if self._faults.ordered and due <= before:
+            due = before
+        self._latest[sender, receiver] = max(before, due)
+        return due
+
+
+class SkewedClock(HybridClock):
+    """A hybrid clock over a wall clock that is off, runs wrong, and is set back once."""
+
+    __slots__ = ("_rate", "_step_at", "_step_us")
+
+    def __init__(self, faults: Faults, random: Random) -> None:
+        super().__init__(1_000_000_000 + random.randint(-faults.skew_us, faults.skew_us))
+        self._rate = 1 + random.uniform(-faults.drift, faults.drift)
+        self._step_at = random.uniform(1_000.0, 20_000.0)
+        self._step_us = faults.skew_us // 2
+
+    def tick(self, now: Millis) -> Micros:
+        """A stamp later than every one before."""
+        back = self._step_us / 1000 if now > self._step_at else 0.0
+        return super().tick(now * self._rate - back)

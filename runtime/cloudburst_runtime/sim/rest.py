@@ -1,0 +1,84 @@
+"""Whether a world that has healed has come to rest: nothing pending anywhere, no cache astray.
+
+Law: the one place that looks into cores; only for what no client can see.
+"""
+
+from __future__ import annotations
+
+from cloudburst_runtime.sim.processes import ClientProcess, ExecutorProcess
+from cloudburst_runtime.sim.world import World
+
+IDLE_TIMERS = ("idle",)
+
+
+def pending(world: World) -> list[str]:
+    """What is still under way, as sentences."""
+    found: list[str] = []
+    for client in world.clients():
+        found += _of(client.name, _client(client))
+    for executor in world.executors():
+        found += _of(executor.name, _executor(executor))
+    return found + _of("node", _node(world))
+
+
+def stale(world: World) -> list[str]:
+    """Cached entries that differ from the store's and would be shown to one who knows all that it knows."""
+    replica = world.node().replica
+    found = []
+    for executor in world.executors():
+        cache = executor.core.cache
+        for key in list(cache._held):
+            entry, truth = cache.peek(key, replica.seq), replica._entry(key)
+            if entry is not None and entry.lattice != (truth.lattice if truth is not None else None):
+                found.append(f"rest: {executor.name} shows {entry} for {key}, the store has {truth}")
+    return found
+
+
+def _of(name: str, counts: dict[str, object]) -> list[str]:
+    return [f"rest: {name} still has {what}: {value}"[:300] for what, value in counts.items() if value]
+
+
+def _client(client: ClientProcess) -> dict[str, object]:
+    core = client.core
+    return {
+        "calls": list(core.calls),
+        "calls that wait for others": core.blocked,
+        "placements under way": core.placing,
+        "requests": list(core._requests),
+        "placement requests": core._place_reqs,
+        "drains": core._drains,
+        "store requests": core.store.outstanding,
+        "load": {name: count for name, count in core.load.items() if count},
+        "timers": list(client.timers),
+    }
+
+
+def _executor(executor: ExecutorProcess) -> dict[str, object]:
+    core = executor.core
+    return {
+        "tasks": list(core.tasks),
+        "operations": list(core._ops),
+        "store requests": core.cache.outstanding,
+        "counter writes": core.cache._queues,
+        "user code": executor.code,
+        "timers": [key for key in executor.timers if key not in IDLE_TIMERS],
+    }
+
+
+def _node(world: World) -> dict[str, object]:
+    node = world.node()
+    scheduler = node.core.scheduler
+    phases = {name: e.phase for name, e in scheduler.pool.executors.items() if e.phase != "ready"}
+    alive = [process.name for process in world.executors()]
+    ready = [executor.name for executor in scheduler.pool.ready()]
+    excess = len(ready) - scheduler.pool.minimum
+    return {
+        "executors on their way": phases,
+        "a wrong idea of the executors": (alive, ready) if sorted(alive) != sorted(ready) else None,
+        "executors over the minimum": ready if excess > 0 else None,
+        "placements that wait": scheduler.grants.waiting,
+        "notices": scheduler.leases.notices,
+        "gates": scheduler.leases.gates,
+        "parked reads": node.replica._parked,
+        "timers": list(node.timers),
+    }

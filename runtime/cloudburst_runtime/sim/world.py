@@ -1,0 +1,223 @@
+"""The world of one run: virtual time, processes, and the wires between them.
+
+Law: whatever happens is an entry in one queue, taken in order of its time and then of its making; so a
+seed has one history. The digest hashes every event that a core is given, its bytes included.
+
+A connection is made by the first message, as in the real transport; a client listens nowhere, so what an
+executor says to it waits until it connects. A process that ends takes its core along, and whoever was
+connected learns of it after everything that the process had sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import PeerLost, Received
+from cloudburst_runtime.ids import NODE, Millis, PeerName
+from cloudburst_runtime.messages import Hello, Message, pack, unpack
+from cloudburst_runtime.scheduler.events import Exited
+from cloudburst_runtime.sim.faults import Faults, Network
+from cloudburst_runtime.sim.history import History
+from cloudburst_runtime.sim.mutants import HONEST, Mutant
+from cloudburst_runtime.sim.processes import (
+    ClientProcess,
+    Execution,
+    ExecutorProcess,
+    NodeProcess,
+    Process,
+)
+
+EVENTS_MAX = 400_000
+
+
+class Livelock(AssertionError):
+    """The run did not come to rest within the events that it may have."""
+
+
+class World:
+    """One run, up to the point to which it was driven.
+
+    Parameters
+    ----------
+    seed
+        Of all random numbers; each subsystem has its own.
+    faults, config
+        What goes wrong, and the runtime's configuration.
+    mutant
+        The cores to run; by default the right ones.
+    trace
+        Called with a line per event.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        faults: Faults,
+        config: Config,
+        mutant: Mutant = HONEST,
+        trace: Callable[[str], None] | None = None,
+    ) -> None:
+        self.seed = seed
+        self.faults = faults
+        self.config = config
+        self.mutant = mutant
+        self.trace = trace
+        self.now: Millis = 0.0
+        self.history = History()
+        self.executions: list[Execution] = []
+        self.processes: dict[PeerName, Process] = {}
+        self.network = Network(faults, self.random("net"))
+        self._queue: list[tuple[Millis, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._entries = 0
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._links: dict[PeerName, dict[PeerName, None]] = {}
+        self._held: dict[tuple[PeerName, PeerName], list[bytes]] = {}
+        self._luck = self.random("supervisor")
+
+    def random(self, subsystem: str) -> Random:
+        """A subsystem's own random numbers."""
+        return Random(f"{self.seed}/{subsystem}")
+
+    @property
+    def digest(self) -> str:
+        """A hash of all events so far."""
+        return self._hash.hexdigest()
+
+    # ------------------------------------------------------------ time
+
+    def at(self, due: Millis, what: Callable[..., None], *args: Any) -> None:
+        """Do something at a time."""
+        self._entries += 1
+        heapq.heappush(self._queue, (max(due, self.now), self._entries, what, args))
+
+    def after(self, span: Millis, what: Callable[..., None], *args: Any) -> None:
+        """Do something in a while."""
+        self.at(self.now + span, what, *args)
+
+    def run(self, until: Millis, done: Callable[[], bool] = lambda: False) -> None:
+        """Let happen what happens up to a time, or until ``done``."""
+        while self._queue and self._queue[0][0] <= until and not done():
+            self.now, entry, what, args = heapq.heappop(self._queue)
+            if entry > EVENTS_MAX:
+                raise Livelock(f"{EVENTS_MAX} events by {self.now:.0f} ms: something goes round in circles")
+            what(*args)
+        if not done():
+            self.now = max(self.now, until)
+
+    def record(self, who: PeerName, what: str, data: bytes = b"") -> None:
+        """Add an event to the digest, and to the trace if there is one."""
+        self._hash.update(f"{self.now!r} {who} {what} ".encode())
+        self._hash.update(data)
+        if self.trace is not None:
+            shown = f" {unpack(data)}" if data else ""
+            self.trace(f"{self.now:10.2f}  {who:6} {what}{shown}")
+
+    # ------------------------------------------------------------ processes
+
+    def start_node(self) -> NodeProcess:
+        """Start the node; it starts its executors."""
+        node = NodeProcess(self, NODE)
+        self._add(node)
+        return node
+
+    def start_client(self, name: PeerName) -> ClientProcess:
+        """Start a client that is connected to the node."""
+        client = ClientProcess(self, name)
+        self._add(client)
+        self.connect(name, NODE)
+        self._deliver_later(name, NODE, pack(Hello(name, "client")), sure=True)
+        return client
+
+    def executors(self) -> list[ExecutorProcess]:
+        """The executors that are alive, in order of age."""
+        return [process for process in self.processes.values() if isinstance(process, ExecutorProcess)]
+
+    def clients(self) -> list[ClientProcess]:
+        """The clients that are alive."""
+        return [process for process in self.processes.values() if isinstance(process, ClientProcess)]
+
+    def node(self) -> NodeProcess:
+        """The node."""
+        node = self.processes[NODE]
+        assert isinstance(node, NodeProcess)
+        return node
+
+    def _add(self, process: Process) -> None:
+        self.processes[process.name] = process
+        self._links[process.name] = {}
+        process.start()
+
+    def spawn(self, name: PeerName) -> None:
+        """What the supervisor does for the node: fork an executor, which takes a while."""
+        self.after(self._luck.uniform(4.0, 25.0), self._spawned, name)
+
+    def _spawned(self, name: PeerName) -> None:
+        if self.now < self.faults.heal_at and self._luck.random() < self.faults.stillborn:
+            self._exited(name, "it ended before it was ready")
+            return
+        self._add(ExecutorProcess(self, name))
+        self.connect(name, NODE)
+        self._deliver_later(name, NODE, pack(Hello(name, "executor", 1, 0, "here")), sure=True)
+
+    def kill(self, name: PeerName, reason: str) -> None:
+        """End a process at once, with all that it knew."""
+        process = self.processes.pop(name, None)
+        if process is None:
+            return
+        process.alive = False
+        self.record(name, f"ends: {reason}")
+        for peer in list(self._links[name]):
+            del self._links[peer][name]
+            self.at(self.network.last(name, peer, self.now), self._lost, self.processes[peer], name)
+        self._links[name].clear()
+        if isinstance(process, ExecutorProcess):
+            self._exited(name, reason)
+
+    def _exited(self, name: PeerName, reason: str) -> None:
+        self.after(self._luck.uniform(0.2, 40.0), self.node().take, Exited(name, reason))
+
+    # ------------------------------------------------------------ wires
+
+    def connect(self, one: PeerName, other: PeerName) -> None:
+        """Connect two living processes, if they are not; what was held back for either is sent."""
+        if other in self._links[one]:
+            return
+        self._links[one][other] = self._links[other][one] = None
+        for sender, receiver in ((one, other), (other, one)):
+            for data in self._held.pop((sender, receiver), []):
+                self._deliver_later(sender, receiver, data)
+
+    def send(self, sender: Process, peer: PeerName, message: Message) -> None:
+        """What the transport does with a message."""
+        assert peer != sender.name, f"{peer} sends {message} to itself"
+        data = pack(message)
+        if peer in self._links[sender.name]:
+            self._deliver_later(sender.name, peer, data)
+        elif isinstance(sender, ClientProcess) or not peer.startswith("c"):
+            if peer in self.processes:
+                self.connect(sender.name, peer)
+                self._deliver_later(sender.name, peer, data)
+            else:
+                self.after(0.01, self._lost, sender, peer)
+        else:
+            self._held.setdefault((sender.name, peer), []).append(data)
+
+    def _deliver_later(self, sender: PeerName, receiver: PeerName, data: bytes, sure: bool = False) -> None:
+        target = self.processes[receiver]
+        for due in self.network.arrivals(sender, receiver, self.now, sure):
+            self.at(due, self._deliver, sender, target, data)
+
+    def _deliver(self, sender: PeerName, receiver: Process, data: bytes) -> None:
+        if receiver.alive:
+            self.record(receiver.name, f"← {sender}", data)
+            receiver.take(Received(sender, unpack(data)))
+
+    def _lost(self, process: Process, peer: PeerName) -> None:
+        if process.alive and peer not in self.processes:
+            self.record(process.name, f"lost {peer}")
+            process.take(PeerLost(peer, "the process ended"))
