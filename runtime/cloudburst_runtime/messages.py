@@ -501,12 +501,13 @@ class Cancel(Wire, tag=63):
 
 
 class Moved(Wire, tag=64):
-    """Executor → client: a waiting task went to another executor."""
+    """Executor → client: a waiting task went to another executor, by its handover number ``hops``."""
 
     number: int
     attempt: int
     node: int
     executor: PeerName
+    hops: int = 1
 
 
 class Gone(Wire, tag=65):

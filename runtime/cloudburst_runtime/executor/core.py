@@ -10,8 +10,8 @@ One task, or one batch, runs at a time; what it blocks on is this executor's bus
 references do not exist yet waits here and occupies nothing. Tasks are told apart by `TaskId`, so that a
 message that arrives twice acts once: a repetition about a finished task has its outcome sent again.
 
-Waiting tasks can be handed over to another executor (`Shed`); the place they went to is remembered, and
-later messages about them are forwarded.
+Tasks in the queue can be handed over to another executor (`Shed`); the place that they went to is
+remembered, and whoever asks here is told.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class ExecutorCore:
         task_id = header.task(message.node)
         task = self.tasks.get(task_id)
         if task is None:
-            known = self._elsewhere(task_id, message, peer, now)
+            known = self._elsewhere(task_id, now)
             if known is not None:
                 return known
             task = self._new_task(task_id, header)
@@ -190,7 +190,7 @@ class ExecutorCore:
         task_id = message.header.task(message.target)
         task = self.tasks.get(task_id)
         if task is None:
-            known = self._elsewhere(task_id, message, peer, now)
+            known = self._elsewhere(task_id, now)
             if known is not None:
                 return known
             task = self._new_task(task_id, message.header)
@@ -206,7 +206,7 @@ class ExecutorCore:
         away = self.moved.get(task_id)
         if away is not None and away.hops < message.hops:
             del self.moved[task_id]  # it has come back
-        known = self._elsewhere(task_id, message, peer, now)
+        known = self._elsewhere(task_id, now)
         if known is not None:
             return known
         task = self._new_task(task_id, message.header)
@@ -232,21 +232,18 @@ class ExecutorCore:
         self.tasks[task_id] = task
         return task
 
-    def _elsewhere(
-        self, task_id: TaskId, message: Call | Trigger | Handover | Probe, peer: PeerName, now: Millis
-    ) -> Effects | None:
-        """What to do about a task that is not here any more; None if it is new."""
+    def _elsewhere(self, task_id: TaskId, now: Millis) -> Effects | None:
+        """What to do about a task that is not here any more; None if it is new.
+
+        A task is complete when it is moved, so a message about it is a repetition: the client asks there.
+        """
         if (done := self.finished.get(task_id)) is not None:
             return self._again(task_id, done, now)
         if (away := self.moved.get(task_id)) is not None:
-            if away.place != peer:
-                return self._forward(task_id, away.place, message)
-            del self.moved[task_id]  # it was given back to us, and that was lost
+            return [self._tell_moved(task_id, away)]
         if (task_id.client, task_id.number, task_id.attempt) in self.cancelled:
             return []
-        if task_id.client in self.gone:
-            return []
-        return None
+        return [] if task_id.client in self.gone else None
 
     def _again(self, task_id: TaskId, done: Finished, now: Millis) -> Effects:
         if done.outputs is None:
@@ -254,17 +251,16 @@ class ExecutorCore:
         return self._deliver(done.outputs, now)
 
     @staticmethod
-    def _forward(task_id: TaskId, place: PeerName, message: Message) -> Effects:
-        """Pass a message on to where the task is now; the client may not know that, if it was sent here."""
-        moved = Moved(task_id.number, task_id.attempt, task_id.node, place)
-        return [Send(task_id.client, moved), Send(place, message)]
+    def _tell_moved(task_id: TaskId, away: Away) -> Send:
+        moved = Moved(task_id.number, task_id.attempt, task_id.node, away.place, away.hops)
+        return Send(task_id.client, moved)
 
     def _on_probe(self, message: Probe, peer: PeerName, now: Millis) -> Effects:
         task_id = message.header.task(message.node)
         task = self.tasks.get(task_id)
         if task is not None and task.started:
             return []
-        known = None if task is not None else self._elsewhere(task_id, message, peer, now)
+        known = None if task is not None else self._elsewhere(task_id, now)
         if known is not None:
             return known
         return [Send(task_id.client, Unknown(task_id.number, task_id.attempt, task_id.node))]
@@ -275,9 +271,6 @@ class ExecutorCore:
         effects: Effects = []
         for task in [task for task in self.tasks.values() if task.id[:3] == attempt]:
             effects += self._drop(task)
-        for task_id, away in self.moved.items():
-            if task_id[:3] == attempt and away.place != peer:
-                effects.append(Send(away.place, message))
         return effects
 
     def _drop(self, task: Task) -> Effects:
@@ -648,15 +641,23 @@ class ExecutorCore:
     # ------------------------------------------------------------ load, elasticity
 
     def _on_shed(self, message: Shed, peer: PeerName, now: Millis) -> Effects:
+        movable = deque(task for task in self.queue if self._movable(task))
         effects: Effects = []
         for place in message.to:
-            if not self.queue or place == self.name:
+            if not movable or place == self.name:
                 break
-            task = self.queue.popleft()
+            task = movable.popleft()
+            self.queue.remove(task)
             del self.tasks[task.id]
-            self.moved[task.id] = Away(place, task.hops + 1)
-            effects += self._forward(task.id, place, self._handover(task))
+            away = self.moved[task.id] = Away(place, task.hops + 1)
+            effects += [Send(place, self._handover(task)), self._tell_moved(task.id, away)]
         return effects
+
+    @staticmethod
+    def _movable(task: Task) -> bool:
+        """Whether all inputs are here: a MULTIEXEC node starts with the first of them."""
+        assert task.known is not None
+        return len(task.triggers) == len(task.known.topology.preds[task.id.node])
 
     @staticmethod
     def _handover(task: Task) -> Handover:
@@ -728,9 +729,7 @@ class ExecutorCore:
 
     def _on_still_running(self, event: StillRunning) -> Effects:
         out, err = event.stdout, event.stderr
-        return [
-            Send(task.id.client, self._running(task, stdout=out, stderr=err)) for task in self.running
-        ]
+        return [Send(task.id.client, self._running(task, stdout=out, stderr=err)) for task in self.running]
 
     def _running(self, task: Task, **news: Any) -> Running:
         return Running(task.id.number, task.id.attempt, task.id.node, self.name, **news)
