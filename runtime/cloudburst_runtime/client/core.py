@@ -508,14 +508,14 @@ class ClientCore:
         return self._try_again(call, "the result did not arrive and is no longer kept", False, now)
 
     def _on_unknown(self, message: Unknown, peer: PeerName, now: Millis) -> Effects:
-        """The `Call` was lost on its way: send it again. So was a `Handover`, if it was to bring inputs."""
+        """The `Call` was lost on its way: send it again. If it was a `Handover`, start again."""
         call = self.calls.get(message.number)
         if call is None or call.header is None or message.attempt != call.attempt:
             return []
+        if message.node in call.moved:
+            return self._try_again(call, "a task was lost between two executors", False, now)
         assert call.lease is not None
         held = _Held(call.lease, Topology.of(call.lease.plan), len(call.lease.plan.nodes) == 1)
-        if message.node in call.moved and message.node not in held.topology.sources:
-            return self._try_again(call, "a task was lost between two executors", False, now)
         return [send for send in self._starts(call, held) if send.message.node == message.node]
 
     def _on_running(self, message: Running, peer: PeerName, now: Millis) -> Effects:
