@@ -470,6 +470,7 @@ class Trigger(Wire, tag=61):
     """Executor → executor: ``source`` is done; its value feeds ``target``.
 
     ``failure`` instead of a value only goes to MULTIEXEC nodes, which can do without one input.
+    ``again``: it was sent before.
     """
 
     header: Header
@@ -478,6 +479,7 @@ class Trigger(Wire, tag=61):
     value: Value | None
     steps: list[Step]
     failure: Failure | None = None
+    again: bool = False
 
 
 class Result(Wire, tag=62):

@@ -493,6 +493,7 @@ class ClientCore:
         if message.hops <= call.moved.get(message.node, 0):
             return []
         call.moved[message.node] = message.hops
+        call.probe_at = max(call.probe_at, now + self.config.resend_ms)  # the task may still be on its way
         before = call.header.schedule[message.node]
         self.load[before] = max(0, self.load.get(before, 0) - 1)
         self.load[message.executor] = self.load.get(message.executor, 0) + 1
@@ -508,15 +509,16 @@ class ClientCore:
         return self._try_again(call, "the result did not arrive and is no longer kept", False, now)
 
     def _on_unknown(self, message: Unknown, peer: PeerName, now: Millis) -> Effects:
-        """The `Call` was lost on its way: send it again. If it was a `Handover`, start again."""
+        """The `Call` was lost on its way: send it again. If it was what brings inputs, start again."""
         call = self.calls.get(message.number)
         if call is None or call.header is None or message.attempt != call.attempt:
             return []
-        if message.node in call.moved:
-            return self._try_again(call, "a task was lost between two executors", False, now)
         assert call.lease is not None
         held = _Held(call.lease, Topology.of(call.lease.plan), len(call.lease.plan.nodes) == 1)
-        return [send for send in self._starts(call, held) if send.message.node == message.node]
+        sends = [send for send in self._starts(call, held) if send.message.node == message.node]
+        if message.node in call.moved or not sends:
+            return self._try_again(call, "a task was lost between two executors", False, now)
+        return sends
 
     def _on_running(self, message: Running, peer: PeerName, now: Millis) -> Effects:
         call = self.calls.get(message.number)

@@ -20,6 +20,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from cloudburst_runtime.anna.cache import Answer, CacheCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
@@ -101,6 +103,7 @@ class ExecutorCore:
         self.running: list[Task] = []
         self.finished: BoundedDict[TaskId, Finished] = BoundedDict(config.outputs_kept_max)
         self.moved: BoundedDict[TaskId, Away] = BoundedDict(config.outputs_kept_max)
+        self.evicted: BoundedDict[PeerName, int] = BoundedDict(config.outputs_kept_max)
         self.gone: BoundedDict[PeerName, bool] = BoundedDict(config.outputs_kept_max)
         self.cancelled: BoundedDict[tuple[PeerName, int, int], bool] = BoundedDict(config.outputs_kept_max)
         self.plans: dict[int, Known] = {}
@@ -193,6 +196,8 @@ class ExecutorCore:
             known = self._elsewhere(task_id, now)
             if known is not None:
                 return known
+            if message.again and self._may_be_done(task_id):
+                return self._ask_behind(message.header, message.target, now)
             task = self._new_task(task_id, message.header)
         if message.source in task.triggers:
             return []
@@ -248,7 +253,7 @@ class ExecutorCore:
     def _again(self, task_id: TaskId, done: Finished, now: Millis) -> Effects:
         if done.outputs is None:
             return [Send(task_id.client, Gone(task_id.number, task_id.attempt, task_id.node))]
-        return self._deliver(done.outputs, now)
+        return self._deliver([(peer, _repeated(output)) for peer, output in done.outputs], now)
 
     @staticmethod
     def _tell_moved(task_id: TaskId, away: Away) -> Send:
@@ -258,12 +263,36 @@ class ExecutorCore:
     def _on_probe(self, message: Probe, peer: PeerName, now: Millis) -> Effects:
         task_id = message.header.task(message.node)
         task = self.tasks.get(task_id)
-        if task is not None and task.started:
+        if task is not None and (
+            task.started or (task.triggers and message.node not in message.header.fixed)
+        ):
             return []
-        known = None if task is not None else self._elsewhere(task_id, now)
-        if known is not None:
-            return known
+        if task is None:
+            known = self._elsewhere(task_id, now)
+            if known is not None:
+                return known
+            if self._may_be_done(task_id):
+                return self._ask_behind(message.header, message.node, now)
         return [Send(task_id.client, Unknown(task_id.number, task_id.attempt, task_id.node))]
+
+    def _may_be_done(self, task_id: TaskId) -> bool:
+        """Whether a task of which nothing is known may have been finished here, and dropped since."""
+        return task_id.number <= self.evicted.get(task_id.client, -1)
+
+    def _ask_behind(self, header: Header, node: int, now: Millis) -> Effects:
+        """This task was probably finished here: ask after those that it feeds, rather than run it again."""
+        known = self.plans.get(header.plan)
+        targets = () if known is None else known.topology.succs[node]
+        if not targets:
+            return [Send(header.client, Gone(header.number, header.attempt, node))]
+        effects: Effects = []
+        for target in targets:
+            probe = Probe(header, target)
+            if header.schedule[target] == self.name:
+                effects += self._on_probe(probe, self.name, now)
+            else:
+                effects.append(Send(header.schedule[target], probe))
+        return effects
 
     def _on_cancel(self, message: Cancel, peer: PeerName, now: Millis) -> Effects:
         attempt = (message.client, message.number, message.attempt)
@@ -304,7 +333,7 @@ class ExecutorCore:
         """Tasks that went there are gone; whether they had run, nobody knows."""
         for task_id in [task_id for task_id, away in self.moved.items() if away.place == executor]:
             del self.moved[task_id]
-            self.finished[task_id] = Finished(None)
+            self._finish(task_id, Finished(None))
 
     # ------------------------------------------------------------ from waiting to running
 
@@ -581,8 +610,17 @@ class ExecutorCore:
         if task.state == "queued":
             self.queue.remove(task)
         kept = outputs if nbytes <= self.config.output_kept_bytes_max else None
-        self.finished[task.id] = Finished(kept)
+        self._finish(task.id, Finished(kept))
         return self._deliver(outputs, now)
+
+    def _finish(self, task_id: TaskId, done: Finished) -> None:
+        """Keep an outcome. Of the one that makes room, only the call's number is remembered."""
+        finished = self.finished
+        if len(finished) >= finished.entries_max:
+            oldest = next(iter(finished))
+            if oldest.number > self.evicted.get(oldest.client, -1):
+                self.evicted[oldest.client] = oldest.number
+        finished[task_id] = done
 
     def _deliver(self, outputs: list[tuple[PeerName, Message]], now: Millis) -> Effects:
         effects: Effects = []
@@ -796,3 +834,8 @@ class ExecutorCore:
             else:
                 out.append(effect)
         return out
+
+
+def _repeated(output: Message) -> Message:
+    """An outcome that is sent again, marked as such."""
+    return msgspec.structs.replace(output, again=True) if isinstance(output, Trigger) else output

@@ -24,8 +24,8 @@ from typing import Any
 from cloudburst_runtime.sim.derivations import accesses, matches
 from cloudburst_runtime.sim.history import Access, History, Operation
 from cloudburst_runtime.sim.processes import Execution
+from cloudburst_runtime.sim.workload import RETRIES
 
-RETRIES = 3
 INITIAL = "(nothing)"
 
 
@@ -52,7 +52,7 @@ def ends(history: History) -> list[str]:
         if event.kind in ("ok", "fail", "info"):
             key = (event.session, event.op)
             counts[key] = counts.get(key, 0) + 1
-    crashed = any(event.kind == "crash" for event in history.events)
+    crashed = any(event.kind in ("crash", "lossy") for event in history.events)
     for operation in history.operations():
         count = counts.get((operation.session, operation.op), 0)
         if count != 1:
