@@ -59,7 +59,7 @@ def _drive(world: World) -> list[str]:
     made[0].go()
     world.run(SET_UP_MS, lambda: made[0].done)
     for session in made:
-        sessions.fill(session, CLIENTS - 1)
+        sessions.fill(session)
         session.go()
     _plan_crashes(world, made)
     world.run(world.now + SESSIONS_MS, lambda: all(session.done for session in made))

@@ -13,8 +13,8 @@ from cloudburst_runtime.sim.workload import COUNTERS, DAGS, OPERATIONS, SHARED_K
 LATE_TIMEOUT_S = 6.0
 
 
-def fill(session: Session, others: int) -> None:
-    """Give a session its operations; ``others`` is how many sessions there are besides."""
+def fill(session: Session) -> None:
+    """Give a session its operations."""
     kinds = {
         _store: 6,
         _own: 4,
