@@ -6,6 +6,7 @@ BIN    := $(VENV)/bin
 .PHONY: demo test lint bench lab clean
 
 $(VENV)/.base: pyproject.toml
+	@echo "Installing into $(VENV): once, under a minute …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo]"
 	@touch $@

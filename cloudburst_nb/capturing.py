@@ -179,13 +179,19 @@ def global_names(code: types.CodeType, operations: tuple[str, ...]) -> list[str]
 def _absent(part: object) -> list[str]:
     if not isinstance(part, types.FunctionType):
         return []
+    cells = zip(part.__code__.co_freevars, part.__closure__ or (), strict=False)
+    empty = [name for name, cell in cells if name != "__class__" and not _filled(cell)]
     # A global that the function makes itself is no forward reference.
     own = global_names(part.__code__, GLOBAL_WRITES)
-    return [
+    return empty + [
         name
         for name in global_names(part.__code__, GLOBAL_READS)
         if name not in part.__globals__ and not hasattr(builtins, name) and name not in own
     ]
+
+
+def _filled(cell: types.CellType) -> bool:
+    return cell != types.CellType()  # two cells are equal if both are empty
 
 
 def _inside(part: object) -> Iterator[object]:

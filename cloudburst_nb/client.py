@@ -671,6 +671,7 @@ def up(
         executors_min=low,
         executors_max=high,
         policy=policy,
+        cores=os.cpu_count() or 1,
         gpus=_count_gpus() if gpus is None else gpus,
         threads=threads,
         preload=tuple(preload),

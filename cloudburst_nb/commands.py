@@ -19,6 +19,7 @@ from typing import Any
 import cloudburst_nb
 from cloudburst_nb.headless.errors import UsageError
 from cloudburst_nb.headless.parameters import parse_value
+from cloudburst_runtime.errors import LatticeMismatch, RuntimeUnavailable
 
 ADDRESS_VARIABLE = "CLOUDBURST_ADDRESS"
 
@@ -30,35 +31,47 @@ def up(arguments: argparse.Namespace) -> int:
     """Start a runtime, print its address; stay with it if asked to."""
     options = {"executors": arguments.executors, "state_dir": arguments.state_dir}
     given = {name: value for name, value in options.items() if value is not None}
-    if not arguments.foreground:
-        address = str(cb.up(**given, detach=True).address)
-        remember(address)
-        print(address)
-        return 0
-    with cb.up(**given) as client:
+    try:
+        client = cb.up(**given, detach=not arguments.foreground)
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    with client:
         print(client.address, flush=True)
-        _wait_for_end()
+        if arguments.foreground:
+            _wait_for_end()
+        else:
+            remember(str(client.address))
     return 0
 
 
 def status(arguments: argparse.Namespace) -> int:
     """Print what a runtime says of itself."""
-    print(connect(arguments.address).status())
+    with connect(arguments.address) as client:
+        print(client.status())
     return 0
 
 
 def down(arguments: argparse.Namespace) -> int:
-    """End a runtime."""
+    """End a runtime, whoever started it."""
     address = find(arguments.address)
-    cb.connect(address).down()
+    try:
+        cb.connect(address).shutdown()
+    except RuntimeUnavailable:
+        _forget(address)
+        raise
+    _forget(address)
+    return 0
+
+
+def _forget(address: str) -> None:
     if recall() == address:
         _memory().unlink(missing_ok=True)
-    return 0
 
 
 def kv_get(arguments: argparse.Namespace) -> int:
     """Print the value of a key: a string as it is, anything else as Python writes it."""
-    value = connect(arguments.address).get(arguments.key)
+    with connect(arguments.address) as client:
+        value = client.get(arguments.key)
     print(value if isinstance(value, str) else repr(value))
     return 0
 
@@ -66,24 +79,28 @@ def kv_get(arguments: argparse.Namespace) -> int:
 def kv_put(arguments: argparse.Namespace) -> int:
     """Set a key."""
     options = {} if arguments.lattice is None else {"lattice": arguments.lattice}
-    try:
-        connect(arguments.address).put(arguments.key, parse_value(arguments.value), **options)
-    except (TypeError, ValueError) as error:
-        raise UsageError(str(error)) from None
+    with connect(arguments.address) as client:
+        try:
+            client.put(arguments.key, parse_value(arguments.value), **options)
+        except LatticeMismatch:
+            raise
+        except (TypeError, ValueError) as error:
+            raise UsageError(str(error)) from None
     return 0
 
 
 def kv_keys(arguments: argparse.Namespace) -> int:
     """Print the keys, one a line."""
-    sys.stdout.writelines(f"{key}\n" for key in connect(arguments.address).keys(prefix=arguments.prefix))
+    with connect(arguments.address) as client:
+        sys.stdout.writelines(f"{key}\n" for key in client.keys(prefix=arguments.prefix))
     return 0
 
 
 def kv_delete(arguments: argparse.Namespace) -> int:
     """Delete keys."""
-    client = connect(arguments.address)
-    for key in arguments.key:
-        client.delete(key)
+    with connect(arguments.address) as client:
+        for key in arguments.key:
+            client.delete(key)
     return 0
 
 

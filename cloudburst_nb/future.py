@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudburst_nb.errors import CallCancelled, CallTimeout, ErrorKinds, RemoteTraceback, SerializationError
 from cloudburst_runtime.messages import Failure, Result, Running, Step
-from cloudburst_runtime.values import decode
+from cloudburst_runtime.values import decode_own
 
 if TYPE_CHECKING:
     from cloudburst_nb.client import Client
@@ -131,7 +131,8 @@ class CloudburstFuture:
         if self._value is _UNSET:
             self._open()
         if self._exception is not None:
-            raise self._exception
+            # It may be raised many times: each has its own traceback, not one that grows.
+            raise self._exception.with_traceback(None)
         return self._value
 
     result = get
@@ -164,7 +165,7 @@ class CloudburstFuture:
             return
         assert result.value is not None
         try:
-            self._value = decode(result.value)
+            self._value = decode_own(result.value)
         except Exception as error:
             self._exception = SerializationError(
                 f"{self._target!r} returned what this process cannot read: {type(error).__name__}: {error}"

@@ -36,8 +36,8 @@ class FakeClient:
     def status(self) -> str:
         return "all is well"
 
-    def down(self) -> None:
-        self.calls.append("down")
+    def shutdown(self) -> None:
+        self.calls.append("shutdown")
 
     def get(self, key: str) -> Any:
         if key not in self.store:
@@ -61,6 +61,8 @@ class FakeModule:
         self.calls: list[Any] = []
 
     def up(self, **options: Any) -> FakeClient:
+        if options.get("executors") == 2000:
+            raise ValueError("executors must be from 1 to 1000")
         self.calls.append(("up", options))
         return FakeClient(self.calls)
 
@@ -91,9 +93,11 @@ def test_up_prints_the_address_and_the_other_commands_find_it(fake: FakeModule, 
     assert cli.main(["down"]) == 0
     assert fake.calls == [
         ("up", {"executors": (2, 8), "detach": True}),
+        "left",
         ("connect", "fake:1"),
+        "left",
         ("connect", "fake:1"),
-        "down",
+        "shutdown",
     ]
     assert cli.main(["status"]) == 2
     assert "no runtime is known: start one with `cloudburst-nb up`" in capsys.readouterr().err
@@ -117,6 +121,13 @@ def test_down_of_another_runtime_does_not_forget_ours() -> None:
 
 
 @pytest.mark.usefixtures("fake")
+def test_a_runtime_that_is_gone_is_forgotten_when_it_is_taken_down() -> None:
+    commands.remember("gone")
+    assert cli.main(["down"]) == 1
+    assert commands.recall() is None
+
+
+@pytest.mark.usefixtures("fake")
 def test_an_address_in_a_folder_open_to_others_is_not_used(tmp_path: Path) -> None:
     commands.remember("ours")
     next(tmp_path.iterdir()).chmod(0o755)
@@ -129,7 +140,7 @@ def test_kv_reads_literals_and_writes_them(fake: FakeModule, capsys: Captured) -
     assert cli.main(["kv", "put", *here, "k", "[1, 'x']"]) == 0
     assert cli.main(["kv", "put", *here, "n", "3", "--lattice", "max"]) == 0
     assert cli.main(["kv", "delete", *here, "k", "n"]) == 0
-    done = [call for call in fake.calls if call != ("connect", "here")]
+    done = [call for call in fake.calls if call not in (("connect", "here"), "left")]
     assert done == [
         ("put", "k", [1, "x"], {}),
         ("put", "n", 3, {"lattice": "max"}),
@@ -162,6 +173,7 @@ def test_kv_reads_literals_and_writes_them(fake: FakeModule, capsys: Captured) -
             2,
             "cloudburst-nb: --inplace and -o exclude each other\n",
         ),
+        (["up", "--executors", "2000"], 2, "cloudburst-nb: executors must be from 1 to 1000\n"),
         (["run", "/nowhere/a.ipynb"], 2, "cloudburst-nb: /nowhere/a.ipynb: no such file\n"),
     ],
 )
@@ -244,7 +256,7 @@ def test_help_imports_nothing_heavy() -> None:
         "from cloudburst_nb import cli\n"
         "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
         "    cli.main(['--help'])\n"
-        "heavy = {'numpy', 'zmq', 'nbclient', 'nbformat', 'IPython', 'matplotlib', 'networkx', 'asyncio'}\n"
+        "heavy = {'numpy', 'zmq', 'nbclient', 'nbformat', 'IPython', 'matplotlib', 'networkx'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert execute(command=f'exec "$0" -c "{source}"').stdout == "[]\n"
@@ -289,4 +301,4 @@ def test_up_in_the_foreground_stays_until_told_to_end(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
-    assert out == "[('up', {}), 'left'] 0\n"
+    assert out == "[('up', {'detach': False}), 'left'] 0\n"

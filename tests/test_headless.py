@@ -22,7 +22,7 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from cloudburst_nb.headless import document, parameters, progress
+from cloudburst_nb.headless import document, parameters, private, progress
 from cloudburst_nb.headless.cells import Failure, failing_line
 from cloudburst_nb.headless.errors import UsageError
 from cloudburst_nb.headless.kernel import surroundings
@@ -369,6 +369,34 @@ def test_results_are_the_text_outputs_and_figures_are_mentioned() -> None:
     assert "800 more lines" in shown[-2]
 
 
+def test_the_folder_of_a_run_that_is_gone_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    kept, owner = private.make()
+    gone, lock = private.make()
+    lock.close()
+    strange = tmp_path / f"{private.PREFIX}strange"
+    strange.mkdir()
+    made, third = private.make()
+    assert (kept.exists(), gone.exists(), made.exists(), strange.exists()) == (True, False, True, True)
+    assert kept.stat().st_mode & 0o077 == 0
+    for folder, held in ((kept, owner), (made, third)):
+        private.remove(folder, held)
+    assert list(tmp_path.iterdir()) == [strange]
+
+
+def test_a_temporary_folder_with_a_long_path_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    folder, owner = private.make()
+    assert len(str(folder)) < private.SOCKET_PATH_MAX
+    private.remove(folder, owner)
+
+
 def test_a_kernel_gets_folders_of_its_own_where_home_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -432,6 +460,14 @@ def test_a_failing_cell_is_shown_and_the_notebook_written(tmp_path: Path, progra
     cells = load(tmp_path / "nb.out.ipynb").cells
     assert [output.output_type for output in cells[1].outputs] == ["error"]
     assert cells[2].outputs == []
+
+
+@pytest.mark.notebook
+def test_a_failure_without_a_traceback_is_told_in_its_line(tmp_path: Path, program: Program) -> None:
+    done = program(save(tmp_path / "nb.ipynb", "%nosuchmagic"))
+    assert done.returncode == 1
+    assert "cell 1 of 1: UsageError: Line magic function `%nosuchmagic` not found." in done.stderr
+    assert done.stderr.count("not found") == 1
 
 
 @pytest.mark.notebook

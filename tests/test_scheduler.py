@@ -322,7 +322,7 @@ class TestQuestions:
     def test_the_status_has_it_all(self, world: World) -> None:
         world.register("c1", fn("f"), fn("f"), fn("a"))
         world.define("c1", dag("p", "a"))
-        world.say("e2", Load(3, "f", ["a"]))
+        world.say("e2", Load(3, "f", ["a"], 3))
         (status,) = sent(world.say("c1", Status(9)), StatusReply)
         assert (status.functions, status.dags, status.clients) == ({"f": 2, "a": 1}, ["p"], ["c1"])
         assert (status.keys, status.store_bytes, status.policy) == (3, 99, "locality")

@@ -201,7 +201,7 @@ class TestFailingStarts:
 class TestLoad:
     def test_a_loaded_executor_is_avoided_for_a_while(self, world: World) -> None:
         lease = world.lease("c1", "f")
-        effects = world.say("e1", Load(1, "f", ["f"]))
+        effects = world.say("e1", Load(1, "f", ["f"], 1))
         assert [m.plans for m in sent(effects, Revoke)] == [[lease.plan.number]]
         assert world.lease("c1", "f").placement == [["e2"]]
         assert sent(world.wait(5_000), Revoke)
@@ -209,21 +209,21 @@ class TestLoad:
 
     def test_reports_that_go_on_change_nothing_more(self, world: World) -> None:
         world.lease("c1", "f")
-        world.acknowledge(world.say("e1", Load(1, "f", ["f"])))
+        world.acknowledge(world.say("e1", Load(1, "f", ["f"], 1)))
         world.lease("c1", "f")
         world.wait(1_000)
-        assert not sent(world.say("e1", Load(1, "f", ["f"])), Revoke)
+        assert not sent(world.say("e1", Load(1, "f", ["f"], 1)), Revoke)
         assert not sent(world.wait(4_500), Revoke), "avoided from the last report on"
         assert sent(world.wait(1_000), Revoke)
 
     def test_a_report_of_no_queue_ends_it(self, world: World) -> None:
-        world.say("e1", Load(1, "f", ["f"]))
+        world.say("e1", Load(1, "f", ["f"], 1))
         world.say("e1", Load(0, "f"))
         assert world.lease("c1", "f").placement == [["e1", "e2"]]
         assert world.core.pool.executors["e1"].running == "f"
 
     def test_waiting_tasks_go_to_a_free_executor_first_and_the_rest_to_new_ones(self, world: World) -> None:
-        effects = world.say("e1", Load(3, "f", ["f"]))
+        effects = world.say("e1", Load(3, "f", ["f"], 3))
         assert sent(effects, Shed, to="e1") == [Shed(["e2"])]
         assert spawned(effects) == ["e3", "e4"]
         assert [sent(world.hello(name), Shed, to="e1") for name in ("e3", "e4")] == [
@@ -232,7 +232,7 @@ class TestLoad:
         ]
 
     def test_a_function_is_pinned_before_its_task_is_sent(self, world: World) -> None:
-        world.say("e1", Load(3, "f", ["f"]))
+        world.say("e1", Load(3, "f", ["f"], 3))
         effects = world.hello("e3")
         kinds = [(e.peer, type(e.message)) for e in effects if isinstance(e, Send)]
         assert kinds[:2] == [("e3", Pin), ("e1", Shed)]
@@ -240,8 +240,8 @@ class TestLoad:
 
     def test_new_executors_take_only_what_waited_and_clients_learn_of_them(self, world: World) -> None:
         world.lease("c1", "f")
-        world.acknowledge(world.say("e1", Load(3, "f", ["f"])))
-        world.acknowledge(world.say("e2", Load(1, "f", ["f"])))
+        world.acknowledge(world.say("e1", Load(3, "f", ["f"], 3)))
+        world.acknowledge(world.say("e2", Load(1, "f", ["f"], 1)))
         world.lease("c1", "f")
         effects = world.hello("e3", "e4", "e5")
         effects += world.wait(20)
@@ -251,31 +251,31 @@ class TestLoad:
         assert world.lease("c1", "g").placement == [["e1", "e2"]], "nothing else is left"
 
     def test_tasks_of_two_loaded_executors_are_taken_evenly(self, world: World) -> None:
-        world.say("e1", Load(2, "f", ["f"]))
-        world.say("e2", Load(3, "g", ["g"]))
+        world.say("e1", Load(2, "f", ["f"], 2))
+        world.say("e2", Load(3, "g", ["g"], 3))
         effects = world.hello("e3", "e4", "e5", "e6")
         assert receivers(effects, Shed) == ["e2", "e2", "e1", "e2"]
         assert world.core.pool.executors["e5"].functions == {"f": None}
 
     def test_no_more_than_the_maximum_are_started(self, world: World) -> None:
-        world.say("e1", Load(50, "f", ["f"]))
-        world.say("e2", Load(50, "f", ["f"]))
+        world.say("e1", Load(50, "f", ["f"], 50))
+        world.say("e2", Load(50, "f", ["f"], 50))
         assert spawned(world.effects) == ["e1", "e2", "e3", "e4", "e5", "e6"]
 
     def test_those_on_their_way_are_counted(self, world: World) -> None:
-        world.say("e1", Load(3, "f", ["f"]))
-        assert spawned(world.say("e1", Load(2, "f", ["f"]))) == []
+        world.say("e1", Load(3, "f", ["f"], 3))
+        assert spawned(world.say("e1", Load(2, "f", ["f"], 2))) == []
 
     def test_an_executor_that_was_given_a_task_is_not_taken_for_free_at_once(self, world: World) -> None:
-        world.say("e1", Load(1, "f", ["f"]))
+        world.say("e1", Load(1, "f", ["f"], 1))
         world.wait(100)
-        assert not sent(world.say("e1", Load(1, "f", ["f"])), Shed)
+        assert not sent(world.say("e1", Load(1, "f", ["f"], 1)), Shed)
 
     def test_waiting_gpu_tasks_go_only_where_a_gpu_is(self, world: World) -> None:
         world.register("c1", fn("train", gpu=True))
         world.hello("e3", gpus=1)
         world.hello("e4", gpus=1)
-        effects = world.say("e3", Load(2, "train", ["train"]))
+        effects = world.say("e3", Load(2, "train", ["train"], 2))
         assert sent(effects, Shed) == [Shed(["e4"])]
         assert spawned(effects) == [], "a new one would have no GPU"
 
@@ -305,13 +305,13 @@ class TestLoad:
         world.core.validate()
 
     def report(self, world: World, queued: dict[str, int], name: str) -> list[object]:
-        return world.say(name, Load(queued[name], "f", ["f"])) if queued[name] else []
+        return world.say(name, Load(queued[name], "f", ["f"], queued[name])) if queued[name] else []
 
 
 class TestRetirement:
     @pytest.fixture
     def grown(self, world: World) -> World:
-        world.say("e1", Load(2, "f", ["f"]))
+        world.say("e1", Load(2, "f", ["f"], 2))
         world.hello("e3")
         world.wait(10_000)
         return world
@@ -327,7 +327,7 @@ class TestRetirement:
         assert grown.say("c1", Revoked(leaving.req)) == []
         assert receivers(grown.say("c1", Revoked(voided.req)), Retire) == ["e3"]
         effects = grown.exit("e3", "exit status 0")
-        assert sent(effects, ExecutorLost, to="c1") == [ExecutorLost("e3", "retired")]
+        assert sent(effects, ExecutorLost, to="c1") == [ExecutorLost("e3", "retired", retired=True)]
         assert spawned(effects) == []
 
     def test_a_client_with_an_unfinished_call_there_is_waited_for_without_limit(self, grown: World) -> None:

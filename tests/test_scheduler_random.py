@@ -124,7 +124,7 @@ class Chaos(World):
             self.processes[name] = True
             self.perform(self.say(name, Hello(name, "executor")))
         elif choice < 0.5:
-            self.perform(self.say(name, Load(self.random.randrange(4), "f", ["f"])))
+            self.perform(self.say(name, Load(3, "f", ["f"], self.random.randrange(4))))
         elif choice < 0.8:
             self.perform(self.say(name, Idle()))
         else:

@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from dataclasses import dataclass, field
+from traceback import format_exception
 from typing import Any, Protocol
 
 from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
@@ -184,7 +185,8 @@ class Run:
             return failure_of(self.kernel.client.nb.cells[index], error)
         if isinstance(error, DeadKernelError):
             return self._death()
-        raise error
+        told = "".join(format_exception(error))
+        return Failure(f"the cell could not be run: {type(error).__name__}: {error}", traceback=told)
 
     async def _late(self, work: asyncio.Task[None], index: int) -> Failure:
         reason = f"the cell ran longer than {self.timeout_s:g} s"
@@ -203,7 +205,7 @@ class Run:
 def failure_of(cell: Any, error: CellExecutionError) -> Failure:
     """The failure that an exception in ``cell`` is."""
     told = next((output for output in reversed(cell.outputs) if output.output_type == "error"), None)
-    traceback = "\n".join(told.traceback) if told is not None else str(error)
+    traceback = "\n".join(told.traceback) if told is not None else ""  # a UsageError of IPython has none
     reason = f"{error.ename}: {error.evalue}" if error.evalue else error.ename
     return Failure(
         ANSI.sub("", reason).splitlines()[0],

@@ -12,10 +12,8 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKerne
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
+from . import private
 from .errors import UsageError
 
 NATIVE = ("python3", "python")
@@ -34,8 +33,6 @@ ENDING_S = 6.0
 HURRIED_S = 2.0
 """The same once the run was interrupted."""
 POLL_S = 0.2
-SOCKET_PATH_MAX = 90
-"""Unix socket paths end at 104 bytes on macOS; jupyter appends a number."""
 LOG_TAIL_BYTES = 2_000
 
 quiet = logging.getLogger("cloudburst_nb.headless")
@@ -92,7 +89,7 @@ class Kernel:
         specs = ThisInterpreter()
         check_installed(specs, self.name)
         self.folder = folder
-        self.private = private_folder()
+        self.private, self._owner = private.make()
         self.log = self.private / "kernel.log"
         self.manager = AsyncKernelManager(
             kernel_name=self.name,
@@ -175,7 +172,7 @@ class Kernel:
             quiet.debug("the kernel did not end in time")
         finally:
             self.kill(left)
-            shutil.rmtree(self.private, ignore_errors=True)
+            private.remove(self.private, self._owner)
 
     def kill(self, left: Sequence[psutil.Process] = ()) -> None:
         """Kill the kernel's process group, and the processes ``left``."""
@@ -207,16 +204,7 @@ def check_installed(specs: KernelSpecManager, name: str) -> None:
         ) from None
 
 
-def private_folder() -> Path:
-    """A new folder that only the user can enter, with a path short enough for unix sockets."""
-    folder = tempfile.mkdtemp(prefix="cbnb-")
-    if len(os.fsencode(folder)) > SOCKET_PATH_MAX:
-        os.rmdir(folder)
-        folder = tempfile.mkdtemp(prefix="cbnb-", dir="/tmp")
-    return Path(folder).resolve()
-
-
-def surroundings(private: Path) -> dict[str, str]:
+def surroundings(folder: Path) -> dict[str, str]:
     """The kernel's environment: ours, with folders of its own wherever the user's cannot be written."""
     environment = dict(os.environ)
     environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # no remark about frozen modules on every start
@@ -228,9 +216,9 @@ def surroundings(private: Path) -> dict[str, str]:
         ("MPLCONFIGDIR", ".config/matplotlib"),
     ):
         if not _can_write(os.environ.get(variable) or os.path.expanduser(f"~/{below_home}")):
-            folder = private / variable.lower()
-            folder.mkdir(exist_ok=True)
-            environment[variable] = str(folder)
+            own = folder / variable.lower()
+            own.mkdir(exist_ok=True)
+            environment[variable] = str(own)
     return environment
 
 

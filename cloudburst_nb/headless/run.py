@@ -17,10 +17,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from . import document, parameters
 from .errors import UsageError
+
+if TYPE_CHECKING:
+    from .cells import Failure, Progress
 
 EXTERNAL_SCRIPT = re.compile(r"""<script[^>]*\ssrc=["']https?://[^>]*>\s*</script>""")
 """What nbconvert's template loads from the network; the page shows without it."""
@@ -96,47 +99,47 @@ def run(request: Request, stdout: TextIO | None = None, stderr: TextIO | None = 
     if page is not None:
         _check_html(page)
     document.clear(notebook)
-    return _execute(request, notebook, notes, target, page, stdout or sys.stdout, stderr or sys.stderr)
+    stdout, stderr = stdout or sys.stdout, stderr or sys.stderr
 
-
-def _execute(
-    request: Request,
-    notebook: Any,
-    notes: list[str],
-    target: Path,
-    page: Path | None,
-    stdout: TextIO,
-    stderr: TextIO,
-) -> int:
-    from . import cells, progress
-    from .kernel import Kernel
+    from . import progress
 
     lines = progress.Lines(stderr)
     for note in notes:
         lines.note(note)
-    folder = request.notebook.resolve().parent
-    stop = cells.Stop()
+    failure = _execute(request, notebook, lines, target, page)
+    if request.results:
+        stdout.write("\n".join(["", *progress.results(notebook)]) + "\n")
+        stdout.flush()
+    if failure is not None:
+        lines.failure(failure)
+    told = stdout if request.results else stderr
+    told.write(f"executed notebook: {target}\n" + (f"page: {page}\n" if page is not None else ""))
+    if failure is None:
+        return OK
+    return INTERRUPTED if failure.interrupted else CELL_FAILED
 
-    async def attempt() -> cells.Failure | None:
+
+def _execute(
+    request: Request, notebook: Any, lines: Progress, target: Path, page: Path | None
+) -> Failure | None:
+    """Execute the cells and write what there is then; signals end the cells, not the writing."""
+    from .cells import Run, Stop
+    from .kernel import Kernel
+
+    stop = Stop()
+    folder = request.notebook.resolve().parent
+
+    async def attempt() -> Failure | None:
         kernel = Kernel(notebook, request.kernel, folder)
-        return await cells.Run(kernel, stop, lines, request.timeout_s).cells()
+        return await Run(kernel, stop, lines, request.timeout_s).cells()
 
     with _signals(stop.ask):
-        failure = _in_own_loop(attempt)
+        failure: Failure | None = _in_own_loop(attempt)
         document.drop_widget_views(notebook)
         document.write(notebook, target)
         if page is not None:
             document.write_text(_to_html(notebook, target.stem), page)
-    if request.results:
-        stdout.write("\n".join(["", *progress.results(notebook)]) + "\n")
-    if failure is not None:
-        lines.failure(failure)
-    (stdout if request.results else stderr).write(f"executed notebook: {target}\n")
-    if page is not None:
-        (stdout if request.results else stderr).write(f"page: {page}\n")
-    if failure is None:
-        return OK
-    return INTERRUPTED if failure.interrupted else CELL_FAILED
+    return failure
 
 
 def _in_own_loop(attempt: Callable[[], Any]) -> Any:

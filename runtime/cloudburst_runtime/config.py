@@ -33,6 +33,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     pressure_after_ms: float = 100.0
     """A call that waited this long in a busy executor's queue asks for more executors."""
+    cores: int = 2
+    """Processors of this machine: executors that compute are not forked beyond these at once."""
+    computing_growth_ms: float = 1_000.0
+    """Beyond the cores, one executor in this time is added for calls that compute."""
+    drain_ms: float = 1_000.0
+    """Short calls that wait are worth as many more executors as would run them all in this time."""
     executor_idle_ms: float = 30_000.0
     """An executor above the minimum that was idle this long leaves."""
     avoid_busy_ms: float = 5_000.0

@@ -602,11 +602,17 @@ class Fetch(Wire, tag=82):
 
 
 class Load(Wire, tag=83):
-    """Executor → scheduler: so many tasks wait behind the one that runs; ``functions`` are theirs."""
+    """Executor → scheduler: so many tasks wait behind the one that runs; ``functions`` are theirs.
+
+    ``worth`` is how many more executors they would keep busy; ``computing`` says that this executor uses
+    the processor rather than waits for something, so that more of its kind only help up to the cores.
+    """
 
     queued: int
     running: str = ""
     functions: list[str] = []
+    worth: int = 0
+    computing: bool = False
 
 
 class Idle(Wire, tag=84):

@@ -130,6 +130,22 @@ def decode(value: Value) -> Any:
     return pickle.loads(value.data)
 
 
+def decode_own(value: Value) -> Any:
+    """The Python value, for one owner: its arrays are writable, whatever the buffers are.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> sent = encode(numpy.zeros(1000)).frozen()
+    >>> decode(sent).flags.writeable, decode_own(sent).flags.writeable
+    (False, True)
+    """
+    if not value.buffers:
+        return pickle.loads(value.data)
+    own = [bytearray(buffer) if buffer.readonly else buffer for buffer in value.buffers]
+    return pickle.loads(value.data, buffers=own)
+
+
 def _collector(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
     def collect(buffer: pickle.PickleBuffer) -> bool:
         try:

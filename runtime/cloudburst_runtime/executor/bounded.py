@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 K = TypeVar("K")
@@ -9,26 +10,29 @@ V = TypeVar("V")
 
 
 class BoundedDict(dict[K, V]):
-    """A dict of at most ``entries_max`` entries; a new one drops the oldest.
+    """A dict that keeps at least the newest ``entries_min`` entries, and never more than twice as many.
+
+    It forgets in bulk, so that an entry costs no more than in a plain dict; ``forgotten`` is told which.
 
     Examples
     --------
     >>> kept = BoundedDict(2)
-    >>> kept.update_one("a", 1), kept.update_one("b", 2), kept.update_one("c", 3)
-    (None, None, None)
+    >>> for key in "abcde":
+    ...     kept[key] = 0
     >>> list(kept)
-    ['b', 'c']
+    ['d', 'e']
     """
 
-    def __init__(self, entries_max: int) -> None:
+    def __init__(self, entries_min: int, forgotten: Callable[[list[K]], None] | None = None) -> None:
         super().__init__()
-        self.entries_max = entries_max
+        self.entries_min = entries_min
+        self._forgotten = forgotten
 
     def __setitem__(self, key: K, value: V) -> None:
         super().__setitem__(key, value)
-        if len(self) > self.entries_max:
-            del self[next(iter(self))]
-
-    def update_one(self, key: K, value: V) -> None:
-        """Set one entry; the statement form of it."""
-        self[key] = value
+        if len(self) > 2 * self.entries_min:
+            dropped = list(self)[: -self.entries_min]
+            for old in dropped:
+                del self[old]
+            if self._forgotten is not None:
+                self._forgotten(dropped)

@@ -16,6 +16,7 @@ remembered, and whoever asks here is told.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,8 @@ from cloudburst_runtime.executor.tasks import (
     Interrupt,
     Known,
     Leave,
+    Measure,
+    Measured,
     Op,
     Outcome,
     Ran,
@@ -76,6 +79,9 @@ Effects = list[Any]
 WANTED_AFTER = 10
 """After so many resend intervals it is asked whether a waiting task is still wanted."""
 
+COMPUTING_SHARE = 0.5
+"""An executor that uses more of a processor than this computes rather than waits."""
+
 TINY_CALL_MS = 1.0
 """Calls shorter than this are not helped by more executors than there are cores."""
 
@@ -101,7 +107,7 @@ class ExecutorCore:
         self.tasks: dict[TaskId, Task] = {}
         self.queue: deque[Task] = deque()
         self.running: list[Task] = []
-        self.finished: BoundedDict[TaskId, Finished] = BoundedDict(config.outputs_kept_max)
+        self.finished: BoundedDict[TaskId, Finished] = BoundedDict(config.outputs_kept_max, self._forgotten)
         self.moved: BoundedDict[TaskId, Away] = BoundedDict(config.outputs_kept_max)
         self.evicted: BoundedDict[PeerName, int] = BoundedDict(config.outputs_kept_max)
         self.gone: BoundedDict[PeerName, bool] = BoundedDict(config.outputs_kept_max)
@@ -115,6 +121,7 @@ class ExecutorCore:
         self._ops: dict[int, Callable[[Any, Millis], Effects]] = {}
         self._idle_due: Millis = 0.0
         self._pressure_armed = False
+        self._pressed = False
         self._fetch_armed = False
         self._asks_armed = False
         self._asked: dict[object, None] = {}
@@ -154,6 +161,8 @@ class ExecutorCore:
             return self._on_op(event, now)
         if kind is Timer:
             return self._on_timer(event, now)
+        if kind is Measured:
+            return self._on_measured(event, now)
         if kind is StillRunning:
             return self._on_still_running(event)
         if kind is PeerLost:
@@ -333,7 +342,7 @@ class ExecutorCore:
         """Tasks that went there are gone; whether they had run, nobody knows."""
         for task_id in [task_id for task_id, away in self.moved.items() if away.place == executor]:
             del self.moved[task_id]
-            self._finish(task_id, Finished(None))
+            self.finished[task_id] = Finished(None)
 
     # ------------------------------------------------------------ from waiting to running
 
@@ -406,12 +415,12 @@ class ExecutorCore:
         waiting = [task for task in self.tasks.values() if task.state == "waiting"]
         if not waiting:
             return []
-        return [*(Send(task.id.client, self._running(task)) for task in waiting), *self._ask_later(now)]
+        return [*map(self._news_of, waiting), *self._ask_later(now)]
 
     def _enqueue(self, task: Task, now: Millis) -> Effects:
         task.state = "queued"
         task.ready_at = now
-        self.queue.append(task)
+        self._insert(task)
         if not self.running:
             return self._run_next(now)
         if self._pressure_armed:
@@ -419,14 +428,23 @@ class ExecutorCore:
         self._pressure_armed = True
         return [SetTimer("pressure", now + self.config.pressure_after_ms)]
 
+    def _insert(self, task: Task) -> None:
+        """In order of readiness; but what a call has begun goes before calls that have not begun."""
+        if not task.inputs and not task.unused:
+            self.queue.append(task)
+            return
+        place = len(self.queue)
+        while place and not self.queue[place - 1].inputs and not self.queue[place - 1].unused:
+            place -= 1
+        self.queue.insert(place, task)
+
     def _run_next(self, now: Millis) -> Effects:
         if not self.queue:
             self.last_busy = now
             return self._at_rest(now)
         task = self.queue.popleft()
         batch = [task]
-        assert task.function is not None
-        if task.function.batching:
+        if task.batching:
             batch += self._companions(task)
         for member in batch:
             member.state = "running"
@@ -438,7 +456,7 @@ class ExecutorCore:
 
     def _companions(self, first: Task) -> list[Task]:
         """The other waiting requests of the same function, up to the batch's limit."""
-        others = [task for task in self.queue if task.function is first.function]
+        others = [task for task in self.queue if task.function is first.function and task.batching]
         others = others[: self.config.batch_max - 1]
         for task in others:
             self.queue.remove(task)
@@ -610,17 +628,14 @@ class ExecutorCore:
         if task.state == "queued":
             self.queue.remove(task)
         kept = outputs if nbytes <= self.config.output_kept_bytes_max else None
-        self._finish(task.id, Finished(kept))
+        self.finished[task.id] = Finished(kept)
         return self._deliver(outputs, now)
 
-    def _finish(self, task_id: TaskId, done: Finished) -> None:
-        """Keep an outcome. Of the one that makes room, only the call's number is remembered."""
-        finished = self.finished
-        if len(finished) >= finished.entries_max:
-            oldest = next(iter(finished))
-            if oldest.number > self.evicted.get(oldest.client, -1):
-                self.evicted[oldest.client] = oldest.number
-        finished[task_id] = done
+    def _forgotten(self, tasks: list[TaskId]) -> None:
+        """Outcomes were dropped to make room: only the latest call of each client is remembered."""
+        for task_id in tasks:
+            if task_id.number > self.evicted.get(task_id.client, -1):
+                self.evicted[task_id.client] = task_id.number
 
     def _deliver(self, outputs: list[tuple[PeerName, Message]], now: Millis) -> Effects:
         effects: Effects = []
@@ -726,9 +741,10 @@ class ExecutorCore:
         return self._from_cache(self.cache.handle(event, now), now)
 
     def _on_pressure(self, now: Millis) -> Effects:
+        """Tasks waited for as long as that: find out whether more executors would help."""
         self._pressure_armed = False
         if not self.queue:
-            return []
+            return self._calm()
         self._pressure_armed = True
         period = self.config.pressure_after_ms
         due = self.queue[0].ready_at + period
@@ -736,10 +752,28 @@ class ExecutorCore:
             return [SetTimer("pressure", due)]
         effects: Effects = [SetTimer("pressure", now + period)]
         if now - self.running_since >= period or self.mean_run_ms >= TINY_CALL_MS:
-            names = list(dict.fromkeys(task.function.name for task in self.queue if task.function))
-            running = self.running[0].function.name if self.running and self.running[0].function else ""
-            effects.append(Send(NODE, Load(len(self.queue), running, names)))
+            effects.append(Measure())
         return effects
+
+    def _on_measured(self, event: Measured, now: Millis) -> Effects:
+        if not self.queue:
+            return self._calm()
+        self._pressed = True
+        waiting = [task for task in self.queue if task.function is not None]
+        names = list(dict.fromkeys(task.function.name for task in waiting if task.function))
+        running = self.running[0].function.name if self.running and self.running[0].function else ""
+        worth = len(self.queue)
+        if now - self.running_since < self.config.pressure_after_ms:
+            worth = min(worth, math.ceil(worth * self.mean_run_ms / self.config.drain_ms))
+        load = Load(len(self.queue), running, names, worth, event.share > COMPUTING_SHARE)
+        return [Send(NODE, load)]
+
+    def _calm(self) -> Effects:
+        """Nothing waits any more."""
+        if not self._pressed:
+            return []
+        self._pressed = False
+        return [Send(NODE, Load(0))]
 
     def _on_idle(self, now: Millis) -> Effects:
         """Say that there was nothing to do for long; again after twice as long, should that be lost."""
@@ -766,11 +800,13 @@ class ExecutorCore:
         return effects
 
     def _on_still_running(self, event: StillRunning) -> Effects:
-        out, err = event.stdout, event.stderr
-        return [Send(task.id.client, self._running(task, stdout=out, stderr=err)) for task in self.running]
+        for task in self.running:
+            task.printed = (event.stdout, event.stderr)
+        return [self._news_of(task) for task in self.running]
 
-    def _running(self, task: Task, **news: Any) -> Running:
-        return Running(task.id.number, task.id.attempt, task.id.node, self.name, **news)
+    def _news_of(self, task: Task) -> Send:
+        number, attempt, node = task.id.number, task.id.attempt, task.id.node
+        return Send(task.id.client, Running(number, attempt, node, self.name, *task.progress, *task.printed))
 
     # ------------------------------------------------------------ operations of user code
 
@@ -779,8 +815,8 @@ class ExecutorCore:
         if kind == "send":
             return [*self._send_mail(task, arguments[0], arguments[1], now), Reply(number, None)]
         if kind == "progress":
-            running = self._running(task, fraction=arguments[0], text=arguments[1])
-            return [Send(task.id.client, running), Reply(number, None)]
+            task.progress = arguments
+            return [self._news_of(task), Reply(number, None)]
 
         def answered(result: Any, later: Millis) -> Effects:
             return [Reply(number, result)]

@@ -10,6 +10,7 @@ from types import TracebackType
 import cloudpickle
 
 from cloudburst_runtime.errors import CloudburstError, ErrorKinds
+from cloudburst_runtime.executor.printed import sendable
 from cloudburst_runtime.messages import Failure
 from cloudburst_runtime.values import Value
 
@@ -45,7 +46,7 @@ def failure_of(error: BaseException, function: str, own_files: tuple[str, ...]) 
     """
     text = _format(error, own_files)
     if isinstance(error, CloudburstError) and type(error).__name__ in ErrorKinds.by_name:
-        return Failure(type(error).__name__, str(error), text)
+        return Failure(type(error).__name__, _message(error), text)
     pickled = _pickle(error)
     if pickled is None:
         kind = f"{type(error).__module__}.{type(error).__qualname__}"
@@ -56,7 +57,7 @@ def failure_of(error: BaseException, function: str, own_files: tuple[str, ...]) 
 
 def _message(error: BaseException) -> str:
     try:
-        return str(error)[:2000]
+        return sendable(str(error)[:2000])
     except Exception as second:  # an exception's own __str__ may fail
         return f"<no message: {type(second).__name__} in __str__>"
 
@@ -67,7 +68,7 @@ def _format(error: BaseException, own_files: tuple[str, ...]) -> str:
         lines = traceback.format_exception(type(error), error, frames)
     except Exception:  # a __str__ or __repr__ that fails in the midst of formatting
         lines = [*traceback.format_tb(frames), f"{type(error).__qualname__}: {_message(error)}\n"]
-    text = "".join(lines).rstrip()
+    text = sendable("".join(lines).rstrip())
     if len(text) <= TRACEBACK_CHARACTERS_MAX:
         return text
     half = TRACEBACK_CHARACTERS_MAX // 2

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, overload
 
 from cloudburst_runtime.errors import ErrorKinds, SerializationError, check_name
+from cloudburst_runtime.executor.printed import sendable
 from cloudburst_runtime.lattices.wrap import delta, reveal
 from cloudburst_runtime.messages import Failure
-from cloudburst_runtime.values import decode, encode
+from cloudburst_runtime.values import decode, decode_own, encode
 
 if TYPE_CHECKING:
     from cloudburst_runtime.executor.core import ExecutorCore
@@ -145,7 +146,7 @@ class UserLibrary:
 
     def send(self, id: str, msg: object) -> bool:
         """Send a message to the call of that id. If that call has ended, the message is dropped."""
-        if not isinstance(id, str) or "/" not in id:
+        if not isinstance(id, str) or "/" not in id or sendable(id) != id:
             raise ValueError(f"{id!r} is no id: use what cloudburst.getid() gave the receiver")
         self._do("send", (id, encode(msg)))
         return True
@@ -162,7 +163,7 @@ class UserLibrary:
         self._pump(lambda: bool(task.mailbox), timeout)
         arrived = list(task.mailbox)
         del task.mailbox[: len(arrived)]
-        return [(sender, decode(body)) for sender, body in arrived]
+        return [(sender, decode_own(body)) for sender, body in arrived]
 
     # ------------------------------------------------------------ about the call
 
@@ -173,7 +174,7 @@ class UserLibrary:
 
     def progress(self, fraction: float, text: str = "") -> None:
         """Tell the caller how far this call is: a fraction from 0 to 1, and a few words."""
-        self._do("progress", (float(fraction), str(text)))
+        self._do("progress", (float(fraction), sendable(str(text))))
 
     def close(self) -> None:
         """Nothing to close; for code that was written for the original."""

@@ -13,6 +13,19 @@ import tempfile
 from collections.abc import Iterable
 
 
+def sendable(text: str) -> str:
+    """The text with what no message can hold (lone surrogates) spelled out.
+
+    Examples
+    --------
+    >>> sendable("ü" + chr(0xD800))
+    'ü\\\\ud800'
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class Printed(io.TextIOBase):
     """A text stream that keeps what is written, up to ``bytes_max`` characters: the first and last halves.
 
@@ -69,6 +82,9 @@ class Printed(io.TextIOBase):
 
     def peek(self) -> str:
         """What was written since the last `take`."""
+        return sendable(self._text())
+
+    def _text(self) -> str:
         head = "".join(self.parts)
         if not self._tail:
             return head
@@ -146,11 +162,16 @@ class Streams:
         return self.stdout.take(), self.stderr.take()
 
     def _take_raw(self, fd: int) -> str:
-        size = os.lseek(fd, 0, os.SEEK_CUR)
-        data = os.pread(fd, min(size, self._bytes_max), 0)
+        size, half = os.lseek(fd, 0, os.SEEK_CUR), self._bytes_max // 2
+        if size <= self._bytes_max:
+            text = os.pread(fd, size, 0).decode("utf-8", "replace")
+        else:
+            head, tail = os.pread(fd, half, 0), os.pread(fd, half, size - half)
+            left_out = f"\n… {size - 2 * half} characters left out …\n"
+            text = head.decode("utf-8", "replace") + left_out + tail.decode("utf-8", "replace")
         os.ftruncate(fd, 0)
         os.lseek(fd, 0, os.SEEK_SET)
-        return data.decode("utf-8", "replace")
+        return text
 
 
 def _memory_file() -> int:

@@ -27,7 +27,7 @@ from cloudburst_runtime.executor.printed import Streams
 from cloudburst_runtime.executor.tasks import Outcome, Task
 from cloudburst_runtime.lattices.wrap import reveal
 from cloudburst_runtime.messages import Context, Failure, FunctionSpec
-from cloudburst_runtime.values import Value, decode, encode, explain
+from cloudburst_runtime.values import Value, decode, decode_own, encode, explain
 
 OWN_FILES = (__file__,)
 
@@ -75,7 +75,7 @@ class Sandbox:
         task = tasks[0]
         assert task.function is not None
         self.tasks = tasks
-        if task.function.batching:
+        if task.batching:
             return self._run_batch(tasks, task.function)
         value, failure, result, started, ended = self._attempt(task, lambda: self._arguments(task))
         invalid = False
@@ -145,16 +145,16 @@ class Sandbox:
         if task.args is None:
             args, kwargs = [], {}
         else:
-            given, kwargs = decode(task.args.value)
+            given, kwargs = decode_own(task.args.value)
             args = list(given)
             if task.resolved:
                 for slot, lattice in task.resolved.items():
                     _fill(args, kwargs, slot, reveal(lattice, decode))
             for inline in task.args.inline:
-                _fill(args, kwargs, inline.slot, decode(inline.value))
+                _fill(args, kwargs, inline.slot, decode_own(inline.value))
         for trigger in task.inputs:
             assert trigger.value is not None
-            value = decode(trigger.value)
+            value = decode_own(trigger.value)
             if type(value) is tuple:
                 args.extend(value)
             else:

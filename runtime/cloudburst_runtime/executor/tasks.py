@@ -71,6 +71,13 @@ class Task(msgspec.Struct, eq=False):
     mailbox: list[tuple[str, Value]] = []
     cancelled: bool = False
     hops: int = 0
+    progress: tuple[float, str] = (0.0, "")
+    printed: tuple[str, str] = ("", "")
+
+    @property
+    def batching(self) -> bool:
+        """Whether its DAG or its function says that waiting requests become one call."""
+        return self.node is not None and self.node.batching
 
 
 class Outcome(Record, frozen=True):
@@ -122,6 +129,12 @@ class Op(Record, frozen=True):
     arguments: tuple[Any, ...]
 
 
+class Measured(Record, frozen=True):
+    """The answer to `Measure`: the share of a processor that was used since the last one, 0 to 1 or more."""
+
+    share: float
+
+
 class StillRunning(Record, frozen=True):
     """User code has been running for a while: what it has printed so far."""
 
@@ -149,6 +162,10 @@ class Reply(Record, frozen=True):
 
     number: int
     result: Any
+
+
+class Measure(Record, frozen=True):
+    """Say how much of a processor this process uses: `Measured`."""
 
 
 class Leave(Record, frozen=True):

@@ -114,6 +114,8 @@ def start(config: Config, detached: bool = False) -> LocalRuntime:
     except BaseException:
         process.kill()
         process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
         shutil.rmtree(directory, ignore_errors=True)
         raise
     finally:

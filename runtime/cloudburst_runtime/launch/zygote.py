@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 import traceback
 from typing import Any, NoReturn
 
@@ -33,6 +34,8 @@ from cloudburst_runtime.shell.transport import Hub, bind
 
 OWNER = "owner"
 PR_SET_PDEATHSIG = 1
+EXIT_MILLISECONDS_MAX = 20
+"""How long a process that closed its sockets takes to be gone."""
 
 
 class Supervisor:
@@ -128,8 +131,7 @@ class Supervisor:
         if type(message) is Spawn:
             self._spawn(message.name)
         elif type(message) is Kill:
-            self.reasons[message.name] = message.reason
-            self._kill(self.pids.get(message.name, 0))
+            self._end_executor(message.name, message.reason)
         elif type(message) is Stop:
             return False
         return True
@@ -192,6 +194,16 @@ class Supervisor:
             if name != NODE:
                 reason = self.reasons.pop(name, "") or _describe(status)
                 self.hub.send(NODE, Exited(name, reason))
+
+    def _end_executor(self, name: str, reason: str) -> None:
+        """Kill it, unless it ends by itself: the node notices that by its socket, and only we learn why."""
+        for _ in range(EXIT_MILLISECONDS_MAX):
+            self._reap()
+            if name not in self.pids:
+                return
+            time.sleep(0.001)
+        self.reasons[name] = reason
+        self._kill(self.pids[name])
 
     def _kill(self, pid: int) -> None:
         if pid:

@@ -57,6 +57,9 @@ class Executor:
     host: str = ""
     gpus: int = 0
     queued: int = 0
+    worth: int = 0
+    """How many more executors its waiting tasks would keep busy."""
+    computing: bool = False
     running: str = ""
     waiting: dict[str, None] = field(default_factory=dict)
     """The functions of the tasks that wait in it."""
@@ -91,6 +94,8 @@ class Pool:
         self._count = 0
         self._failures: list[Millis] = []
         self._restarts: list[Millis] = []
+        self._compute_grown_at: Millis = config.computing_growth_ms
+        """When the next executor beyond the cores may be added for calls that compute."""
 
     # ------------------------------------------------------------ who is there
 
@@ -209,6 +214,7 @@ class Pool:
         if not message.queued:
             return []
         executor.queued, executor.waiting = message.queued, dict.fromkeys(message.functions)
+        executor.worth, executor.computing = message.worth, message.computing
         executor.avoided_until = now + self.config.avoid_busy_ms
         return [SetTimer("avoid", self._earliest_avoided())]
 
@@ -269,14 +275,29 @@ class Pool:
     def _grow(self, now: Millis, gpu_only: dict[str, None]) -> list[Effect]:
         if self.broken(now):
             return []
-        queued = sum(
-            e.queued for e in self.ready() if self.config.gpus or not any(f in gpu_only for f in e.waiting)
-        )
-        count = executors_wanted(queued, self.starting(), len(self.executors) - self.starting(), self.maximum)
+        loaded = [e for e in self.ready() if self.config.gpus or not any(f in gpu_only for f in e.waiting)]
+        blocked = sum(min(e.worth, e.queued) for e in loaded if not e.computing)
+        computing = sum(min(e.worth, e.queued) for e in loaded if e.computing)
+        present = len(self.executors) - self.starting()
+        count = executors_wanted(blocked, self.starting(), present, self.maximum)
+        count += self._grow_for_computing(computing - max(0, self.starting() - blocked), count, now)
         return [effect for _ in range(count) for effect in self.spawn(now, regular=False)]
 
+    def _grow_for_computing(self, worth: int, others: int, now: Millis) -> int:
+        """Executors that compute help up to the cores; beyond them one now and then.
+
+        That one is for functions that wait for each other by asking again and again.
+        """
+        total = len(self.executors) + others
+        count = max(0, min(worth, self.config.cores - total))
+        if not count and worth > 0 and total < self.maximum and now >= self._compute_grown_at:
+            count = 1
+        if count:
+            self._compute_grown_at = now + self.config.computing_growth_ms
+        return count
+
     def _relax(self, executor: Executor) -> None:
-        executor.queued, executor.running = 0, ""
+        executor.queued, executor.worth, executor.running = 0, 0, ""
         executor.waiting = {}
         executor.avoided_until = executor.given_at = None
 

@@ -35,7 +35,7 @@ from cloudburst_runtime.errors import CallTimeout, ErrorKinds, RuntimeUnavailabl
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Failure, Hello, Result, Running
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
-from cloudburst_runtime.shell.loop import Loop
+from cloudburst_runtime.shell.loop import Interrupts, Loop
 from cloudburst_runtime.shell.transport import Hub
 
 SCHEME = "unix:"
@@ -81,7 +81,8 @@ class ClientShell:
             Observed: self._observe,
             Dispatched: self._stay_connected,
         }
-        self.loop = Loop(self.core, self.hub, carry)
+        self._interrupts = Interrupts()
+        self.loop = Loop(self.core, self.hub, carry, interrupts=self._interrupts)
         self.loop.start()
         self.loop.start_background("cloudburst-client")
         _forget_after_fork(weakref.WeakMethod(self._disown))
@@ -189,7 +190,7 @@ class ClientShell:
         if self.closed_because:
             return
         self.closed_because = because
-        self.loop.interrupts.release()
+        self._interrupts.release()
         self.loop.close()
         failure = Failure("RuntimeUnavailable", because)
         for number, sink in list(self._sinks.items()):

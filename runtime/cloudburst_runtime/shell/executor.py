@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -20,11 +21,22 @@ from cloudburst_runtime.executor.core import ExecutorCore
 from cloudburst_runtime.executor.library import UserLibrary
 from cloudburst_runtime.executor.printed import Streams
 from cloudburst_runtime.executor.sandbox import Interrupted, Sandbox
-from cloudburst_runtime.executor.tasks import Execute, Interrupt, Leave, Op, Ran, Reply, StillRunning, Task
+from cloudburst_runtime.executor.tasks import (
+    Execute,
+    Interrupt,
+    Leave,
+    Measure,
+    Measured,
+    Op,
+    Ran,
+    Reply,
+    StillRunning,
+    Task,
+)
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Hello
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
-from cloudburst_runtime.shell.loop import Loop
+from cloudburst_runtime.shell.loop import REPORT_MS, Loop
 from cloudburst_runtime.shell.transport import Hub
 
 LIVE_CHARACTERS_MAX = 10_000
@@ -56,11 +68,14 @@ class ExecutorProcess:
         self._replies: dict[int, Any] = {}
         self._numbers = 0
         self._shown = ("", "")
+        self._used = (0.0, now_ms())
         self._shown_for: Task | None = None
+        self._reported_at = 0.0
         self._main = threading.get_ident()
         carry: dict[type, Callable[[Any], None]] = {
             Execute: lambda effect: self.todo.append(effect.tasks),
             Reply: lambda effect: self._replies.__setitem__(effect.number, effect.result),
+            Measure: lambda effect: self._measure(),
             Interrupt: lambda effect: self._interrupt(),
             Leave: lambda effect: os._exit(0),
         }
@@ -96,14 +111,21 @@ class ExecutorProcess:
         with _Outside(self):
             self.loop.post(Op(task, number, kind, arguments))
             self.loop.wait(lambda: number in self._replies or task.cancelled)
+            self._report_if_due()
         self._raise_if_cancelled()
         return self._replies.pop(number)
 
     def _pump(self, done: Callable[[], bool], timeout: float | None) -> bool:
         task = self.sandbox.tasks[0]
         deadline = None if timeout is None else now_ms() + timeout * 1000
+        finished = False
         with _Outside(self):
-            finished = self.loop.wait(lambda: done() or task.cancelled, deadline)
+            while not finished:
+                due = self._report_if_due()
+                until = deadline if due is None or (deadline is not None and deadline < due) else due
+                finished = self.loop.wait(lambda: done() or task.cancelled, until)
+                if deadline is not None and now_ms() >= deadline:
+                    break
         self._raise_if_cancelled()
         return finished
 
@@ -122,6 +144,24 @@ class ExecutorProcess:
             raise Interrupted
 
     # ------------------------------------------------------------ while user code runs for long
+
+    def _measure(self) -> None:
+        """How much of a processor this process has used since the last time."""
+        used, at = processor_ms(), now_ms()
+        share = (used - self._used[0]) / max(1.0, at - self._used[1])
+        self._used = (used, at)
+        self.loop.perform(self.core.handle(Measured(share), at))
+
+    def _report_if_due(self) -> float | None:
+        """Report in the main thread, which a function that often asks for something leaves no time to
+        the background thread to do; returns when to come again, None if all is told."""
+        now = now_ms()
+        if now < self._reported_at + REPORT_MS:
+            return self._reported_at + REPORT_MS
+        self._reported_at = now
+        with self.loop.lock:
+            self.loop.perform(self._report())
+        return None
 
     def _report(self) -> list[Any]:
         """Tell the caller that its call still runs, and what it has printed, when that changed."""
@@ -161,3 +201,17 @@ class _Outside:
     def __exit__(self, *exc: object) -> None:
         if self.was:
             self.process.sandbox.in_user_code = True
+
+
+def processor_ms() -> float:
+    """Milliseconds that this process has run or, where the system says so, was ready to run.
+
+    What matters is whether it waits for something else than a processor: on a busy machine a process that
+    computes gets little of one.
+    """
+    try:
+        with open("/proc/self/schedstat") as file:
+            running, ready, _ = file.read().split()
+        return (int(running) + int(ready)) / 1e6
+    except (OSError, ValueError):
+        return time.process_time() * 1000

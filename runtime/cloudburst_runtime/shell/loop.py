@@ -67,6 +67,8 @@ class Loop:
     on_away
         Called by the background thread, with the lock held, about every 100 ms while the foreground is in
         user code: what an executor reports of a long call.
+    interrupts
+        Given in a process whose user may press ^C.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Loop:
         hub: Hub,
         carry: dict[type, Callable[[Any], None]],
         on_away: Callable[[], list[Any]] | None = None,
+        interrupts: Interrupts | None = None,
     ) -> None:
         self.core = core
         self.hub = hub
@@ -95,28 +98,33 @@ class Loop:
         self._polling = False
         self._nudge = threading.Event()
         self._background: threading.Thread | None = None
-        self.interrupts = Interrupts()
+        self.interrupts = interrupts
 
     def start(self) -> None:
         """Bring the core to life."""
         with self.lock:
-            self._perform(self.core.start(now_ms()))
+            self.perform(self.core.start(now_ms()))
 
     # ------------------------------------------------------------ events in, effects out
 
     def post(self, event: Any) -> None:
         """Let the core take one event, from any thread."""
-        interrupts = self.interrupts
-        interrupts.begin()
+        guarded = self.interrupts is not None and self.interrupts.begin()
         try:
             with self.lock:
-                self._perform(self.core.handle(event, now_ms()))
+                self.perform(self.core.handle(event, now_ms()))
         finally:
-            interrupts.end()
+            if guarded:
+                self._unguard()
         if self.afterwards:
             self._nudge.set()
 
-    def _perform(self, effects: list[Any]) -> None:
+    def _unguard(self) -> None:
+        assert self.interrupts is not None
+        self.interrupts.end()
+
+    def perform(self, effects: list[Any]) -> None:
+        """Carry out effects, in order; the lock is held."""
         for effect in effects:
             if type(effect) is Send:
                 self.hub.send(effect.peer, effect.message)
@@ -135,7 +143,7 @@ class Loop:
             due, key = heapq.heappop(self._timers)
             if self._due.get(key) == due:
                 del self._due[key]
-                self._perform(self.core.handle(Timer(key), now))
+                self.perform(self.core.handle(Timer(key), now))
 
     def _timeout_ms(self, deadline: float | None) -> float | None:
         due = self._timers[0][0] if self._timers else None
@@ -143,24 +151,27 @@ class Loop:
             due = deadline
         return None if due is None else max(0.0, due - now_ms())
 
-    def _step(self, deadline: float | None) -> None:
-        """Wait once, at most until ``deadline``, and handle what came.
+    def _step(self, deadline: float | None, guarded: bool = False) -> None:
+        """Wait once, at most until ``deadline``, and handle what came. The caller has the role.
 
-        The caller has the role and has begun a section that interrupts do not cut; only the wait is open.
+        ``guarded``: this is the main thread in a section that interrupts do not cut; the wait is open.
         """
-        interrupts = self.interrupts
         self._polling = True  # before the time-out is computed, so that a timer set from now on wakes us
         try:
-            interrupts.end()
+            if guarded:
+                assert self.interrupts is not None
+                self.interrupts.open()
             ready = self.hub.wait(self._timeout_ms(deadline))
         finally:
-            interrupts.begin()
+            if guarded:
+                assert self.interrupts is not None
+                self.interrupts.opened = False
             self._polling = False
         with self.lock:
             if self.closed:
                 return
             for event in self.hub.collect(ready):
-                self._perform(self.core.handle(event, now_ms()))
+                self.perform(self.core.handle(event, now_ms()))
             if self._timers:
                 self._fire_timers()
         if self.afterwards:
@@ -185,29 +196,34 @@ class Loop:
         """
         if done():
             return True
-        self.interrupts.guard()
-        self.interrupts.begin()
+        guarded = self.interrupts is not None and self.interrupts.guard()
         try:
             while not self._role.acquire(blocking=False):
-                if self._wait_for_role(done, deadline):
+                if self._wait_for_role(done, deadline, guarded):
                     return done()
             try:
-                self._enter()
+                self._entries += 1
+                self._inside = True
                 while not done() and not self.closed:
-                    self._step(deadline)
+                    self._step(deadline, guarded)
                     if self._waiters:
                         self._release_finished()
                     if deadline is not None and now_ms() >= deadline:
                         break
             finally:
-                self._leave()
+                self._entries += 1
+                self._inside = False
+                if self._dormant:
+                    self._nudge.set()
                 self._role.release()
-                self._promote()
+                if self._waiters:
+                    self._promote()
         finally:
-            self.interrupts.end()
+            if guarded:
+                self._unguard()
         return done()
 
-    def _wait_for_role(self, done: Callable[[], bool], deadline: float | None) -> bool:
+    def _wait_for_role(self, done: Callable[[], bool], deadline: float | None, guarded: bool) -> bool:
         """Wait until the role may be had (False), or there is no more to wait for (True)."""
         waiter = _Waiter(done)
         self._waiters.append(waiter)
@@ -217,10 +233,14 @@ class Loop:
             self.hub.wake()
             timeout = -1.0 if deadline is None else max(0.0, deadline - now_ms()) / 1000
             try:
-                self.interrupts.end()
+                if guarded:
+                    assert self.interrupts is not None
+                    self.interrupts.open()
                 in_time = waiter.gate.acquire(timeout=timeout)
             finally:
-                self.interrupts.begin()
+                if guarded:
+                    assert self.interrupts is not None
+                    self.interrupts.opened = False
             return done() or self.closed or not in_time
         finally:
             self._waiters.remove(waiter)
@@ -235,16 +255,6 @@ class Loop:
     def _promote(self) -> None:
         for waiter in self._waiters[:1]:
             waiter.release()
-
-    def _enter(self) -> None:
-        self._entries += 1
-        self._inside = True
-
-    def _leave(self) -> None:
-        self._entries += 1
-        self._inside = False
-        if self._dormant:
-            self._nudge.set()
 
     # ------------------------------------------------------------ the background thread
 
@@ -299,7 +309,7 @@ class Loop:
                 continue
             if now_ms() >= report_at:
                 with self.lock:
-                    self._perform(self.on_away())
+                    self.perform(self.on_away())
                 report_at = now_ms() + REPORT_MS
             self._step(report_at)
 
@@ -319,46 +329,64 @@ class Loop:
 
 
 class Interrupts:
-    """Defers SIGINT while the main thread is in a section between `begin` and `end`.
+    """Defers SIGINT while the main thread is in a section between `guard` or `begin` and `end`.
 
-    `guard` puts a handler in front of the one in force (Jupyter installs its own for each cell); it costs
-    a look-up once it is there.
+    Within a section, what lies between `open` and the setting of ``opened`` to False may be interrupted.
     """
 
     def __init__(self) -> None:
+        self.opened = False
         self._depth = 0
         self._pending = False
         self._main = threading.main_thread().ident
         self._previous: Any = None
         self._handler = self._on_signal  # one object, to be known again
 
-    def guard(self) -> None:
-        """Be the handler of SIGINT, if this is the main thread and there is a Python handler."""
+    def guard(self) -> bool:
+        """Begin a section, with a handler of ours in front of the one in force.
+
+        Jupyter installs its own handler for each cell, so this is looked at each time; it costs a look-up.
+        """
         if threading.get_ident() != self._main:
-            return
+            return False
         handler = _getsignal(_SIGINT)
         if handler is not self._handler and callable(handler):
             self._previous = handler
             signal.signal(signal.SIGINT, self._handler)
+        self._depth += 1
+        return True
 
-    def begin(self) -> None:
-        if threading.get_ident() == self._main:
-            self._depth += 1
+    def begin(self) -> bool:
+        """Begin a section; False if this is not the main thread, which alone is interrupted."""
+        if threading.get_ident() != self._main:
+            return False
+        self._depth += 1
+        return True
 
     def end(self) -> None:
-        if threading.get_ident() == self._main:
-            self._depth -= 1
-            if self._pending and not self._depth:
-                self._pending = False
-                self._previous(signal.SIGINT, None)
+        """End a section; an interrupt that came meanwhile is raised now."""
+        self._depth -= 1
+        if self._pending and not self._depth:
+            self._raise()
+
+    def open(self) -> None:
+        """Let interrupts through; one that is pending is raised now."""
+        self.opened = True
+        if self._pending:
+            self._raise()
 
     def release(self) -> None:
         """Put the handler back that was in force before ours."""
         if threading.get_ident() == self._main and _getsignal(_SIGINT) is self._handler:
             signal.signal(signal.SIGINT, self._previous)
 
+    def _raise(self) -> None:
+        self._pending = False
+        if callable(self._previous):
+            self._previous(_SIGINT, None)
+
     def _on_signal(self, number: int, frame: Any) -> None:
-        if self._depth > 0:
+        if self._depth > 0 and not self.opened:
             self._pending = True
         elif callable(self._previous):
             self._previous(number, frame)

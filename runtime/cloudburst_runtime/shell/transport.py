@@ -25,7 +25,7 @@ from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.ids import PeerName
 from cloudburst_runtime.messages import Hello, pack, unpack
 
-READ_BYTES = 262_144
+READ_BYTES = 65_536
 MESSAGE_BYTES_MAX = 2**32 - 1
 HELD_MESSAGES_MAX = 100_000
 LARGE_BYTES = 131_072

@@ -25,6 +25,8 @@ from cloudburst_runtime.executor.tasks import (
     Execute,
     Interrupt,
     Leave,
+    Measure,
+    Measured,
     Op,
     Outcome,
     Ran,
@@ -186,6 +188,7 @@ class ExecutorProcess(Process):
         self.carry[Execute] = self._execute
         self.carry[Reply] = self._reply
         self.carry[Interrupt] = self._interrupt
+        self.carry[Measure] = lambda effect: self.take(Measured(self.pace.random()))
         self.carry[Leave] = lambda effect: world.kill(name, "it left")
 
     def take(self, event: Any) -> None:
@@ -311,14 +314,9 @@ class UserCode:
     # ------------------------------------------------------------ the end
 
     def _outcomes(self, result: Any) -> Iterator[tuple[Any, Failure | None]]:
-        results = result if len(self.tasks) > 1 or self._batching else [result]
+        results = result if self.tasks[0].batching else [result]
         for value in results:
             yield value, None
-
-    @property
-    def _batching(self) -> bool:
-        function = self.tasks[0].function
-        return function is not None and function.batching
 
     def _finish(self, results: list[tuple[Any, Failure | None]]) -> None:
         self._over = True

@@ -1,0 +1,117 @@
+"""Futures under asyncio: they are awaited, gathered, given up in time, and cancelled with their task."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+import cloudburst_nb as cb
+from tests.processes.watching import eventually
+
+pytestmark = pytest.mark.usefixtures("client")
+
+LIMIT = 20.0
+
+
+@cb.function
+def inc(x):
+    if x < 0:
+        raise ValueError(x)
+    return x + 1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def functions(client):
+    """The function above, with this module's runtime."""
+    client.register(inc._packed)
+
+
+def test_a_future_is_awaited():
+    async def main():
+        return await inc(1)
+
+    assert asyncio.run(main()) == 2
+
+
+def test_futures_are_gathered_while_other_coroutines_run():
+    async def main():
+        ticks = 0
+
+        async def tick():
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0)
+
+        ticking = asyncio.create_task(tick())
+        values = await asyncio.gather(*(awaited(inc(n)) for n in range(100)))
+        ticking.cancel()
+        return values, ticks
+
+    async def awaited(future):
+        return await future
+
+    values, ticks = asyncio.run(main())
+    assert values == list(range(1, 101))
+    assert ticks > 0
+
+
+def test_gather_takes_futures_themselves():
+    async def main():
+        return await asyncio.gather(inc(1), inc(2))
+
+    assert asyncio.run(main()) == [2, 3]
+
+
+def test_an_exception_is_raised_where_it_is_awaited():
+    async def main():
+        await inc(-1)
+
+    with pytest.raises(ValueError, match="-1"):
+        asyncio.run(main())
+
+
+def test_a_future_that_is_done_is_awaited_at_once():
+    future = inc(1)
+    future.get(LIMIT)
+
+    async def main():
+        return await future
+
+    assert asyncio.run(main()) == 2
+
+
+def test_wait_for_gives_up_in_time_and_the_call_is_cancelled():
+    @cb.function
+    def sleepy():
+        time.sleep(60)
+
+    future = sleepy()
+
+    async def main():
+        async def awaited():
+            return await future
+
+        await asyncio.wait_for(awaited(), 0.1)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+    eventually(future.cancelled)
+
+
+def test_tasks_of_several_event_loops_share_a_future():
+    future = inc(cb.ref("async/later"))
+
+    async def main():
+        async def awaited():
+            return await future
+
+        tasks = [asyncio.create_task(awaited()) for _ in range(3)]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(cb.put, "async/later", 4)
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(main()) == [5, 5, 5]
+    assert asyncio.run(main()) == [5, 5, 5]

@@ -1,0 +1,52 @@
+"""The commands up, status, kv and down on a real runtime, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+Command = Callable[..., tuple[int, str, str]]
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Command]:
+    roots = [str(ROOT), str(ROOT / "runtime"), str(ROOT / "kernel_ext")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots), "XDG_RUNTIME_DIR": str(tmp_path)}
+    environment.pop("CLOUDBURST_ADDRESS", None)
+
+    def execute(*arguments: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "cloudburst_nb.cli", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    yield execute
+    execute("down")
+
+
+def test_a_runtime_outlives_the_command_that_starts_it_until_down(command: Command) -> None:
+    status, address, err = command("up", "--executors", "1:1")
+    assert (status, err) == (0, "")
+    assert address.startswith("unix:")
+    assert address.strip() in command("status")[1]
+    assert command("kv", "put", "n", "3", "--lattice", "counter") == (0, "", "")
+    assert command("kv", "put", "n", "4", "--lattice", "counter") == (0, "", "")
+    assert command("kv", "get", "n") == (0, "7\n", "")
+    assert command("kv", "keys") == (0, "n\n", "")
+    assert command("kv", "delete", "n") == (0, "", "")
+    assert command("kv", "get", "n") == (1, "", "cloudburst-nb: there is no key 'n' in the store\n")
+    assert command("down") == (0, "", "")
+    assert command("status", address.strip())[0] == 1
