@@ -15,7 +15,16 @@ import pytest
 
 import cloudburst_nb as cb
 from cloudburst_nb.errors import CallTimeout, ExecutorLost, RuntimeUnavailable, SerializationError
-from tests.processes.watching import PATIENCE, Script, alive, directory_of, eventually, nothing_left, runtime, supervisor_of
+from tests.processes.watching import (
+    PATIENCE,
+    Script,
+    alive,
+    directory_of,
+    eventually,
+    nothing_left,
+    runtime,
+    supervisor_of,
+)
 
 LIMIT = 20.0
 
