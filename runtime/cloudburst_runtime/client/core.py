@@ -77,12 +77,20 @@ NO_ARGS = encode(((), {}))
 
 
 class _Held(msgspec.Struct):
-    """A lease in use, with its plan's topology."""
+    """A lease in use, with what is looked up in its plan on every call."""
 
     lease: Lease
     topology: Topology
     simple: bool
     """One node: the common call."""
+    names: dict[str, int]
+    """Nodes by function name; the first, if a continuation has it again."""
+
+
+def _hold(lease: Lease) -> _Held:
+    nodes = lease.plan.nodes
+    names = {node.function: index for index, node in reversed(list(enumerate(nodes)))}
+    return _Held(lease, Topology.of(lease.plan), len(nodes) == 1, names)
 
 
 class _Request(msgspec.Struct):
@@ -279,8 +287,7 @@ class ClientCore:
         ]
 
     def _args_by_node(self, call: OwnedCall, held: _Held) -> dict[int, Args]:
-        plan, sources = held.lease.plan, held.topology.sources
-        names = {node.function: index for index, node in reversed(list(enumerate(plan.nodes)))}
+        plan, sources, names = held.lease.plan, held.topology.sources, held.names
         by_node: dict[int, Args] = {}
         for name, args in call.args.items():
             if name is None:
@@ -389,7 +396,7 @@ class ClientCore:
         lease = message.lease
         if lease.serial <= self.revoked_until.get(lease.plan.number, -1):
             return self._ask_placement(key, now)  # a revocation overtook this answer
-        held = _Held(lease, Topology.of(lease.plan), len(lease.plan.nodes) == 1)
+        held = _hold(lease)
         self.leases[key] = held
         effects: Effects = []
         for call in self.placing.pop(key, []):
@@ -514,7 +521,7 @@ class ClientCore:
         if call is None or call.header is None or message.attempt != call.attempt:
             return []
         assert call.lease is not None
-        held = _Held(call.lease, Topology.of(call.lease.plan), len(call.lease.plan.nodes) == 1)
+        held = _hold(call.lease)
         sends = [send for send in self._starts(call, held) if send.message.node == message.node]
         if message.node in call.moved or not sends:
             return self._try_again(call, "a task was lost between two executors", False, now)
