@@ -622,7 +622,9 @@ class ClientCore:
             assert call.lease is not None
             sources = Topology.of(call.lease.plan).sources
             nodes = dict.fromkeys([*sources, *header.fixed, *call.moved])
-            effects += [Send(header.schedule[node], Probe(header, node)) for node in nodes]
+            effects += [
+                Send(header.schedule[node], Probe(header, node, call.moved.get(node, 0))) for node in nodes
+            ]
             probed += 1
             if probed >= PROBES_PER_TICK_MAX:
                 break
