@@ -173,8 +173,7 @@ class ClientCore:
             return self._on_cancel(event.number, now)
         if kind is Forget:
             self._requests.pop(event.req, None)
-            self.store.cancel(event.req)
-            return []
+            return self._from_store(self.store.cancel(event.req), now)
         if kind is PeerLost:
             return self._on_peer_lost(event, now)
         raise TypeError(f"the client core knows no event {event!r}")
