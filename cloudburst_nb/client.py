@@ -98,6 +98,8 @@ class Client:
 
     def _disown(self) -> None:
         """In a forked child: the runtime is the parent's, and not to be stopped from here."""
+        if self._owned is not None:
+            self._owned.let_go()
         self._owned = None
 
     def __enter__(self) -> Client:
@@ -548,6 +550,9 @@ class Client:
         return f"<cloudburst client of {self.address}{': down' if self.closed else ''}>"
 
 
+NOTHING_ASKED = (None, "local", (), 1, "locality", None, None)
+"""What `up` is called with by default: whoever says nothing takes the runtime that is up."""
+
 _BY_KEY = (CloudburstReference, CloudburstFuture)
 NOTHING = encode(((), {}))
 
@@ -666,6 +671,7 @@ def up(
     low, high = _executor_range(executors)
     if policy not in POLICIES:
         raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")
+    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit)
     config = Config(
         name=name,
         executors_min=low,
@@ -674,13 +680,13 @@ def up(
         cores=os.cpu_count() or 1,
         gpus=_count_gpus() if gpus is None else gpus,
         threads=threads,
-        preload=tuple(preload),
+        preload=asked[2],
         executor_memory_bytes=memory_limit or 0,
     )
     with runtimes.state.lock:
         current = runtimes.state.current
         if current is not None and not current.closed and not detach:
-            if current._settings == config or executors is None:
+            if current._settings == config or asked == NOTHING_ASKED:
                 return current
             raise ValueError(
                 f"a runtime with other settings is up at {current.address}: cb.down() ends it and its state"

@@ -150,6 +150,8 @@ class FunctionSpec(Wire):
         Whether a request, and whether a class's ``__init__``, gets the user library as first argument.
     retries, timeout
         How often a call is run again when its executor was lost; seconds, or None.
+    cells
+        The texts of the notebook's cells that the code comes from, by file name, for tracebacks.
     """
 
     name: str
@@ -165,6 +167,7 @@ class FunctionSpec(Wire):
     context: Context = msgspec.field(default_factory=Context)
     signature: str = ""
     library_init: bool = False
+    cells: dict[str, str] = {}
 
 
 class DagNode(Wire):

@@ -17,7 +17,6 @@ import pickle
 import sys
 import time
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any, NamedTuple
 
 from cloudburst_runtime.errors import SerializationError
@@ -205,19 +204,18 @@ class Sandbox:
 
     def _load(self, function: FunctionSpec) -> Loaded:
         self._enter_context(function.context)
+        failures.remember_cells(function.cells)
         loaded = self._load_class(function) if function.kind == "class" else self._load_function(function)
         self._loaded[(function.name, function.version)] = loaded
         return loaded
 
     def _load_function(self, function: FunctionSpec) -> Loaded:
         call = pickle.loads(function.payload)
-        _remember(call, function.source)
         return Loaded(call, function.library)
 
     def _load_class(self, function: FunctionSpec) -> Loaded:
         """Build the instance: once per executor and version."""
         made, args, kwargs = pickle.loads(function.payload)
-        _remember_class(made, function.source)
         library = (self.library._for(self.tasks[0]),) if function.library_init else ()
         instance = made(*library, *args, **kwargs)
         return Loaded(instance.run, function.library)
@@ -240,24 +238,6 @@ class Sandbox:
             sys.path[:] = context.sys_path
         if context.environ:
             os.environ.update(context.environ)
-
-
-def _remember(call: Any, source: str) -> None:
-    """Let tracebacks show a function's text."""
-    code = getattr(inspect.unwrap(call), "__code__", None)
-    if code is not None:
-        failures.remember_source(code.co_filename, code.co_firstlineno, source)
-
-
-def _remember_class(made: type, source: str) -> None:
-    """The same for a class: its text begins so many lines before the first of its own methods."""
-    methods = [part.__code__ for part in vars(made).values() if isinstance(part, FunctionType)]
-    lines = source.splitlines()
-    for code in sorted(methods, key=lambda code: code.co_firstlineno):
-        at = next((index for index, line in enumerate(lines) if f"def {code.co_name}" in line), None)
-        if at is not None:
-            failures.remember_source(code.co_filename, max(1, code.co_firstlineno - at), source)
-            return
 
 
 def _fill(args: list[Any], kwargs: dict[str, Any], slot: int | str, value: Any) -> None:
