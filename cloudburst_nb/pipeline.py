@@ -10,6 +10,7 @@ from cloudburst_runtime.messages import DagSpec
 
 if TYPE_CHECKING:
     import networkx
+    from matplotlib.figure import Figure
 
     from cloudburst_nb.client import Client
     from cloudburst_nb.future import CloudburstFuture
@@ -83,6 +84,22 @@ class Dag:
     def graph(self) -> networkx.DiGraph:
         """A ``networkx.DiGraph`` of the function names, with the nodes' attributes. A copy."""
         return graph_of(self._spec)
+
+    def plot(self) -> Figure:
+        """The DAG's picture as a matplotlib figure, to be saved or built upon.
+
+        Examples
+        --------
+        >>> pipe.plot().savefig("pipe.pdf")               # doctest: +SKIP
+        """
+        from cloudburst_nb.display.dags import plot
+
+        return plot(self)
+
+    def _repr_html_(self) -> str:
+        from cloudburst_nb.display.dags import html
+
+        return html(self)
 
     def __repr__(self) -> str:
         names = self.functions
