@@ -89,19 +89,15 @@ def table(rows: Iterable[Sequence[str]], head: Sequence[str] = ()) -> str:
     """A table of pieces of HTML."""
     body = "".join(_row(row, "td") for row in rows)
     heading = f"<thead>{_row([escape(text) for text in head], 'th')}</thead>" if head else ""
-    return (
-        f'<table style="border-collapse:collapse;margin:4px 0;font-size:inherit">{heading}<tbody>{body}</tbody></table>'
-        if body
-        else ""
-    )
+    if not body:
+        return ""
+    style = "border-collapse:collapse;margin:4px 0;font-size:inherit"
+    return f'<table style="{style}">{heading}<tbody>{body}</tbody></table>'
 
 
 def _row(cells: Sequence[str], tag: str) -> str:
-    return (
-        '<tr style="background:none">'
-        + "".join(f'<{tag} style="{_CELL}">{cell}</{tag}>' for cell in cells)
-        + "</tr>"
-    )
+    inner = "".join(f'<{tag} style="{_CELL}">{cell}</{tag}>' for cell in cells)
+    return f'<tr style="background:none">{inner}</tr>'
 
 
 # ---------------------------------------------------------------- pictures
