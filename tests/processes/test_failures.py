@@ -15,7 +15,16 @@ import pytest
 
 import cloudburst_nb as cb
 from cloudburst_nb.errors import CallTimeout, ExecutorLost, RuntimeUnavailable, SerializationError
-from tests.processes.watching import PATIENCE, Script, alive, directory_of, eventually, nothing_left, runtime, supervisor_of
+from tests.processes.watching import (
+    PATIENCE,
+    Script,
+    alive,
+    directory_of,
+    eventually,
+    nothing_left,
+    runtime,
+    supervisor_of,
+)
 
 LIMIT = 20.0
 
@@ -128,7 +137,7 @@ def test_a_stateful_function_is_built_again_after_its_executor_died():
 
 @pytest.mark.usefixtures("client")
 def test_all_executors_killed_come_again(pids):
-    @cb.function
+    @cb.function(retries=3)
     def pid():
         return os.getpid()
 
@@ -436,21 +445,25 @@ def test_after_its_death_a_new_runtime_starts_when_asked_for(alone):
     os.kill(supervisor_of(directory_of(client)), signal.SIGKILL)
     with pytest.raises(RuntimeUnavailable, match=r"cb\.up\(\)"):
         eventually(lambda: one().get(LIMIT) == 0)
-    with pytest.raises(RuntimeUnavailable, match=r"cb\.up\(\)"):
-        one()
+    assert not cb.running()
     again = cb.up(executors=2)
     assert again is not client
     assert one().get(LIMIT) == 1
     eventually(lambda: nothing_left(directory_of(client)))
 
 
+def test_a_memory_limit_that_leaves_no_room_is_told(alone):
+    with pytest.raises(ValueError, match="memory_limit is in bytes"):
+        cb.up(executors=1, memory_limit=100)
+    with cb.up(executors=1, memory_limit=64 * 1024 * 1024):
+        assert cb.function(lambda: 1, name="one")().get(LIMIT) == 1
+
+
 def test_executors_that_cannot_start_are_told_with_their_reason(alone):
-    with cb.up(executors=1, memory_limit=2_000_000):
+    with runtime(executors_min=1, executor_memory_bytes=2_000_000):
         one = cb.function(lambda: 1, name="one")
-        started = time.monotonic()
-        with pytest.raises(RuntimeUnavailable, match="executors? .*ready"):
+        with pytest.raises(RuntimeUnavailable, match=r"end before they are ready.*status 70"):
             one().get(LIMIT)
-        assert time.monotonic() - started < 15
 
 
 def _node_of(supervisor):
