@@ -677,7 +677,7 @@ def up(
     low, high = _executor_range(executors)
     if memory_limit is not None and memory_limit < MEMORY_BYTES_MIN:
         raise ValueError(
-            f"memory_limit is in bytes; an executor itself needs {MEMORY_BYTES_MIN}, and {memory_limit} is less"
+            f"memory_limit is in bytes, {MEMORY_BYTES_MIN} or more for the executor itself; not {memory_limit}"
         )
     if policy not in POLICIES:
         raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")

@@ -249,6 +249,30 @@ def test_threads_that_a_function_leaves_running_do_no_harm():
     assert cb.gather([start() for _ in range(5)], timeout=LIMIT) == [1] * 5
 
 
+@pytest.mark.usefixtures("client")
+def test_a_thread_of_a_cancelled_call_that_uses_the_library_harms_nobody():
+    @cb.function
+    def threaded(cloudburst):
+        def use():
+            while not stop.is_set():
+                cloudburst.put("failures/thread", 1)
+
+        stop = threading.Event()
+        thread = threading.Thread(target=use)
+        thread.start()
+        try:
+            time.sleep(60)
+        finally:
+            stop.set()
+
+    for _ in range(3):
+        cb.delete("failures/thread")
+        future = threaded()
+        eventually(lambda: cb.get("failures/thread", None))
+        assert future.cancel()
+    assert cb.function(lambda: 1, name="after_thread")().get(LIMIT) == 1
+
+
 # ---------------------------------------------------------------- memory
 
 
