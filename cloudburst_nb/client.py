@@ -42,6 +42,7 @@ from cloudburst_runtime.values import Value, decode, encode, explain
 
 _REQUIRED: Any = object()
 EXECUTORS_MAX = 32
+MEMORY_BYTES_MIN = 128 * 1024 * 1024
 RESULTS_PREFIX = "result/"
 """Keys under which results were put because somebody asked for a future's key."""
 
@@ -80,6 +81,11 @@ class Client:
     def closed(self) -> bool:
         """Whether it was taken down."""
         return bool(self._shell.closed_because)
+
+    @property
+    def lost(self) -> bool:
+        """Whether its runtime died."""
+        return self._shell.core.unavailable is not None
 
     def down(self) -> None:
         """Disconnect; a runtime that this process started ends, with all its processes and its state."""
@@ -653,7 +659,7 @@ def up(
     gpus
         GPUs of this machine; found out if not given.
     memory_limit
-        Bytes of private memory per executor; beyond it, user code gets a ``MemoryError``.
+        Bytes of private memory per executor, 64 MiB or more; beyond it, user code gets a ``MemoryError``.
     detach
         Leave it running when this process ends; ``connect(client.address)`` from another one.
 
@@ -674,6 +680,8 @@ def up(
             "state_dir: durable state is not available in this version; the state of a runtime ends with it"
         )
     low, high = _executor_range(executors)
+    if memory_limit is not None and memory_limit < MEMORY_BYTES_MIN:
+        raise ValueError(f"memory_limit is in bytes, at least {MEMORY_BYTES_MIN}; not {memory_limit}")
     if policy not in POLICIES:
         raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")
     asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit)
@@ -690,6 +698,8 @@ def up(
     )
     with runtimes.state.lock:
         current = runtimes.state.current
+        if current is not None and current.lost:
+            current.down()
         if current is not None and not current.closed and not detach:
             if current._settings == config or asked == NOTHING_ASKED:
                 return current
@@ -726,7 +736,7 @@ def connect(address: str) -> Client:
         )
     with runtimes.state.lock:
         current = runtimes.state.current
-        if current is not None and not current.closed and current.address == address:
+        if runtimes.running() and current is not None and current.address == address:
             return current
         client = Client(ClientShell(address.removeprefix(SCHEME)), None)
         runtimes.use(client)
@@ -740,8 +750,7 @@ def embedded() -> Client:
 
 def down() -> None:
     """Disconnect from the runtime in use, and end it if this process started it."""
-    if runtimes.running():
-        assert runtimes.state.current is not None
+    if runtimes.state.current is not None:
         runtimes.state.current.down()
     elif not runtimes.state.ended:
         runtimes.state.ended = "the runtime was taken down: call cb.up() to start one"

@@ -46,7 +46,7 @@ state = State()
 
 def running() -> bool:
     """Whether a runtime is in use; never starts one."""
-    return state.current is not None and not state.current.closed
+    return state.current is not None and not state.current.closed and not state.current.lost
 
 
 def ensure() -> Client:
@@ -127,8 +127,7 @@ def forget_after_fork() -> None:
 
 
 def _down_at_exit() -> None:
-    if running():
-        assert state.current is not None
+    if state.current is not None:
         state.current.down()
 
 
