@@ -129,6 +129,8 @@ class Client:
 
     def _disown(self) -> None:
         """In a forked child: the runtime is the parent's, and not to be stopped from here."""
+        if self._owned is not None:
+            self._owned.let_go()
         self._owned = None
 
     def __enter__(self) -> Client:
@@ -263,23 +265,24 @@ class Client:
             by_node[node] = (tuple(given) if isinstance(given, list) else (given,), {})
         return self._submit(kind, name, by_node, consistency, output_key, timeout, continuation)
 
-    def _call_function(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CloudburstFuture:
-        """The common call, without detours."""
+    def _call_plain(
+        self, kind: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], nodes: list[str]
+    ) -> CloudburstFuture:
+        """The common call: arguments for the only source, and no options; without detours."""
         for arg in args:
             if type(arg) in _BY_KEY:
-                return self._submit("function", name, {None: (args, kwargs)})
+                return self._submit(kind, name, {None: (args, kwargs)})
         for arg in kwargs.values():
             if type(arg) in _BY_KEY:
-                return self._submit("function", name, {None: (args, kwargs)})
-        call = OwnedCall(
-            self._shell.new_number(), "function", name, {None: Args(self._encode(name, args, kwargs))}
-        )
-        future = CloudburstFuture(self, call.number, name, [], now_ms())
-        self._shell.submit(call, future)
+                return self._submit(kind, name, {None: (args, kwargs)})
+        shell = self._shell
+        call = OwnedCall(shell.new_number(), kind, name, {None: Args(self._encode(name, args, kwargs))})
+        future = CloudburstFuture(self, call.number, name, nodes, now_ms())
+        shell.submit(call, future)
         return future
 
     def _map_function(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
-        return [self._call_function(name, row, {}) for row in rows]
+        return [self._call_plain("function", name, row, {}, _NO_NODES) for row in rows]
 
     def _call_dag(
         self,
@@ -291,7 +294,10 @@ class Client:
         timeout: float | None,
         continuation: str | None,
     ) -> CloudburstFuture:
-        self._nodes[dag.name] = dag.functions
+        nodes = self._nodes[dag.name] = dag.functions
+        plain = consistency is None and output_key is None and timeout is None and continuation is None
+        if plain and not node_args:
+            return self._call_plain("dag", dag.name, args, {}, nodes)
         return self.call(
             dag.name,
             args,
@@ -773,6 +779,10 @@ class Client:
         return f"<cloudburst client of {self.address}{': down' if self.closed else ''}>"
 
 
+NOTHING_ASKED = (None, "local", (), 1, "locality", None, None)
+"""What `up` is called with by default: whoever says nothing takes the runtime that is up."""
+
+_NO_NODES: list[str] = []
 _BY_KEY = (CloudburstReference, CloudburstFuture)
 NOTHING = encode(((), {}))
 
@@ -894,6 +904,7 @@ def up(
     low, high = _executor_range(executors)
     if policy not in POLICIES:
         raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")
+    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit)
     config = Config(
         name=name,
         executors_min=low,
@@ -902,13 +913,13 @@ def up(
         cores=os.cpu_count() or 1,
         gpus=_count_gpus() if gpus is None else gpus,
         threads=threads,
-        preload=tuple(preload),
+        preload=asked[2],
         executor_memory_bytes=memory_limit or 0,
     )
     with runtimes.state.lock:
         current = runtimes.state.current
         if current is not None and not current.closed and not detach:
-            if current._settings == config or executors is None:
+            if current._settings == config or asked == NOTHING_ASKED:
                 return current
             raise ValueError(
                 f"a runtime with other settings is up at {current.address}: cb.down() ends it and its state"

@@ -335,7 +335,7 @@ class CloudburstConnection:
         """
         level = Consistency.parse(consistency)
         node_args = _node_arguments(arg_map)
-        self._check_names(dname, node_args)
+        self._check_names(dname, node_args, continuation)
         if output_key is not None:
             check_name(output_key, "key")
         if dry_run:
@@ -424,10 +424,11 @@ class CloudburstConnection:
             if name is not None and name not in defined:
                 raise DagNotFound(f"no DAG named {name!r} is defined")
 
-    def _check_names(self, dag: str, node_args: Mapping[str, Any]) -> None:
+    def _check_names(self, dag: str, node_args: Mapping[str, Any], continuation: str | None) -> None:
         # DAGs that someone else defined are checked by the native client, when it has their plan.
-        if dag in self._dags:
-            known = [node.function for node in self._dags[dag].nodes]
+        called = [dag] if continuation is None else [dag, continuation]
+        if all(name in self._dags for name in called):
+            known = [node.function for name in called for node in self._dags[name].nodes]
             for function in node_args:
                 if function not in known:
                     raise InvalidDag(f"DAG {dag!r} has no function {function!r}; it has {', '.join(known)}")

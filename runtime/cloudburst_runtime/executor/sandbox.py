@@ -17,7 +17,6 @@ import pickle
 import sys
 import time
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any, NamedTuple
 
 from cloudburst_runtime.errors import SerializationError
@@ -31,6 +30,8 @@ from cloudburst_runtime.values import Value, decode, decode_own, encode, explain
 
 OWN_FILES = (__file__,)
 
+CONTEXTS_MAX = 8
+
 
 class Interrupted(BaseException):
     """Raised in user code whose call was cancelled; no ``except Exception`` catches it."""
@@ -41,6 +42,8 @@ class Loaded(NamedTuple):
 
     call: Callable[..., Any]
     library: bool
+    context: Context
+    """Equal contexts are one object, so that a change of function is seldom a change of place."""
 
 
 class Sandbox:
@@ -62,6 +65,7 @@ class Sandbox:
         self.forked = False
         self._loaded: dict[tuple[str, int], Loaded] = {}
         self._context: Context | None = None
+        self._contexts: list[Context] = []
         self._asyncio: asyncio.AbstractEventLoop | None = None
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -97,8 +101,8 @@ class Sandbox:
         try:
             loaded = self._loaded.get((function.name, function.version)) or self._load(function)
             args, kwargs = arguments()
-            if function.context is not self._context:
-                self._enter_context(function.context)
+            if loaded.context is not self._context:
+                self._enter_context(loaded.context)
             library = (self.library._for(task),) if loaded.library else ()
             started = time.monotonic() * 1000
             self.in_user_code = True
@@ -204,23 +208,24 @@ class Sandbox:
     # ------------------------------------------------------------ loading
 
     def _load(self, function: FunctionSpec) -> Loaded:
-        self._enter_context(function.context)
-        loaded = self._load_class(function) if function.kind == "class" else self._load_function(function)
+        context = next((known for known in self._contexts if known == function.context), None)
+        if context is None:
+            context = function.context
+            self._contexts = [*self._contexts[-CONTEXTS_MAX:], context]
+        if context is not self._context:
+            self._enter_context(context)
+        failures.remember_cells(function.cells)
+        call = self._load_class(function) if function.kind == "class" else pickle.loads(function.payload)
+        loaded = Loaded(call, function.library, context)
         self._loaded[(function.name, function.version)] = loaded
         return loaded
 
-    def _load_function(self, function: FunctionSpec) -> Loaded:
-        call = pickle.loads(function.payload)
-        _remember(call, function.source)
-        return Loaded(call, function.library)
-
-    def _load_class(self, function: FunctionSpec) -> Loaded:
+    def _load_class(self, function: FunctionSpec) -> Any:
         """Build the instance: once per executor and version."""
         made, args, kwargs = pickle.loads(function.payload)
-        _remember_class(made, function.source)
         library = (self.library._for(self.tasks[0]),) if function.library_init else ()
         instance = made(*library, *args, **kwargs)
-        return Loaded(instance.run, function.library)
+        return instance.run
 
     def unload(self, name: str, version: int) -> None:
         """Forget a version that no call uses any more."""
@@ -240,24 +245,6 @@ class Sandbox:
             sys.path[:] = context.sys_path
         if context.environ:
             os.environ.update(context.environ)
-
-
-def _remember(call: Any, source: str) -> None:
-    """Let tracebacks show a function's text."""
-    code = getattr(inspect.unwrap(call), "__code__", None)
-    if code is not None:
-        failures.remember_source(code.co_filename, code.co_firstlineno, source)
-
-
-def _remember_class(made: type, source: str) -> None:
-    """The same for a class: its text begins so many lines before the first of its own methods."""
-    methods = [part.__code__ for part in vars(made).values() if isinstance(part, FunctionType)]
-    lines = source.splitlines()
-    for code in sorted(methods, key=lambda code: code.co_firstlineno):
-        at = next((index for index, line in enumerate(lines) if f"def {code.co_name}" in line), None)
-        if at is not None:
-            failures.remember_source(code.co_filename, max(1, code.co_firstlineno - at), source)
-            return
 
 
 def _fill(args: list[Any], kwargs: dict[str, Any], slot: int | str, value: Any) -> None:

@@ -34,6 +34,8 @@ from cloudburst_runtime.shell.transport import Hub, bind
 
 OWNER = "owner"
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+ORPHANS_MAX = 10_000
 EXIT_MILLISECONDS_MAX = 20
 """How long a process that closed its sockets takes to be gone."""
 
@@ -141,7 +143,7 @@ class Supervisor:
     def _fork(self, name: str) -> int:
         pid = os.fork()
         if pid == 0:
-            _become_child()
+            _become_child(mortal=name != NODE)
             return 0
         self.children[pid] = name
         self.pids[name] = pid
@@ -218,7 +220,28 @@ class Supervisor:
         for pid in list(self.children):
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+        _end_adopted()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of what executors leave behind in sessions of its own, where the system can."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _end_adopted() -> None:
+    """End the children that we did not fork, and theirs, which then are ours."""
+    for _ in range(ORPHANS_MAX):
+        try:
+            with open(f"/proc/self/task/{os.getpid()}/children") as file:
+                pids = file.read().split()
+            if not pids:
+                return
+            os.kill(int(pids[0]), signal.SIGKILL)
+            os.waitpid(int(pids[0]), 0)
+        except OSError:  # no /proc; or a process of another user's, which is not ours to end
+            return
 
 
 def _kill_group(pid: int) -> None:
@@ -235,11 +258,15 @@ def _describe(status: int) -> str:
     return f"exited with status {os.waitstatus_to_exitcode(status)}"
 
 
-def _become_child() -> None:
-    """A session of its own, so that no interrupt meant for the notebook arrives; death with the parent."""
+def _become_child(mortal: bool) -> None:
+    """A session of its own, so that no interrupt meant for the notebook arrives.
+
+    An executor dies with its parent. The node notices by itself, and clears up what is left.
+    """
     os.setsid()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if mortal:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
@@ -263,6 +290,7 @@ def main() -> NoReturn:
     os.dup2(log, 2)
     os.close(log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _adopt_orphans()
     Supervisor(directory, mode == "owned").run()
 
 
