@@ -42,7 +42,7 @@ from cloudburst_runtime.values import Value, decode, encode, explain
 
 _REQUIRED: Any = object()
 EXECUTORS_MAX = 32
-MEMORY_BYTES_MIN = 64 * 1024 * 1024
+MEMORY_BYTES_MIN = 256 * 1024 * 1024
 RESULTS_PREFIX = "result/"
 """Keys under which results were put because somebody asked for a future's key."""
 
@@ -187,23 +187,24 @@ class Client:
             by_node[node] = (tuple(given) if isinstance(given, list) else (given,), {})
         return self._submit(kind, name, by_node, consistency, output_key, timeout, continuation)
 
-    def _call_function(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CloudburstFuture:
-        """The common call, without detours."""
+    def _call_plain(
+        self, kind: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], nodes: list[str]
+    ) -> CloudburstFuture:
+        """The common call: arguments for the only source, and no options; without detours."""
         for arg in args:
             if type(arg) in _BY_KEY:
-                return self._submit("function", name, {None: (args, kwargs)})
+                return self._submit(kind, name, {None: (args, kwargs)})
         for arg in kwargs.values():
             if type(arg) in _BY_KEY:
-                return self._submit("function", name, {None: (args, kwargs)})
-        call = OwnedCall(
-            self._shell.new_number(), "function", name, {None: Args(self._encode(name, args, kwargs))}
-        )
-        future = CloudburstFuture(self, call.number, name, [], now_ms())
-        self._shell.submit(call, future)
+                return self._submit(kind, name, {None: (args, kwargs)})
+        shell = self._shell
+        call = OwnedCall(shell.new_number(), kind, name, {None: Args(self._encode(name, args, kwargs))})
+        future = CloudburstFuture(self, call.number, name, nodes, now_ms())
+        shell.submit(call, future)
         return future
 
     def _map_function(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
-        return [self._call_function(name, row, {}) for row in rows]
+        return [self._call_plain("function", name, row, {}, _NO_NODES) for row in rows]
 
     def _call_dag(
         self,
@@ -215,7 +216,10 @@ class Client:
         timeout: float | None,
         continuation: str | None,
     ) -> CloudburstFuture:
-        self._nodes[dag.name] = dag.functions
+        nodes = self._nodes[dag.name] = dag.functions
+        plain = consistency is None and output_key is None and timeout is None and continuation is None
+        if plain and not node_args:
+            return self._call_plain("dag", dag.name, args, {}, nodes)
         return self.call(
             dag.name,
             args,
@@ -559,6 +563,7 @@ class Client:
 NOTHING_ASKED = (None, "local", (), 1, "locality", None, None)
 """What `up` is called with by default: whoever says nothing takes the runtime that is up."""
 
+_NO_NODES: list[str] = []
 _BY_KEY = (CloudburstReference, CloudburstFuture)
 NOTHING = encode(((), {}))
 
@@ -654,7 +659,7 @@ def up(
     gpus
         GPUs of this machine; found out if not given.
     memory_limit
-        Bytes of private memory per executor, 64 MiB or more; beyond it, user code gets a ``MemoryError``.
+        Bytes of private memory per executor, 256 MiB or more; beyond it, user code gets a ``MemoryError``.
     detach
         Leave it running when this process ends; ``connect(client.address)`` from another one.
 
@@ -677,7 +682,7 @@ def up(
     low, high = _executor_range(executors)
     if memory_limit is not None and memory_limit < MEMORY_BYTES_MIN:
         raise ValueError(
-            f"memory_limit is in bytes, {MEMORY_BYTES_MIN} or more for the executor itself; not {memory_limit}"
+            f"memory_limit is in bytes, {MEMORY_BYTES_MIN} or more for the executor itself: {memory_limit!r}"
         )
     if policy not in POLICIES:
         raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")

@@ -48,6 +48,7 @@ class _Inline:
 
 
 _inline = _Inline()
+_NO_NODES: list[str] = []
 
 
 class CloudFunction(Composable):
@@ -116,7 +117,7 @@ class CloudFunction(Composable):
         if client is None or client is not runtimes.state.current or runtimes.state.pending:
             client = runtimes.ensure()
             client._adopt(self)
-        return client._call_function(self.name, args, kwargs)
+        return client._call_plain("function", self.name, args, kwargs, _NO_NODES)
 
     def map(self, *iterables: Iterable[Any]) -> list[CloudburstFuture]:
         """Call it once per element (of several iterables: per tuple of elements); futures in order.

@@ -7,7 +7,6 @@ asks anybody.
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 import sys
 from collections.abc import Callable, Generator
@@ -224,32 +223,12 @@ class CloudburstFuture:
 
     def __await__(self) -> Generator[Any, None, Any]:
         if self._result is None:
-            yield from self._arrival().__await__()
+            from cloudburst_nb.awaiting import (
+                arrival,  # only where there is an event loop: asyncio is slow to load
+            )
+
+            yield from arrival(self).__await__()
         return self.get()
-
-    async def _arrival(self) -> None:
-        """Wait on the running event loop; an interrupt of it cancels the call."""
-        import asyncio  # a tenth of a second that a program without an event loop need not wait
-
-        loop = asyncio.get_running_loop()
-        arrived = asyncio.Event()
-
-        def tell(_: CloudburstFuture) -> None:
-            try:
-                loop.call_soon_threadsafe(arrived.set)
-            except RuntimeError:  # that event loop is closed: nobody waits there any more
-                return
-
-        self._subscribe(tell)
-        self._client._shell.loop.nudge()
-        try:
-            while self._result is None:
-                # An interrupt of a notebook's top-level await is only noticed when the loop turns.
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(arrived.wait(), 0.1)
-        except asyncio.CancelledError:
-            self.cancel()
-            raise
 
     # ------------------------------------------------------------ identity and news
 

@@ -22,6 +22,8 @@ class Dag:
     ----------
     name : str
         What it is registered as.
+    functions : list of str
+        Names of its functions, in the order of definition.
 
     Examples
     --------
@@ -35,6 +37,7 @@ class Dag:
         self._client = client
         self._spec = spec
         self.name = spec.name
+        self.functions = [node.function for node in spec.nodes]
 
     def __call__(
         self,
@@ -80,11 +83,6 @@ class Dag:
     def graph(self) -> networkx.DiGraph:
         """A ``networkx.DiGraph`` of the function names, with the nodes' attributes. A copy."""
         return graph_of(self._spec)
-
-    @property
-    def functions(self) -> list[str]:
-        """Names of its functions, in the order of definition."""
-        return [node.function for node in self._spec.nodes]
 
     def __repr__(self) -> str:
         names = self.functions

@@ -473,6 +473,7 @@ class Trigger(Wire, tag=61):
     """Executor → executor: ``source`` is done; its value feeds ``target``.
 
     ``failure`` instead of a value only goes to MULTIEXEC nodes, which can do without one input.
+    ``again``: it was sent before.
     """
 
     header: Header
@@ -481,6 +482,7 @@ class Trigger(Wire, tag=61):
     value: Value | None
     steps: list[Step]
     failure: Failure | None = None
+    again: bool = False
 
 
 class Result(Wire, tag=62):
@@ -504,12 +506,13 @@ class Cancel(Wire, tag=63):
 
 
 class Moved(Wire, tag=64):
-    """Executor → client: a waiting task went to another executor."""
+    """Executor → client: a waiting task went to another executor, by its handover number ``hops``."""
 
     number: int
     attempt: int
     node: int
     executor: PeerName
+    hops: int = 1
 
 
 class Gone(Wire, tag=65):

@@ -33,6 +33,7 @@ OWN_FILES = (__file__,)
 
 CANCEL_SECONDS_MAX = 1.0
 """How long a coroutine that is left over may take to end."""
+CONTEXTS_MAX = 8
 
 
 class Interrupted(BaseException):
@@ -44,6 +45,8 @@ class Loaded(NamedTuple):
 
     call: Callable[..., Any]
     library: bool
+    context: Context
+    """Equal contexts are one object, so that a change of function is seldom a change of place."""
 
 
 class Sandbox:
@@ -65,6 +68,7 @@ class Sandbox:
         self.forked = False
         self._loaded: dict[tuple[str, int], Loaded] = {}
         self._context: Context | None = None
+        self._contexts: list[Context] = []
         self._asyncio: asyncio.AbstractEventLoop | None = None
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -100,8 +104,8 @@ class Sandbox:
         try:
             loaded = self._loaded.get((function.name, function.version)) or self._load(function)
             args, kwargs = arguments()
-            if function.context is not self._context:
-                self._enter_context(function.context)
+            if loaded.context is not self._context:
+                self._enter_context(loaded.context)
             library = (self.library._for(task),) if loaded.library else ()
             started = time.monotonic() * 1000
             self.in_user_code = True
@@ -222,22 +226,24 @@ class Sandbox:
     # ------------------------------------------------------------ loading
 
     def _load(self, function: FunctionSpec) -> Loaded:
-        self._enter_context(function.context)
+        context = next((known for known in self._contexts if known == function.context), None)
+        if context is None:
+            context = function.context
+            self._contexts = [*self._contexts[-CONTEXTS_MAX:], context]
+        if context is not self._context:
+            self._enter_context(context)
         failures.remember_cells(function.cells)
-        loaded = self._load_class(function) if function.kind == "class" else self._load_function(function)
+        call = self._load_class(function) if function.kind == "class" else pickle.loads(function.payload)
+        loaded = Loaded(call, function.library, context)
         self._loaded[(function.name, function.version)] = loaded
         return loaded
 
-    def _load_function(self, function: FunctionSpec) -> Loaded:
-        call = pickle.loads(function.payload)
-        return Loaded(call, function.library)
-
-    def _load_class(self, function: FunctionSpec) -> Loaded:
+    def _load_class(self, function: FunctionSpec) -> Any:
         """Build the instance: once per executor and version."""
         made, args, kwargs = pickle.loads(function.payload)
         library = (self.library._for(self.tasks[0]),) if function.library_init else ()
         instance = made(*library, *args, **kwargs)
-        return Loaded(instance.run, function.library)
+        return instance.run
 
     def unload(self, name: str, version: int) -> None:
         """Forget a version that no call uses any more."""

@@ -276,6 +276,10 @@ class Hub:
         """Block until something is ready. The only call that may be made without the loop's lock."""
         return self._poller.poll(timeout_ms)
 
+    def fileno(self) -> int:
+        """A descriptor that is readable when `wait` would return at once; -1 where there is no such thing."""
+        return self._poller.fileno()
+
     def wake(self) -> None:
         """Make `wait` return, from any thread."""
         with contextlib.suppress(BlockingIOError, OSError):
@@ -398,6 +402,9 @@ class _Poller:
             return self._epoll.poll(-1 if timeout_ms is None else timeout_ms / 1000)
         assert self._poll is not None
         return self._poll.poll(timeout_ms)
+
+    def fileno(self) -> int:
+        return self._epoll.fileno() if self._epoll is not None else -1
 
     def close(self) -> None:
         if self._epoll is not None:

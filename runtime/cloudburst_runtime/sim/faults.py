@@ -73,8 +73,12 @@ def plan(seed: int, profile: str | None = None) -> Faults:
     return faults
 
 
-def config(seed: int) -> Config:
-    """The configuration of a seed: small limits, so that their edges are met."""
+def config(seed: int, faults: Faults) -> Config:
+    """The configuration of a seed: small limits, so that their edges are met.
+
+    Where messages are repeated by the network, outcomes are kept for long: a repetition that comes after
+    its outcome was dropped would run again, and only the connections' order protects from that.
+    """
     random = Random(f"{seed}/config")
     return Config(
         executors_min=random.choice((1, 2, 2, 3)),
@@ -85,6 +89,7 @@ def config(seed: int) -> Config:
         revoke_wait_ms=20_000.0,
         resend_ms=random.choice((300.0, 1_000.0)),
         batch_max=3,
+        outputs_kept_max=random.choice((8, 512)) if faults.ordered else 512,
         cache_bytes_max=random.choice((1_500, 1_000_000)),
     )
 
@@ -104,6 +109,7 @@ class Network:
         self._faults = faults
         self._random = random
         self._latest: dict[tuple[PeerName, PeerName], Millis] = {}
+        self._base: dict[tuple[PeerName, PeerName], Millis] = {}
 
     def arrivals(self, sender: PeerName, receiver: PeerName, now: Millis, sure: bool = False) -> list[Millis]:
         """The times at which a message sent now arrives. ``sure``: exactly once (a Hello)."""
@@ -113,17 +119,21 @@ class Network:
             if random.random() < faults.loss:
                 return []
             count += random.random() < faults.duplicate
-        return [self._note(sender, receiver, now + self._delay()) for _ in range(count)]
+        return [self._note(sender, receiver, now + self._delay(sender, receiver)) for _ in range(count)]
 
     def last(self, sender: PeerName, receiver: PeerName, now: Millis) -> Millis:
         """When the end of the stream arrives: after all that was sent on it."""
-        return max(now + self._delay(), self._latest.get((sender, receiver), 0.0))
+        return max(now + self._delay(sender, receiver), self._latest.get((sender, receiver), 0.0))
 
-    def _delay(self) -> Millis:
+    def _delay(self, sender: PeerName, receiver: PeerName) -> Millis:
         random, faults = self._random, self._faults
+        base = self._base.get((sender, receiver))
+        if base is None:  # some ways are long: then an update comes later than a call that has seen it
+            base = random.choice((0.03, 0.03, 0.03, 2.0, 30.0))
+            self._base[sender, receiver] = base
         if random.random() < faults.slow:
-            return random.uniform(0.05, faults.slow_ms)
-        return random.uniform(0.03, 0.4)
+            return random.uniform(base, faults.slow_ms)
+        return base * random.uniform(1.0, 1.5) + random.uniform(0.0, 0.3)
 
     def _note(self, sender: PeerName, receiver: PeerName, due: Millis) -> Millis:
         before = self._latest.get((sender, receiver), 0.0)
