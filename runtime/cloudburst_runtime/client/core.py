@@ -181,8 +181,7 @@ class ClientCore:
             return self._on_cancel(event.number, now)
         if kind is Forget:
             self._requests.pop(event.req, None)
-            self.store.cancel(event.req)
-            return []
+            return self._from_store(self.store.cancel(event.req), now)
         if kind is PeerLost:
             return self._on_peer_lost(event, now)
         raise TypeError(f"the client core knows no event {event!r}")
@@ -629,7 +628,9 @@ class ClientCore:
             assert call.lease is not None
             sources = Topology.of(call.lease.plan).sources
             nodes = dict.fromkeys([*sources, *header.fixed, *call.moved])
-            effects += [Send(header.schedule[node], Probe(header, node)) for node in nodes]
+            effects += [
+                Send(header.schedule[node], Probe(header, node, call.moved.get(node, 0))) for node in nodes
+            ]
             probed += 1
             if probed >= PROBES_PER_TICK_MAX:
                 break

@@ -31,9 +31,9 @@ from cloudburst_runtime.values import Value, decode, decode_own, encode, explain
 
 OWN_FILES = (__file__,)
 
+CONTEXTS_MAX = 8
 CANCEL_SECONDS_MAX = 1.0
 """How long a coroutine that is left over may take to end."""
-CONTEXTS_MAX = 8
 
 
 class Interrupted(BaseException):
