@@ -38,7 +38,7 @@ GATEWAY = "gateway"
 PR_SET_PDEATHSIG = 1
 EXIT_MILLISECONDS_MAX = 20
 """How long a process that closed its sockets takes to be gone."""
-GATEWAY_MILLISECONDS_MAX = 700
+GATEWAY_MILLISECONDS_MAX = 1_000
 """How long the gateway may take to send what it has, over a network that may be slow."""
 
 

@@ -12,6 +12,7 @@ what has arrived meanwhile is looked for.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import platform
 import socket
@@ -38,6 +39,9 @@ HEARTBEAT_TIMEOUT_MS = 15_000
 """Silence after which a runtime whose machine vanished is given up."""
 
 LINGER_MS = 500
+RECONNECT_MS = 600_000
+"""Never: `_break` comes first, since another connection would be another client to the runtime. But without
+any intention to reconnect, ZeroMQ drops what has arrived and was not read when a connection ends."""
 
 _ENDED: dict[int, str] = {
     zmq.EVENT_CLOSED: "nothing listens there, or a firewall is in between",
@@ -131,7 +135,8 @@ class RemoteHub(Hub):
     def _greet(self) -> Config:
         """Introduce this client; wait for the configuration, or for the reason why there is none."""
         python = ".".join(platform.python_version_tuple()[:2])
-        self._socket.send_multipart([relay.HELLO, PROTOCOL, python.encode()])
+        with contextlib.suppress(zmq.Again):  # the connection has failed already
+            self._socket.send_multipart([relay.HELLO, PROTOCOL, python.encode()], zmq.NOBLOCK)
         deadline = time.monotonic() + CONNECT_SECONDS_MAX
         while True:
             why = self._monitored()
@@ -180,10 +185,11 @@ class RemoteHub(Hub):
     def close(self) -> None:
         """Disconnect; nothing is reported."""
         super().close()
+        linger = 0 if self.broken else LINGER_MS
         self.broken = self.broken or "it was closed"
         self._socket.disable_monitor()
         self._monitor.close()
-        self._socket.close(LINGER_MS)
+        self._socket.close(linger)
         self._context.term()
 
     # ------------------------------------------------------------ sending and receiving
@@ -243,11 +249,15 @@ class RemoteHub(Hub):
         """Why there is no connection to the gateway any more; empty if there is one."""
         why = ""
         while _has_input(self._monitor):
-            why = why or _ENDED[recv_monitor_message(self._monitor)["event"]]
+            event = recv_monitor_message(self._monitor)["event"]
+            why = why or _ENDED[event]
         return why
 
     def _break(self, why: str) -> None:
-        self.broken = self.broken or why
+        if self.broken:
+            return
+        self.broken = why
+        self._socket.disconnect(self.ticket.address)
         for connection in list(self.connections.values()):
             self.drop(connection, f"{self.ticket.address}: {why}")
 
@@ -265,7 +275,7 @@ def _make_socket(context: zmq.Context[zmq.Socket[bytes]], ticket: Ticket) -> zmq
     except zmq.ZMQError:  # of the right length and alphabet, and still none
         context.destroy(0)
         raise RuntimeUnavailable(f"the key file {ticket.path} is damaged: it has no valid keys") from None
-    made.setsockopt(zmq.RECONNECT_IVL, -1)  # another connection would be another client to the runtime
+    made.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
     made.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     made.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
     made.setsockopt(zmq.SNDHWM, 0)
