@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import random
+import shutil
 import signal
 import socket
 from typing import Any, NoReturn
@@ -26,8 +28,9 @@ SUPERVISOR = "supervisor"
 class _Supervised:
     """The node's core, with what the supervisor says turned into the scheduler's events."""
 
-    def __init__(self, core: NodeCore) -> None:
+    def __init__(self, core: NodeCore, directory: str) -> None:
         self.core = core
+        self.directory = directory
 
     def start(self, now: Millis) -> list[Any]:
         return self.core.start(now)
@@ -38,8 +41,17 @@ class _Supervised:
             assert isinstance(message, messages.Exited)
             return self.core.handle(Exited(message.name, message.reason), now)
         if type(event) is PeerLost and event.peer == SUPERVISOR:
-            os._exit(1)
+            self._clear_up()
         return self.core.handle(event, now)
+
+    def _clear_up(self) -> NoReturn:
+        """The supervisor was killed, and the executors with it: end what they started, leave no file."""
+        for executor in self.core.scheduler.pool.executors.values():
+            if executor.pid:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(executor.pid, signal.SIGKILL)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        os._exit(1)
 
 
 def run_node(directory: str, config: Config, listener: socket.socket, supervisor: socket.socket) -> NoReturn:
@@ -60,7 +72,7 @@ def run_node(directory: str, config: Config, listener: socket.socket, supervisor
     hub = Hub(directory, Hello(NODE, NODE, os.getpid(), 0, os.uname().nodename))
     hub.adopt(supervisor, SUPERVISOR)
     hub.listen(listener)
-    core = _Supervised(NodeCore(config, ReplicaCore(config), random.Random().random))
+    core = _Supervised(NodeCore(config, ReplicaCore(config), random.Random().random), directory)
     loop = Loop(
         core,
         hub,
