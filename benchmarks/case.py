@@ -78,6 +78,8 @@ class Effort:
         Under three minutes in all.
     rounds, count, seconds
         Repetitions; the most samples in a block, and about how long one may take.
+    row_seconds
+        A contender that has taken so long over a case is not asked for another round of it.
     lives
         How often start-up is repeated; ``idle_seconds`` is how long each is watched at rest.
     """
@@ -86,12 +88,13 @@ class Effort:
     rounds: int
     count: int
     seconds: float
+    row_seconds: float
     lives: int
     idle_seconds: float
 
 
-QUICK = Effort(quick=True, rounds=3, count=200, seconds=0.06, lives=1, idle_seconds=2.0)
-FULL = Effort(quick=False, rounds=7, count=1000, seconds=0.4, lives=5, idle_seconds=10.0)
+QUICK = Effort(quick=True, rounds=3, count=200, seconds=0.06, row_seconds=0.7, lives=1, idle_seconds=1.0)
+FULL = Effort(quick=False, rounds=7, count=1000, seconds=0.4, row_seconds=15.0, lives=5, idle_seconds=10.0)
 
 CASES: list[Callable[[Effort], list[Case]]] = []
 """What makes the cases, in the order in which they are measured and shown."""

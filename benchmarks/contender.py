@@ -85,7 +85,7 @@ class Contender:
         return None
 
     def arrays(self, size: int, state: str) -> Probe | None:
-        """The sum of ten arrays of so many bytes by a function; ``"hot"``, or new ones that are ``"cold"``."""
+        """The sum of ten arrays of so many bytes by a function; ``"cold"``: new ones each time."""
         return None
 
     def counter(self) -> Probe | None:

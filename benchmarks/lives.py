@@ -1,8 +1,8 @@
 """Whole lives: a new Python process that imports a system, gets its first result, idles, and takes it down.
 
-Law: the program is the contender's (`Contender.life`): it calls ``say(start, imported)`` once it has its first
-result and goes on when that returns; meanwhile its processes are looked at from outside. One life gives a
-sample of every phase.
+Law: the program is the contender's (`Contender.life`): it calls ``say(start, imported)`` once it has its
+first result and goes on when that returns; meanwhile its processes are looked at from outside. One life
+gives a sample of every phase.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.stations import StationError, descendants, end_all, environment
 
 PHASES = ("import", "first", "down", "memory", "memory with client", "cpu", "wake-ups")
 LIFE_SECONDS_MAX = 90.0
-SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 0.5
 
 PROLOGUE = """
 import os as _os, sys as _sys, json as _json, time as _time

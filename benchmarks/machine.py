@@ -18,7 +18,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy
 
@@ -27,7 +27,7 @@ from benchmarks.contender import Contender
 from benchmarks.measure import Probe, timed
 
 MESSAGE = b"x" * 64
-CHUNK = 1024 * len(MESSAGE)
+CHUNK_MESSAGES = 1024
 READ_BYTES = 65_536
 
 
@@ -36,7 +36,7 @@ class Machine(Contender):
 
     label: ClassVar[str] = "the machine's limit"
     how: ClassVar[str] = (
-        "Python processes that only answer on a unix stream socket, pinned to cores; or the same bytes in memory"
+        "processes that only answer on a unix stream socket, pinned to cores; or the same bytes in memory"
     )
     life: ClassVar[str] = """
 import os, signal, time
@@ -58,12 +58,14 @@ for child in children:
 
     def __init__(self) -> None:
         self._children: list[int] = []
-        self._kept: list[object] = []
+        self._kept: list[Any] = []
 
     def stop(self) -> None:
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+        for each in self._kept:
+            each.close()
 
     # ------------------------------------------------------------ messages
 
@@ -99,26 +101,28 @@ for child in children:
         def once() -> None:
             to_one.send(MESSAGE * half)
             to_two.send(MESSAGE * (width - half))
-            receive(to_one, half * len(MESSAGE))
+            receive(to_one, half)
 
         return pinned(timed(once), cores)
 
     def flood(self, count: int, cores: str) -> Probe:
-        """So many messages there and back, many of them in each system call; the time of one."""
+        """So many messages there and back, many of them in each system call; the time of one.
+
+        Either side takes the messages apart and puts them together again.
+        """
         here, there = socket.socketpair()
         self._fork(lambda: relay([there], [there], 1), _core(cores, 1))
         there.close()
         self._kept.append(here)
 
-        def once() -> None:
-            left = count * len(MESSAGE)
-            while left > 0:
-                size = min(CHUNK, left)
-                here.sendall(bytes(size))
-                receive(here, size)
-                left -= size
+        def once() -> int:
+            back = 0
+            for sent in range(0, count, CHUNK_MESSAGES):
+                here.sendall(b"".join([MESSAGE] * min(CHUNK_MESSAGES, count - sent)))
+                back += receive(here, min(CHUNK_MESSAGES, count - sent))
+            return back
 
-        return pinned(timed(once, each=count), cores)
+        return pinned(timed(once, expect=count, each=count), cores)
 
     def _fork(self, serve: Callable[[], None], core: int | None) -> None:
         pid = os.fork()
@@ -156,7 +160,8 @@ for child in children:
         if state == "hot":
             kept = work.new_arrays(size)
             return timed(lambda: work.total(*kept), expect=expected)
-        file = tempfile.TemporaryFile(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+        where = "/dev/shm" if os.path.isdir("/dev/shm") else None
+        file = tempfile.TemporaryFile(dir=where)  # noqa: SIM115  it is mapped for each sum
         self._kept.append(file)
         for array in work.new_arrays(size):
             file.write(array.tobytes())
@@ -170,25 +175,36 @@ def _sum_mapped(file: int, size: int) -> float:
 
 
 def relay(incoming: list[socket.socket], outgoing: list[socket.socket], messages: int) -> None:
-    """What a child does: once there are so many messages from everybody, as much to everybody."""
-    if messages == 1 and len(incoming) == 1:
-        while data := incoming[0].recv(READ_BYTES):
-            outgoing[0].sendall(data)
-        return
-    size = messages * len(MESSAGE)
-    while all([receive(each, size) for each in incoming]):
+    """What a child does: once there are so many messages from everybody, as many to everybody."""
+    while True:
+        if messages == 1 and len(incoming) == 1:
+            data = incoming[0].recv(READ_BYTES)
+            answer = b"".join(split(data)) if len(data) > len(MESSAGE) else data
+        else:
+            received = [receive(each, messages) for each in incoming]
+            answer = b"".join([MESSAGE] * messages) if all(received) else b""
+        if not answer:
+            return
         for each in outgoing:
-            each.sendall(bytes(size))
+            each.sendall(answer)
 
 
-def receive(sock: socket.socket, size: int) -> bool:
-    """Read exactly so many bytes; False if the other side is gone."""
-    while size > 0:
-        data = sock.recv(min(READ_BYTES, size))
+def receive(sock: socket.socket, count: int) -> int:
+    """Read so many messages, and take them apart; 0 if the other side is gone."""
+    left = count * len(MESSAGE)
+    found = 0
+    while left > 0:
+        data = sock.recv(min(READ_BYTES, left))
         if not data:
-            return False
-        size -= len(data)
-    return True
+            return 0
+        found += len(split(data))
+        left -= len(data)
+    return count if found >= count else 0
+
+
+def split(data: bytes) -> list[bytes]:
+    """A message each (the last one may be cut short by the end of a read)."""
+    return [data[start : start + len(MESSAGE)] for start in range(0, len(data), len(MESSAGE))]
 
 
 def _core(cores: str, turn: int) -> int | None:

@@ -106,45 +106,28 @@ def timed(
     each
         How many operations one call is: a sample is the time of one of them.
     """
-    checked = expect is None
+    unchecked = expect is not None
 
     def block(count: int, seconds: float) -> list[float]:
-        nonlocal checked
-        if not checked:
-            prepare(before)
-            check(call(), expect)
-            checked = True
-        return _block(call, before, count, seconds, each)
+        nonlocal unchecked
+        samples: list[float] = []
+        enough = clock() + seconds
+        while len(samples) < count:
+            if before is not None:
+                before()
+            start = clock()
+            result = call()
+            end = clock()
+            samples.append((end - start) / each)
+            if unchecked:
+                check(result, expect)
+                unchecked = False
+            if end > enough:
+                break
+        return samples
 
-    return block
-
-
-def _block(
-    call: Callable[[], object],
-    before: Callable[[], object] | None,
-    count: int,
-    seconds: float,
-    each: int,
-) -> list[float]:
     clock = time.perf_counter
-    samples: list[float] = []
-    enough = clock() + seconds
-    while len(samples) < count:
-        if before is not None:
-            before()
-        start = clock()
-        call()
-        end = clock()
-        samples.append((end - start) / each)
-        if end > enough:
-            break
-    return samples
-
-
-def prepare(before: Callable[[], object] | None) -> None:
-    """Call what comes before a sample, if there is something."""
-    if before is not None:
-        before()
+    return block
 
 
 def check(result: object, expected: object) -> None:

@@ -21,7 +21,7 @@ from benchmarks.lives import Lives
 from benchmarks.measure import figures, ratio
 from benchmarks.stations import Station, StationError
 
-OURS, MACHINE = "cloudburst", "machine"
+OURS, MACHINE, LIFE = "cloudburst", "machine", "life"
 Say = Callable[[str], None]
 
 
@@ -74,6 +74,16 @@ def _limit_label(limit: tuple[str, tuple[Any, ...]]) -> str:
     return f"{label}, {cores[0]}" if cores else label
 
 
+class _Taken:
+    """What a row has measured so far; ``over``: it has no such measurement, or failed."""
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.rounds: list[list[float]] = []
+        self.seconds = 0.0
+        self.over = False
+
+
 class Bench:
     """One run.
 
@@ -123,16 +133,20 @@ class Bench:
         """One case: rounds of blocks in turn."""
         present = [name for name, peer in self.peers.items() if not peer["skipped"]]
         notes: dict[str, str] = {}
-        keyed = dict(enumerate(entries(case, present)))
-        samples: dict[int, list[list[float]]] = {index: [] for index in keyed}
+        taken = [_Taken(entry) for entry in entries(case, present)]
         for _ in range(case.rounds or self._effort.rounds):
-            for index, entry in list(keyed.items()):
-                block = self._block(entry, notes)
-                if block is None:
-                    del keyed[index], samples[index]
-                else:
-                    samples[index].append(block)
-        return describe(case, [(keyed[index], samples[index]) for index in keyed], notes)
+            for row in taken:
+                if not row.over and (row.seconds < self._effort.row_seconds or row.entry.probe == LIFE):
+                    self._take(row, notes)
+        return describe(case, [(row.entry, row.rounds) for row in taken if not row.over], notes)
+
+    def _take(self, row: _Taken, notes: dict[str, str]) -> None:
+        self._prepare(row.entry)
+        start = time.perf_counter()
+        block = self._block(row.entry, notes)
+        row.seconds += time.perf_counter() - start
+        row.over = block is None
+        row.rounds.append(block or [])
 
     def _block(self, entry: Entry, notes: dict[str, str]) -> list[float] | None:
         try:
@@ -144,6 +158,11 @@ class Bench:
             notes[entry.label] = str(error)
             self._say(f"    {entry.label}: {error}")
             return None
+
+    def _prepare(self, entry: Entry) -> None:
+        """Start whoever is not there yet, outside the row's time; why one does not start is told later."""
+        with contextlib.suppress(StationError):
+            self._source(entry)
 
     # ------------------------------------------------------------ who is asked
 
@@ -161,7 +180,7 @@ class Bench:
         return self._sources[key]
 
     def _open(self, entry: Entry) -> Source:
-        if entry.probe == "life":
+        if entry.probe == LIFE:
             return Lives(contender_class(entry.contender).life, self._effort.idle_seconds)
         return Station(entry.contender, entry.options)
 
@@ -180,7 +199,7 @@ class Bench:
 
 
 def _key(entry: Entry) -> str:
-    kind = "life" if entry.probe == "life" else "station"
+    kind = LIFE if entry.probe == LIFE else "station"
     return json.dumps([kind, entry.contender, entry.options], sort_keys=True)
 
 

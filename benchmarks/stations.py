@@ -51,7 +51,7 @@ class Station:
         patience: float = START_SECONDS_MAX,
     ) -> None:
         self.name = name
-        self._printed = tempfile.TemporaryFile()
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115  closed with the station
         extra = [] if address is None else [address]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.station", name, json.dumps(options or {}), *extra],
@@ -95,10 +95,8 @@ class Station:
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            pass
         self._kill(family)
 
     def _read(self, seconds: float) -> Any:

@@ -1,1 +1,1 @@
-"""The peers: each a class behind the protocol of `benchmarks.contender`, used as its documentation advises."""
+"""The peers: classes behind the protocol of `benchmarks.contender`, used as their documentation advises."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from benchmarks import work
 from benchmarks.clients import shared
 from benchmarks.contender import Contender
-from benchmarks.measure import Probe, timed
+from benchmarks.measure import Probe, check, timed
 
 NAMESPACE = "benchmarks"
 
@@ -58,8 +58,8 @@ class Ray(Contender):
 
     label: ClassVar[str] = "Ray"
     how: ClassVar[str] = (
-        "two actors, which Ray advises for repeated small calls; results are passed as references, arrays lie "
-        "in its object store; “compiled graph” is its experimental form for fixed graphs of actors"
+        "two actors, which Ray advises for repeated small calls; results are passed as references, arrays "
+        "lie in its object store; “compiled graph” is its experimental form for fixed graphs of actors"
     )
     module: ClassVar[str] = "ray"
     distribution: ClassVar[str] = "ray"
@@ -80,7 +80,6 @@ ray.shutdown()
 
     def __init__(self) -> None:
         self._stations: list[Any] = []
-        self._graphs: list[Any] = []
 
     def start(self) -> None:
         self._init(num_cpus=2, include_dashboard=False)
@@ -106,8 +105,6 @@ ray.shutdown()
     def stop(self) -> None:
         for station in self._stations:
             station.close()
-        for graph in self._graphs:
-            graph.teardown()
         if hasattr(self, "ray"):
             self.ray.shutdown()
 
@@ -148,12 +145,19 @@ ray.shutdown()
         return self._compiled(lambda given: second.square.bind(first.increment.bind(given)), 1, 4)
 
     def _compiled(self, build: Any, argument: int, expected: int) -> Probe:
+        """Compiled for each block and torn down after it: a compiled graph occupies its actors."""
         from ray.dag import InputNode
 
-        with InputNode() as given:
-            graph = build(given).experimental_compile()
-        self._graphs.append(graph)
-        return timed(lambda: self.ray.get(graph.execute(argument)), expect=expected)
+        def block(count: int, seconds: float) -> list[float]:
+            with InputNode() as given:
+                graph = build(given).experimental_compile()
+            try:
+                check(self.ray.get(graph.execute(argument)), expected)
+                return timed(lambda: self.ray.get(graph.execute(argument)))(count, seconds)
+            finally:
+                graph.teardown()
+
+        return block
 
     def fan(self, width: int) -> Probe:
         def once() -> Any:

@@ -23,8 +23,8 @@ class Redis(Contender):
 
     label: ClassVar[str] = "Redis"
     how: ClassVar[str] = (
-        "redis-py with hiredis over a unix socket, persistence off; arrays as their raw bytes, read as views; "
-        "the counter is INCR from the client"
+        "redis-py with hiredis over a unix socket, persistence off; arrays as their raw bytes, read as "
+        "views; the counter is INCR from the client"
     )
     module: ClassVar[str] = "redis"
     distribution: ClassVar[str] = "redis"
