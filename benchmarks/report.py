@@ -49,8 +49,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("json", help="what python -m benchmarks has written")
     parser.add_argument("--docs", default="docs", help="the directory of the page")
     options = parser.parse_args(arguments)
-    result = json.loads(Path(options.json).read_text())
-    write(result, Path(options.docs))
+    try:
+        text = Path(options.json).read_text()
+    except FileNotFoundError:
+        parser.error(f"there are no figures in {options.json}: make bench measures them")
+    write(json.loads(text), Path(options.docs))
 
 
 def write(result: dict[str, Any], docs: Path) -> None:

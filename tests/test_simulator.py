@@ -25,6 +25,7 @@ REGRESSIONS = (
     10,  # a lost Cancel left a waiting task behind
     15,  # a process that died amid its effects
     26,  # the same, for a task that waits for inputs
+    30,  # a handover back that was lost
     40,  # an executor with a waiting task never said Idle again
     94,  # a repeated trigger ran a task that had been handed over
     124,  # the same on a network without faults

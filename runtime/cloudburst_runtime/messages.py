@@ -554,10 +554,12 @@ class Handover(Wire, tag=67):
 
 class Probe(Wire, tag=69):
     """Client → executor: how is this task? Finished: its outcome is sent again, or `Gone` if it is no
-    longer kept. Not heard of: `Unknown`. Alive: no answer."""
+    longer kept. Not heard of: `Unknown`. Alive: no answer. ``hops`` counts the handovers that the client
+    knows of: a later one than the executor knows has not arrived."""
 
     header: Header
     node: int
+    hops: int = 0
 
 
 class Unknown(Wire, tag=70):

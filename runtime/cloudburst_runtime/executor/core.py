@@ -277,6 +277,9 @@ class ExecutorCore:
         ):
             return []
         if task is None:
+            away = self.moved.get(task_id)
+            if away is not None and away.hops < message.hops:
+                del self.moved[task_id]  # it was to come back, and that was lost
             known = self._elsewhere(task_id, now)
             if known is not None:
                 return known

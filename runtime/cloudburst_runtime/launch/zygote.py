@@ -33,6 +33,7 @@ from cloudburst_runtime.shell.node import SUPERVISOR, run_node
 from cloudburst_runtime.shell.transport import Hub, bind
 
 OWNER = "owner"
+EXIT_ERROR, EXIT_MEMORY = 70, 71
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 ORPHANS_MAX = 10_000
@@ -255,7 +256,10 @@ def _describe(status: int) -> str:
         number = os.WTERMSIG(status)
         hint = "; the system may have run out of memory" if number == signal.SIGKILL else ""
         return f"killed by {signal.Signals(number).name}{hint}"
-    return f"exited with status {os.waitstatus_to_exitcode(status)}"
+    code = os.waitstatus_to_exitcode(status)
+    if code == EXIT_MEMORY:
+        return "it ran out of the memory that it may have"
+    return f"exited with status {code}"
 
 
 def _become_child(mortal: bool) -> None:
@@ -274,13 +278,19 @@ def _become_child(mortal: bool) -> None:
 
 def _run_child(body: Any) -> NoReturn:
     """Run a child's main function; nothing of the parent's stack may run in it."""
+    status = EXIT_ERROR
     try:
-        body()
-    except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(70)
-    os._exit(0)
+        log = os.dup(2)
+        try:
+            body()
+            status = 0
+        except MemoryError:
+            status = EXIT_MEMORY
+            raise
+        except BaseException:
+            os.write(log, traceback.format_exc().encode(errors="replace"))
+    finally:
+        os._exit(status)
 
 
 def main() -> NoReturn:
