@@ -6,13 +6,14 @@ what a user sees of it the future's.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
 import threading
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -34,6 +35,8 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import CallTimeout, ErrorKinds, RuntimeUnavailable
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Failure, Hello, Result, Running
+from cloudburst_runtime.shell import arena_file, holding
+from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
 from cloudburst_runtime.shell.loop import Interrupts, Loop
 from cloudburst_runtime.shell.transport import Hub
@@ -74,7 +77,9 @@ class ClientShell:
         if self.hub.connect(NODE) is None:
             self.hub.close()
             raise RuntimeUnavailable(f"no runtime answers at {self.address}: start one with cb.up()")
-        self.core = ClientCore(read_config(directory), self.name, hybrid_clock(), random.Random().random)
+        holding.install()
+        config = read_config(directory)
+        self.core = ClientCore(config, self.name, hybrid_clock(), random.Random().random)
         carry: dict[type, Callable[[Any], None]] = {
             Resolve: self._resolve,
             Answered: self._answer,
@@ -83,6 +88,8 @@ class ClientShell:
         }
         self._interrupts = Interrupts()
         self.loop = Loop(self.core, self.hub, carry, interrupts=self._interrupts)
+        self.arena = Arena(directory, self.name, config.arena_bytes_max, self._section)
+        self.core.store.plain = not arena_file.is_reachable(directory)
         self.loop.start()
         self.loop.start_background("cloudburst-client")
         _forget_after_fork(weakref.WeakMethod(self._disown))
@@ -129,9 +136,22 @@ class ClientShell:
     def store(self, kind: str, *arguments: Any, timeout: float | None = 60.0) -> Any:
         """A store operation: ``read`` keys, ``write`` key and lattice, ``delete`` key."""
         self.check()
+        if kind == "write":
+            arguments = (arguments[0], self.arena.moved(arguments[1]))
         with self.loop.lock:
             op = self.core.next_req()
         return self._await(op, Store(op, kind, arguments), timeout)
+
+    @contextlib.contextmanager
+    def _section(self) -> Iterator[None]:
+        """A block that has the loop's lock, and that no interrupt cuts short."""
+        guarded = self._interrupts.begin()
+        try:
+            with self.loop.lock:
+                yield
+        finally:
+            if guarded:
+                self._interrupts.end()
 
     def _await(self, req: int, event: Any, timeout: float | None) -> Any:
         answers = self._answers
@@ -180,6 +200,7 @@ class ClientShell:
 
     def _disown(self) -> None:
         """In a forked child: the connections are the parent's."""
+        self.arena.disown()
         self.closed_because = self.closed_because or (
             f"this process was forked from the one that is connected to {self.address}: "
             "start a runtime with cb.up(), or connect with cb.connect(address)"
@@ -192,6 +213,8 @@ class ClientShell:
         self.closed_because = because
         self._interrupts.release()
         self.loop.close()
+        self.arena.close()
+        holding.HOLDING.leave(self.directory)
         failure = Failure("RuntimeUnavailable", because)
         for number, sink in list(self._sinks.items()):
             then = sink.resolve(Result(number, 0, None, [], failure), now_ms())

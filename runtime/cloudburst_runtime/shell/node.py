@@ -17,6 +17,8 @@ from cloudburst_runtime.ids import NODE, Millis
 from cloudburst_runtime.messages import Hello
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.scheduler.events import Exited, Kill, Spawn, Stop
+from cloudburst_runtime.shell.arena import Heir
+from cloudburst_runtime.shell.holding import HOLDING, install
 from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.transport import Hub
 
@@ -26,8 +28,9 @@ SUPERVISOR = "supervisor"
 class _Supervised:
     """The node's core, with what the supervisor says turned into the scheduler's events."""
 
-    def __init__(self, core: NodeCore) -> None:
+    def __init__(self, core: NodeCore, heir: Heir) -> None:
         self.core = core
+        self.heir = heir
 
     def start(self, now: Millis) -> list[Any]:
         return self.core.start(now)
@@ -37,8 +40,10 @@ class _Supervised:
             message = event.message
             assert isinstance(message, messages.Exited)
             return self.core.handle(Exited(message.name, message.reason), now)
-        if type(event) is PeerLost and event.peer == SUPERVISOR:
-            os._exit(1)
+        if type(event) is PeerLost:
+            if event.peer == SUPERVISOR:
+                os._exit(1)
+            self.heir.inherit(event.peer)
         return self.core.handle(event, now)
 
 
@@ -60,7 +65,10 @@ def run_node(directory: str, config: Config, listener: socket.socket, supervisor
     hub = Hub(directory, Hello(NODE, NODE, os.getpid(), 0, os.uname().nodename))
     hub.adopt(supervisor, SUPERVISOR)
     hub.listen(listener)
-    core = _Supervised(NodeCore(config, ReplicaCore(config), random.Random().random))
+    install()
+    heir = Heir(directory, HOLDING.segments)
+    HOLDING.on_release = heir.free
+    core = _Supervised(NodeCore(config, ReplicaCore(config), random.Random().random), heir)
     loop = Loop(
         core,
         hub,
