@@ -42,12 +42,13 @@ from cloudburst_runtime.values import Value, decode, encode, explain
 
 _REQUIRED: Any = object()
 EXECUTORS_MAX = 32
+MEMORY_BYTES_MIN = 128 * 1024 * 1024
 RESULTS_PREFIX = "result/"
 """Keys under which results were put because somebody asked for a future's key."""
 
 
 class DoneAndNotDone(NamedTuple):
-    """What `Client.wait` returns."""
+    """What `Client.wait` returns: two sets of futures."""
 
     done: set[CloudburstFuture]
     not_done: set[CloudburstFuture]
@@ -56,10 +57,24 @@ class DoneAndNotDone(NamedTuple):
 class Client:
     """Connected to one runtime. Made by `up` and `connect`.
 
-    A client may be used from several threads. As a context manager it is taken down at the end::
+    A client may be used from several threads. As a context manager it is taken down at the end.
 
-        with cb.up() as client:
-            ...
+    Attributes
+    ----------
+    name : str
+        This client among those of its runtime.
+
+    Raises
+    ------
+    RuntimeUnavailable
+        From every method, once the client was taken down or its runtime has died.
+
+    Examples
+    --------
+    >>> with cb.up(executors=2) as client:
+    ...     client.put("greeting", "hello")
+    ...     client.get("greeting")
+    'hello'
     """
 
     def __init__(self, shell: ClientShell, owned: local.LocalRuntime | None, settings: object = None) -> None:
@@ -81,8 +96,23 @@ class Client:
         """Whether it was taken down."""
         return bool(self._shell.closed_because)
 
+    @property
+    def lost(self) -> bool:
+        """Whether its runtime died."""
+        return self._shell.core.unavailable is not None
+
     def down(self) -> None:
-        """Disconnect; a runtime that this process started ends, with all its processes and its state."""
+        """Disconnect; a runtime that this process started ends, with all its processes and its state.
+
+        Doing it twice is no error.
+
+        Examples
+        --------
+        >>> client = cb.up(executors=2)
+        >>> client.down()
+        >>> client.closed
+        True
+        """
         if self.closed:
             return
         why = f"the runtime at {self.address} was taken down: call cb.up() to start a new one"
@@ -92,12 +122,21 @@ class Client:
             self._owned.stop()
 
     def shutdown(self) -> None:
-        """Stop the runtime, whoever started it, and disconnect."""
+        """Stop the runtime, whoever started it, and disconnect.
+
+        Examples
+        --------
+        >>> address = cb.up(executors=2, detach=True).address
+        >>> cb.connect(address).shutdown()
+        """
         self._shell.ask(messages.Shutdown)
         self.down()
+        runtimes.wait_for_end(self._shell.directory)
 
     def _disown(self) -> None:
         """In a forked child: the runtime is the parent's, and not to be stopped from here."""
+        if self._owned is not None:
+            self._owned.let_go()
         self._owned = None
 
     def __enter__(self) -> Client:
@@ -109,7 +148,15 @@ class Client:
     # ------------------------------------------------------------ functions
 
     def function(self, obj: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """As `cloudburst_nb.function`, registered with this client's runtime."""
+        """As `cloudburst_nb.function`, registered with this client's runtime.
+
+        Examples
+        --------
+        >>> client = cb.up(executors=2)
+        >>> double = client.function(lambda x: 2 * x, name="double")
+        >>> double(4).get()
+        8
+        """
         made: Any = function(obj, **options) if obj is not None else function(**options)
         if not isinstance(made, CloudFunction):
             return lambda given: self._adopted(made(given))
@@ -139,9 +186,19 @@ class Client:
         Raises
         ------
         FunctionNotFound
-            If there is none.
+            If there is none; the message has the names that come close.
+        InvalidName
+            If that is no name.
+
+        Examples
+        --------
+        >>> cb.functions()
+        ['square']
+        >>> cb.get_function("square")(5).get()
+        25
         """
         check_name(name, "function")
+        runtimes.settle(self)
         known = runtimes.state.known.get(name)
         if known is not None and known._home is self:
             return known
@@ -151,7 +208,14 @@ class Client:
         return made
 
     def functions(self, prefix: str = "") -> list[str]:
-        """Names of the registered functions, sorted."""
+        """Names of the registered functions that begin with ``prefix``, sorted.
+
+        Examples
+        --------
+        >>> cb.functions("sq")
+        ['square']
+        """
+        runtimes.settle(self)
         names = self._shell.ask(lambda req: messages.Describe(req, "functions")).names
         return [name for name in names if name.startswith(prefix)]
 
@@ -170,8 +234,36 @@ class Client:
         timeout: float | None = None,
         continuation: str | None = None,
     ) -> CloudburstFuture:
-        """Call a function or a DAG (``kind="dag"``) by name; see `Dag.__call__` for the parameters."""
+        """Call a function or a DAG by name.
+
+        Parameters
+        ----------
+        name
+            What is called.
+        args, kwargs
+            Its arguments; for a DAG those of its source.
+        kind
+            ``"function"`` or ``"dag"``.
+        node_args
+            By function name, a list of arguments (or one bare argument).
+        consistency, output_key, continuation
+            As for `Dag`.
+        timeout
+            Seconds that the call may take; None: no limit but the function's own.
+
+        Raises
+        ------
+        InvalidName, ConsistencyError, SerializationError
+            If it cannot be sent. Whatever goes wrong after that is raised by the future.
+
+        Examples
+        --------
+        >>> client = cb.up(executors=2)
+        >>> client.call("square", (6,)).get()
+        36
+        """
         check_name(name, kind)
+        runtimes.settle(self)
         by_node: dict[str | None, tuple[tuple[Any, ...], dict[str, Any]]] = {}
         if args or kwargs or not node_args:
             by_node[None] = (args, kwargs or {})
@@ -179,23 +271,24 @@ class Client:
             by_node[node] = (tuple(given) if isinstance(given, list) else (given,), {})
         return self._submit(kind, name, by_node, consistency, output_key, timeout, continuation)
 
-    def _call_function(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CloudburstFuture:
-        """The common call, without detours."""
+    def _call_plain(
+        self, kind: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], nodes: list[str]
+    ) -> CloudburstFuture:
+        """The common call: arguments for the only source, and no options; without detours."""
         for arg in args:
             if type(arg) in _BY_KEY:
-                return self._submit("function", name, {None: (args, kwargs)})
+                return self._submit(kind, name, {None: (args, kwargs)})
         for arg in kwargs.values():
             if type(arg) in _BY_KEY:
-                return self._submit("function", name, {None: (args, kwargs)})
-        call = OwnedCall(
-            self._shell.new_number(), "function", name, {None: Args(self._encode(name, args, kwargs))}
-        )
-        future = CloudburstFuture(self, call.number, name, [], now_ms())
-        self._shell.submit(call, future)
+                return self._submit(kind, name, {None: (args, kwargs)})
+        shell = self._shell
+        call = OwnedCall(shell.new_number(), kind, name, {None: Args(self._encode(name, args, kwargs))})
+        future = CloudburstFuture(self, call.number, name, nodes, now_ms())
+        shell.submit(call, future)
         return future
 
     def _map_function(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
-        return [self._call_function(name, row, {}) for row in rows]
+        return [self._call_plain("function", name, row, {}, _NO_NODES) for row in rows]
 
     def _call_dag(
         self,
@@ -207,7 +300,10 @@ class Client:
         timeout: float | None,
         continuation: str | None,
     ) -> CloudburstFuture:
-        self._nodes[dag.name] = dag.functions
+        nodes = self._nodes[dag.name] = dag.functions
+        plain = consistency is None and output_key is None and timeout is None and continuation is None
+        if plain and not node_args:
+            return self._call_plain("dag", dag.name, args, {}, nodes)
         return self.call(
             dag.name,
             args,
@@ -334,7 +430,12 @@ class Client:
 
         Examples
         --------
-        >>> pipe = cb.dag("pipe", load >> [left, right] >> merge)  # doctest: +SKIP
+        >>> increment = cb.function(lambda x: x + 1, name="increment")
+        >>> negate = cb.function(lambda x: -x, name="negate")
+        >>> total = cb.function(lambda left, right: left + right, name="total")
+        >>> pipe = cb.dag("pipe", increment >> [square, negate] >> total)
+        >>> pipe(2).get()
+        6
         """
         spec = spec_of(
             check_name(name, "DAG"), what, functions, edges, colocated=colocated, gpu=gpu, batching=batching
@@ -343,6 +444,7 @@ class Client:
         return Dag(self, spec)
 
     def _define(self, spec: DagSpec, replace: bool) -> None:
+        runtimes.settle(self)
         self._shell.ask(lambda req: messages.DefineDag(req, spec, replace))
         self._nodes[spec.name] = [node.function for node in spec.nodes]
 
@@ -352,17 +454,49 @@ class Client:
         return Dag(self, spec)
 
     def get_dag(self, name: str) -> Dag:
-        """The DAG registered under ``name``; `DagNotFound` if there is none."""
+        """The DAG registered under ``name``.
+
+        Raises
+        ------
+        DagNotFound
+            If there is none.
+
+        Examples
+        --------
+        >>> made = cb.dag("only", square)
+        >>> cb.get_dag("only")(7).get()
+        49
+        """
         spec = self._shell.ask(lambda req: messages.Describe(req, "dag", check_name(name, "DAG"))).dag
         self._nodes[name] = [node.function for node in spec.nodes]
         return Dag(self, spec)
 
     def delete_dag(self, name: str) -> None:
-        """Forget a DAG; its calls in flight finish. `DagNotFound` if there is none."""
+        """Forget a DAG; its calls in flight finish, and its functions stay.
+
+        Raises
+        ------
+        DagNotFound
+            If there is none of that name.
+
+        Examples
+        --------
+        >>> made = cb.dag("short-lived", square)
+        >>> cb.delete_dag("short-lived")
+        >>> "short-lived" in cb.dags()
+        False
+        """
         self._shell.ask(lambda req: messages.DeleteDag(req, check_name(name, "DAG")))
 
     def dags(self) -> list[str]:
-        """Names of the registered DAGs, sorted."""
+        """Names of the registered DAGs, sorted.
+
+        Examples
+        --------
+        >>> made = cb.dag("only", square)
+        >>> cb.dags()
+        ['only']
+        """
         return list(self._shell.ask(lambda req: messages.Describe(req, "dags")).names)
 
     # ------------------------------------------------------------ state
@@ -390,10 +524,15 @@ class Client:
             If the value cannot travel.
         LatticeMismatch
             If the key holds another type of lattice.
+        CallTimeout
+            If there is no acknowledgement in time; the value may be in the store.
 
         Examples
         --------
-        >>> cb.put("visits", 1, lattice="counter")        # doctest: +SKIP
+        >>> cb.put("visits", 1, lattice="counter")
+        >>> cb.put("visits", 2, lattice="counter")
+        >>> cb.get("visits")
+        3
         """
         check_name(key, "key")
         try:
@@ -411,10 +550,27 @@ class Client:
     def get(self, key: str, default: Any = _REQUIRED, *, timeout: float | None = 60.0) -> Any:
         """The value under a key. An array is a read-only view.
 
+        Parameters
+        ----------
+        key
+            1 to 255 bytes of UTF-8.
+        default
+            What to return if there is no such key.
+        timeout
+            Seconds to wait for the store; None: as long as it takes.
+
         Raises
         ------
         KeyNotFound
-            If there is none and no default is given.
+            If there is no such key, and no default is given.
+        CallTimeout
+            If the store does not answer in time.
+
+        Examples
+        --------
+        >>> cb.put("threshold", 0.5)
+        >>> cb.get("threshold"), cb.get("no such key", 0)
+        (0.5, 0)
         """
         (lattice,) = self._shell.store("read", [check_name(key, "key")], timeout=timeout)
         if lattice is None:
@@ -424,15 +580,53 @@ class Client:
         return reveal(lattice, decode)
 
     def delete(self, key: str, *, timeout: float | None = 60.0) -> None:
-        """Delete a key; nothing happens if there is none."""
+        """Delete a key; nothing happens if there is none.
+
+        Parameters
+        ----------
+        key
+            1 to 255 bytes of UTF-8.
+        timeout
+            Seconds to wait for the acknowledgement.
+
+        Examples
+        --------
+        >>> cb.put("scratch", [1, 2])
+        >>> cb.delete("scratch")
+        >>> cb.keys("scratch")
+        []
+        """
         self._shell.store("delete", check_name(key, "key"), timeout=timeout)
 
     def ref(self, key: str) -> CloudburstReference:
-        """A reference: as an argument it becomes the value of its key, once that exists."""
+        """A reference: as an argument it becomes the value of its key, once that exists.
+
+        Raises
+        ------
+        InvalidName
+            If that is no name of a key.
+
+        Examples
+        --------
+        >>> cb.put("side", 9)
+        >>> square(cb.ref("side")).get()
+        81
+        """
         return CloudburstReference(key)
 
     def keys(self, prefix: str = "") -> list[str]:
-        """Keys in the store that begin with ``prefix``, sorted."""
+        """Keys in the store that begin with ``prefix``, sorted.
+
+        Results that were put because somebody asked for a future's key are left out, unless the prefix
+        says ``"result/"``.
+
+        Examples
+        --------
+        >>> cb.put("user/ada", 1)
+        >>> cb.put("user/bob", 2)
+        >>> cb.keys("user/")
+        ['user/ada', 'user/bob']
+        """
         return list(self._keys(prefix).keys)
 
     def _keys(self, prefix: str) -> messages.KeysReply:
@@ -472,9 +666,21 @@ class Client:
     def gather(self, *futures: Any, timeout: float | None = None) -> list[Any]:
         """The values of futures (or iterables of futures), in order; the first failure is raised.
 
+        Parameters
+        ----------
+        timeout
+            Seconds for all of them together; None: as long as it takes. An interrupt cancels them all.
+
+        Raises
+        ------
+        CallTimeout
+            If they are not done in time; the calls go on.
+        Exception
+            What the first call that failed raised.
+
         Examples
         --------
-        >>> cb.gather(square.map(range(3)))               # doctest: +SKIP
+        >>> cb.gather(square.map(range(3)))
         [0, 1, 4]
         """
         wanted = _flat(futures)
@@ -489,10 +695,20 @@ class Client:
     def as_completed(self, futures: Any, timeout: float | None = None) -> Iterator[CloudburstFuture]:
         """Futures as they are done, as in ``concurrent.futures``.
 
+        Parameters
+        ----------
+        timeout
+            Seconds for all of them together; None: as long as it takes.
+
         Raises
         ------
         CallTimeout
-            If not all are done within ``timeout`` seconds.
+            If not all are done in time; the calls go on.
+
+        Examples
+        --------
+        >>> sorted(future.get() for future in cb.as_completed(square.map([1, 2, 3])))
+        [1, 4, 9]
         """
         wanted = list(dict.fromkeys(_flat((futures,))))
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -512,8 +728,21 @@ class Client:
 
         Parameters
         ----------
+        timeout
+            Seconds to wait at most; None: as long as it takes.
         return_when
             ``"ALL_COMPLETED"``, ``"FIRST_COMPLETED"`` or ``"FIRST_EXCEPTION"``.
+
+        Raises
+        ------
+        ValueError
+            For another word. A time-out raises nothing: what is not done is in the second set.
+
+        Examples
+        --------
+        >>> done, not_done = cb.wait(square.map([1, 2, 3]))
+        >>> len(done), len(not_done)
+        (3, 0)
         """
         enough: dict[str, Callable[[], bool]] = {
             "ALL_COMPLETED": lambda: len(arrived) >= len(wanted),
@@ -541,13 +770,25 @@ class Client:
     # ------------------------------------------------------------ what there is
 
     def status(self) -> Status:
-        """Executors, functions, DAGs and the store, as of now."""
+        """Executors, functions, DAGs and the store, as of now; shows itself as a table.
+
+        Examples
+        --------
+        >>> status = cb.status()
+        >>> status.functions, status.keys
+        ({'square': 1}, 0)
+        """
+        runtimes.settle(self)
         return Status(self._shell.ask(messages.Status), self.address)
 
     def __repr__(self) -> str:
         return f"<cloudburst client of {self.address}{': down' if self.closed else ''}>"
 
 
+NOTHING_ASKED = (None, "local", (), 1, "locality", None, None)
+"""What `up` is called with by default: whoever says nothing takes the runtime that is up."""
+
+_NO_NODES: list[str] = []
 _BY_KEY = (CloudburstReference, CloudburstFuture)
 NOTHING = encode(((), {}))
 
@@ -632,6 +873,8 @@ def up(
     executors
         How many processes run functions: a number to start with (more are forked when calls wait, up to
         32), or ``(min, max)``; by default from the number of cores up to 32.
+    state_dir
+        For durable state, which is not available in this version.
     name
         What `status` shows.
     preload
@@ -643,7 +886,7 @@ def up(
     gpus
         GPUs of this machine; found out if not given.
     memory_limit
-        Bytes of private memory per executor; beyond it, user code gets a ``MemoryError``.
+        Bytes of private memory per executor, 64 MiB or more; beyond it, user code gets a ``MemoryError``.
     detach
         Leave it running when this process ends; ``connect(client.address)`` from another one.
 
@@ -656,16 +899,20 @@ def up(
 
     Examples
     --------
-    >>> with cb.up(executors=2) as client:                # doctest: +SKIP
-    ...     client.put("k", 1)
+    >>> client = cb.up(executors=(2, 8), preload=["json"])
+    >>> cb.running()
+    True
     """
     if state_dir is not None:
         raise ValueError(
             "state_dir: durable state is not available in this version; the state of a runtime ends with it"
         )
     low, high = _executor_range(executors)
+    if memory_limit is not None and memory_limit < MEMORY_BYTES_MIN:
+        raise ValueError(f"memory_limit is in bytes, at least {MEMORY_BYTES_MIN}; not {memory_limit}")
     if policy not in POLICIES:
         raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")
+    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit)
     config = Config(
         name=name,
         executors_min=low,
@@ -674,13 +921,15 @@ def up(
         cores=os.cpu_count() or 1,
         gpus=_count_gpus() if gpus is None else gpus,
         threads=threads,
-        preload=tuple(preload),
+        preload=asked[2],
         executor_memory_bytes=memory_limit or 0,
     )
     with runtimes.state.lock:
         current = runtimes.state.current
+        if current is not None and current.lost:
+            current.down()
         if current is not None and not current.closed and not detach:
-            if current._settings == config or executors is None:
+            if current._settings == config or asked == NOTHING_ASKED:
                 return current
             raise ValueError(
                 f"a runtime with other settings is up at {current.address}: cb.down() ends it and its state"
@@ -691,6 +940,8 @@ def up(
         except BaseException:
             runtime.stop()
             raise
+        if detach:
+            runtimes.state.detached.append(runtime)
         client = Client(shell, None if detach else runtime, config)
         runtimes.use(client)
         return client
@@ -708,6 +959,14 @@ def connect(address: str) -> Client:
     ------
     RuntimeUnavailable
         If no runtime answers there.
+
+    Examples
+    --------
+    >>> address = cb.up(executors=2, detach=True).address
+    >>> client = cb.connect(address)                    # this could be in another notebook
+    >>> client.get("nothing yet", "nothing")
+    'nothing'
+    >>> client.shutdown()
     """
     if not isinstance(address, str) or not address.startswith(SCHEME):
         raise RuntimeUnavailable(
@@ -715,7 +974,7 @@ def connect(address: str) -> Client:
         )
     with runtimes.state.lock:
         current = runtimes.state.current
-        if current is not None and not current.closed and current.address == address:
+        if runtimes.running() and current is not None and current.address == address:
             return current
         client = Client(ClientShell(address.removeprefix(SCHEME)), None)
         runtimes.use(client)
@@ -728,9 +987,19 @@ def embedded() -> Client:
 
 
 def down() -> None:
-    """Disconnect from the runtime in use, and end it if this process started it."""
-    if runtimes.running():
-        assert runtimes.state.current is not None
+    """Disconnect from the runtime in use, and end it if this process started it.
+
+    After that no runtime starts by itself any more: `up` starts one.
+
+    Examples
+    --------
+    >>> square(3).get()
+    9
+    >>> cb.down()
+    >>> cb.running()
+    False
+    """
+    if runtimes.state.current is not None:
         runtimes.state.current.down()
     elif not runtimes.state.ended:
         runtimes.state.ended = "the runtime was taken down: call cb.up() to start one"

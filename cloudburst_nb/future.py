@@ -7,7 +7,6 @@ asks anybody.
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 import sys
 from collections.abc import Callable, Generator
@@ -40,10 +39,11 @@ class CloudburstFuture:
 
     Examples
     --------
-    >>> import cloudburst_nb as cb                    # doctest: +SKIP
-    >>> square = cb.function(lambda x: x * x, name="square")  # doctest: +SKIP
-    >>> square(3).get(timeout=5)                      # doctest: +SKIP
+    >>> future = square(3)
+    >>> future.get(timeout=5)
     9
+    >>> future.done(), future.node_states
+    (True, {'square': 'done'})
     """
 
     __slots__ = (
@@ -125,6 +125,15 @@ class CloudburstFuture:
             What user code raised, as its own type, with the remote traceback as its cause.
         CallCancelled, ExecutorLost, SerializationError, RuntimeUnavailable
             If there will be no result.
+
+        Examples
+        --------
+        >>> square(4).get(timeout=5)
+        16
+        >>> square("four").get()
+        Traceback (most recent call last):
+            ...
+        TypeError: can't multiply sequence by non-int of type 'str'
         """
         if self._result is None:
             self._wait(timeout)
@@ -138,7 +147,23 @@ class CloudburstFuture:
     result = get
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for the call and return what it raised, or None."""
+        """Wait for the call and return what it raised, or None.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait; None waits as long as it takes.
+
+        Raises
+        ------
+        CallTimeout
+            If there is no result in time.
+
+        Examples
+        --------
+        >>> square("four").exception()
+        TypeError("can't multiply sequence by non-int of type 'str'")
+        """
         if self._result is None:
             self._wait(timeout)
         if self._value is _UNSET:
@@ -174,7 +199,16 @@ class CloudburstFuture:
             self._value = None
 
     def done(self) -> bool:
-        """Whether there is an outcome. A future that nobody waits for learns of it within milliseconds."""
+        """Whether there is an outcome. A future that nobody waits for learns of it within milliseconds.
+
+        Examples
+        --------
+        >>> future = square(3)
+        >>> future.get()
+        9
+        >>> future.done()
+        True
+        """
         return self._result is not None
 
     def cancel(self) -> bool:
@@ -186,18 +220,41 @@ class CloudburstFuture:
             True if the call is cancelled (now or before); False if it had an outcome already. What a
             running function did until then is done, and code that does not return to the interpreter
             (a long computation in C) goes on to its end unseen.
+
+        Examples
+        --------
+        >>> import time
+        >>> nap = cb.function(lambda: time.sleep(60), name="nap")
+        >>> future = nap()
+        >>> future.cancel()
+        True
         """
         if self._result is None:
             self._client._shell.cancel(self._number)
         return self.cancelled()
 
     def cancelled(self) -> bool:
-        """Whether the call was cancelled."""
+        """Whether the call was cancelled.
+
+        Examples
+        --------
+        >>> square(3).cancelled()
+        False
+        """
         failure = self._result.failure if self._result is not None else None
         return failure is not None and failure.kind == CallCancelled.__name__
 
     def running(self) -> bool:
-        """Whether it is known to run now; short calls are done before anybody could know."""
+        """Whether it is known to run now; short calls are done before anybody could know.
+
+        Examples
+        --------
+        >>> future = square(3)
+        >>> future.get()
+        9
+        >>> future.running()
+        False
+        """
         return self._result is None and bool(self._news)
 
     def add_done_callback(self, fn: Callable[[CloudburstFuture], object]) -> None:
@@ -205,6 +262,14 @@ class CloudburstFuture:
 
         It is called in a thread of the client, one callback after the other. What it raises is shown and
         otherwise ignored.
+
+        Examples
+        --------
+        >>> future = square(3)
+        >>> future.get()
+        9
+        >>> future.add_done_callback(lambda done: print("it was", done.get()))
+        it was 9
         """
         loop = self._client._shell.loop
         with loop.lock:
@@ -224,32 +289,12 @@ class CloudburstFuture:
 
     def __await__(self) -> Generator[Any, None, Any]:
         if self._result is None:
-            yield from self._arrival().__await__()
+            from cloudburst_nb.awaiting import (
+                arrival,  # only where there is an event loop: asyncio is slow to load
+            )
+
+            yield from arrival(self).__await__()
         return self.get()
-
-    async def _arrival(self) -> None:
-        """Wait on the running event loop; an interrupt of it cancels the call."""
-        import asyncio  # a tenth of a second that a program without an event loop need not wait
-
-        loop = asyncio.get_running_loop()
-        arrived = asyncio.Event()
-
-        def tell(_: CloudburstFuture) -> None:
-            try:
-                loop.call_soon_threadsafe(arrived.set)
-            except RuntimeError:  # that event loop is closed: nobody waits there any more
-                return
-
-        self._subscribe(tell)
-        self._client._shell.loop.nudge()
-        try:
-            while self._result is None:
-                # An interrupt of a notebook's top-level await is only noticed when the loop turns.
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(arrived.wait(), 0.1)
-        except asyncio.CancelledError:
-            self.cancel()
-            raise
 
     # ------------------------------------------------------------ identity and news
 
@@ -274,6 +319,7 @@ class CloudburstFuture:
 
     @property
     def stdout(self) -> str:
+        """What the call has printed."""
         return self._printed("stdout")
 
     @property
@@ -288,7 +334,7 @@ class CloudburstFuture:
 
     @property
     def progress(self) -> tuple[float, str]:
-        """The last ``cloudburst.progress(fraction, text)`` of the call."""
+        """The last ``cloudburst.progress(fraction, text)`` of the call; the fraction is from 0 to 1."""
         if self._result is not None:
             return (1.0, "")
         latest = list((self._news or {}).values())[-1:]
@@ -303,6 +349,7 @@ class CloudburstFuture:
 
     @property
     def node_states(self) -> dict[str, str]:
+        """Function name → ``"waiting"``, ``"running"``, ``"done"`` or ``"failed"``."""
         names = self._node_names()
         states = dict.fromkeys(names, "waiting")
         for node in self._news or {}:
@@ -321,6 +368,7 @@ class CloudburstFuture:
 
     @property
     def timings(self) -> dict[str, Any]:
+        """Where the time went, in seconds: ``queued``, ``transfer``, ``run``, ``total``, and ``nodes``."""
         result = self._result
         if result is None or not result.steps:
             return {}

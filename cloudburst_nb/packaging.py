@@ -29,7 +29,7 @@ from cloudburst_runtime.messages import Context, FunctionSpec
 from . import beside
 from .capturing import Survey, Variable, is_marked, kind_of, raw_of, survey, walks
 from .pickling import blame, dump, raw_reduce, size_of
-from .reading import parameters_of, signature_of, source_of
+from .reading import cells_of, parameters_of, signature_of, source_of
 
 CAPTURED_LARGE_BYTES = 1_000_000
 """A captured variable of more bytes than this is reported."""
@@ -170,6 +170,7 @@ def pack(
         context=current_context(),
         signature=signature_of(entry, drop=dropped + takes),
         library_init=init_takes,
+        cells=cells_of([raw, *(variable.value for variable in found.variables if walks(variable.value))]),
     )
     return Packed(spec, raw, captured, [*found.missing, *_older_self(raw, found)], arguments)
 

@@ -9,12 +9,15 @@ import ast
 import functools
 import inspect
 import linecache
+import os
 import textwrap
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 SIGNATURE_CHARACTERS_MAX = 500
+CELL_CHARACTERS_MAX = 200_000
+"""Of cells longer than this in all, tracebacks in executors show no lines."""
 
 
 def source_of(target: object) -> str:
@@ -55,6 +58,31 @@ def _classes(lines: list[str]) -> Iterator[ast.ClassDef]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
             yield node
+
+
+def cells_of(parts: Iterable[object]) -> dict[str, str]:
+    """The texts of the cells that functions and classes were defined in, by the file name of their code.
+
+    No other process can read them: they are in no file, only in `linecache`.
+    """
+    cells: dict[str, str] = {}
+    room = CELL_CHARACTERS_MAX
+    for code in (code for part in parts for code in _codes(part)):
+        if code.co_filename in cells or os.path.exists(code.co_filename):
+            continue
+        text = "".join(linecache.getlines(code.co_filename))
+        if text and len(text) <= room:
+            cells[code.co_filename] = text
+            room -= len(text)
+    return cells
+
+
+def _codes(part: object) -> Iterator[types.CodeType]:
+    part = inspect.unwrap(part) if callable(part) else part
+    members = vars(part).values() if isinstance(part, type) else [part]
+    for member in members:
+        if isinstance(member, types.FunctionType):
+            yield member.__code__
 
 
 def parameters_of(entry: Callable[..., Any]) -> list[inspect.Parameter] | None:

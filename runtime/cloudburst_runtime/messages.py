@@ -150,6 +150,8 @@ class FunctionSpec(Wire):
         Whether a request, and whether a class's ``__init__``, gets the user library as first argument.
     retries, timeout
         How often a call is run again when its executor was lost; seconds, or None.
+    cells
+        The texts of the notebook's cells that the code comes from, by file name, for tracebacks.
     """
 
     name: str
@@ -165,6 +167,7 @@ class FunctionSpec(Wire):
     context: Context = msgspec.field(default_factory=Context)
     signature: str = ""
     library_init: bool = False
+    cells: dict[str, str] = {}
 
 
 class DagNode(Wire):
@@ -474,6 +477,7 @@ class Trigger(Wire, tag=61):
     """Executor → executor: ``source`` is done; its value feeds ``target``.
 
     ``failure`` instead of a value only goes to MULTIEXEC nodes, which can do without one input.
+    ``again``: it was sent before.
     """
 
     header: Header
@@ -482,6 +486,7 @@ class Trigger(Wire, tag=61):
     value: Value | None
     steps: list[Step]
     failure: Failure | None = None
+    again: bool = False
 
 
 class Result(Wire, tag=62):
@@ -505,12 +510,13 @@ class Cancel(Wire, tag=63):
 
 
 class Moved(Wire, tag=64):
-    """Executor → client: a waiting task went to another executor."""
+    """Executor → client: a waiting task went to another executor, by its handover number ``hops``."""
 
     number: int
     attempt: int
     node: int
     executor: PeerName
+    hops: int = 1
 
 
 class Gone(Wire, tag=65):
@@ -552,10 +558,12 @@ class Handover(Wire, tag=67):
 
 class Probe(Wire, tag=69):
     """Client → executor: how is this task? Finished: its outcome is sent again, or `Gone` if it is no
-    longer kept. Not heard of: `Unknown`. Alive: no answer."""
+    longer kept. Not heard of: `Unknown`. Alive: no answer. ``hops`` counts the handovers that the client
+    knows of: a later one than the executor knows has not arrived."""
 
     header: Header
     node: int
+    hops: int = 0
 
 
 class Unknown(Wire, tag=70):

@@ -101,6 +101,46 @@ def test_wait_for_gives_up_in_time_and_the_call_is_cancelled():
     eventually(future.cancelled)
 
 
+def test_a_cancelled_coroutine_does_not_go_on_in_a_later_call():
+    @cb.function
+    async def late(cloudburst):
+        cloudburst.put("async/started", 1)
+        await asyncio.sleep(0.3)
+        cloudburst.put("async/late", 1)
+
+    @cb.function
+    async def long():
+        await asyncio.sleep(0.6)
+        return "long"
+
+    future = late()
+    eventually(lambda: cb.get("async/started", None))
+    assert future.cancel()
+    assert cb.gather([long() for _ in range(4)], timeout=LIMIT) == ["long"] * 4
+    assert cb.get("async/late", None) is None
+
+
+def test_tasks_that_a_coroutine_leaves_end_with_its_call():
+    @cb.function
+    async def leave(cloudburst):
+        async def straggle():
+            await asyncio.sleep(0.1)
+            cloudburst.put("async/straggled", 1)
+
+        asyncio.get_running_loop().task = asyncio.create_task(straggle())
+        await asyncio.sleep(0)
+        return "left"
+
+    @cb.function
+    async def after():
+        await asyncio.sleep(0.3)
+        return len(asyncio.all_tasks())
+
+    assert leave().get(LIMIT) == "left"
+    assert cb.gather([after() for _ in range(4)], timeout=LIMIT) == [1] * 4
+    assert cb.get("async/straggled", None) is None
+
+
 def test_tasks_of_several_event_loops_share_a_future():
     future = inc(cb.ref("async/later"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
 import threading
@@ -46,6 +47,18 @@ def test_an_exception_comes_back_as_its_own_type_with_the_remote_lines():
     assert "sandbox.py" not in text
     assert isinstance(divide(0).exception(LIMIT), ZeroDivisionError)
     assert divide(1).exception(LIMIT) is None
+
+
+def test_the_remote_traceback_shows_the_cell_of_a_captured_function_too(monkeypatch):
+    cell = "def inner(x):\n    return 1 / x  # in the cell\n\n\ndef outer(x):\n    return inner(x)\n"
+    lines = cell.splitlines(keepends=True)
+    monkeypatch.setitem(linecache.cache, "<cell 7>", (len(cell), None, lines, "<cell 7>"))
+    names = {"__name__": "__main__"}
+    exec(compile(cell, "<cell 7>", "exec"), names)
+    outer = cb.function(names["outer"], name="outer-of-a-cell")
+    with pytest.raises(ZeroDivisionError) as caught:
+        outer(0).get(LIMIT)
+    assert "return 1 / x  # in the cell" in shown(caught.value)
 
 
 def test_the_same_future_raises_every_time():

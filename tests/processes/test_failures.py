@@ -15,7 +15,16 @@ import pytest
 
 import cloudburst_nb as cb
 from cloudburst_nb.errors import CallTimeout, ExecutorLost, RuntimeUnavailable, SerializationError
-from tests.processes.watching import PATIENCE, Script, alive, directory_of, eventually, runtime, supervisor_of
+from tests.processes.watching import (
+    PATIENCE,
+    Script,
+    alive,
+    directory_of,
+    eventually,
+    nothing_left,
+    runtime,
+    supervisor_of,
+)
 
 LIMIT = 20.0
 
@@ -128,7 +137,7 @@ def test_a_stateful_function_is_built_again_after_its_executor_died():
 
 @pytest.mark.usefixtures("client")
 def test_all_executors_killed_come_again(pids):
-    @cb.function
+    @cb.function(retries=3)
     def pid():
         return os.getpid()
 
@@ -159,6 +168,50 @@ def test_a_forked_child_that_comes_back_is_no_second_executor():
     assert fork("raises").get(LIMIT)[:2] == ("parent", 1)
     again = cb.function(lambda: os.getpid(), name="again")
     eventually(lambda: pid in cb.gather([again() for _ in range(10)]))
+
+
+@pytest.mark.usefixtures("client")
+def test_the_library_does_not_serve_a_forked_child():
+    @cb.function
+    def fork(cloudburst):
+        read, write = os.pipe()
+        if os.fork() == 0:
+            said = "served"
+            try:
+                cloudburst.put("failures/child", 1)
+            except RuntimeUnavailable as error:
+                said = str(error)
+            os.write(write, said.encode())
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read) as pipe:
+            said = pipe.read()
+        os.wait()
+        return said, cloudburst.get("failures/child")
+
+    said, written = fork().get(LIMIT)
+    assert "forked" in said
+    assert written is None
+    assert cb.gather([fork() for _ in range(4)], timeout=LIMIT) == [(said, None)] * 4
+
+
+@pytest.mark.usefixtures("client")
+def test_what_a_function_did_to_its_streams_is_undone_for_the_next():
+    @cb.function
+    def break_streams():
+        sys.stdout.close()
+        sys.stdout = sys.stderr = None
+        os.close(1)
+
+    @cb.function
+    def say():
+        print("said")
+        return os.write(1, b"written\n")
+
+    cb.gather([break_streams() for _ in range(6)], timeout=LIMIT)
+    futures = [say() for _ in range(6)]
+    assert cb.gather(futures, timeout=LIMIT) == [8] * 6
+    assert {future.stdout for future in futures} == {"said\nwritten\n"}
 
 
 @pytest.mark.usefixtures("client")
@@ -194,6 +247,30 @@ def test_threads_that_a_function_leaves_running_do_no_harm():
         return 1
 
     assert cb.gather([start() for _ in range(5)], timeout=LIMIT) == [1] * 5
+
+
+@pytest.mark.usefixtures("client")
+def test_a_thread_of_a_cancelled_call_that_uses_the_library_harms_nobody():
+    @cb.function
+    def threaded(cloudburst):
+        def use():
+            while not stop.is_set():
+                cloudburst.put("failures/thread", 1)
+
+        stop = threading.Event()
+        thread = threading.Thread(target=use)
+        thread.start()
+        try:
+            time.sleep(60)
+        finally:
+            stop.set()
+
+    for _ in range(3):
+        cb.delete("failures/thread")
+        future = threaded()
+        eventually(lambda: cb.get("failures/thread", None))
+        assert future.cancel()
+    assert cb.function(lambda: 1, name="after_thread")().get(LIMIT) == 1
 
 
 # ---------------------------------------------------------------- memory
@@ -380,6 +457,37 @@ def test_the_death_of_the_runtime_fails_every_call_and_says_what_to_do(alone, vi
             one().get(LIMIT)
         with pytest.raises(RuntimeUnavailable, match=r"cb\.up\(\)"):
             cb.put("k", 1)
+
+
+def test_after_its_death_a_new_runtime_starts_when_asked_for(alone):
+    @cb.function
+    def one():
+        return 1
+
+    client = cb.up(executors=1)
+    assert one().get(LIMIT) == 1
+    os.kill(supervisor_of(directory_of(client)), signal.SIGKILL)
+    with pytest.raises(RuntimeUnavailable, match=r"cb\.up\(\)"):
+        eventually(lambda: one().get(LIMIT) == 0)
+    assert not cb.running()
+    again = cb.up(executors=2)
+    assert again is not client
+    assert one().get(LIMIT) == 1
+    eventually(lambda: nothing_left(directory_of(client)))
+
+
+def test_a_memory_limit_that_leaves_no_room_is_told(alone):
+    with pytest.raises(ValueError, match="memory_limit is in bytes"):
+        cb.up(executors=1, memory_limit=100)
+    with cb.up(executors=1, memory_limit=128 * 1024 * 1024):
+        assert cb.function(lambda: 1, name="one")().get(LIMIT) == 1
+
+
+def test_executors_that_cannot_start_are_told_with_their_reason(alone):
+    with runtime(executors_min=1, executor_memory_bytes=2_000_000):
+        one = cb.function(lambda: 1, name="one")
+        with pytest.raises(RuntimeUnavailable, match=r"end before they are ready.*status 70"):
+            one().get(LIMIT)
 
 
 def _node_of(supervisor):

@@ -29,6 +29,8 @@ class OwnedCall(msgspec.Struct, eq=False):
         Calls of this client whose results are arguments here: number → where each goes.
     retries, timeout
         None: as the plan says.
+    moved
+        The nodes of the present attempt that were handed over, and how often.
     """
 
     number: int
@@ -48,6 +50,7 @@ class OwnedCall(msgspec.Struct, eq=False):
     probe_at: Millis = 0.0
     probe_after: Millis = 0.0
     deadline: Millis | None = None
+    moved: dict[int, int] = {}
 
     @property
     def lease_key(self) -> LeaseKey:

@@ -77,12 +77,20 @@ NO_ARGS = encode(((), {}))
 
 
 class _Held(msgspec.Struct):
-    """A lease in use, with its plan's topology."""
+    """A lease in use, with what is looked up in its plan on every call."""
 
     lease: Lease
     topology: Topology
     simple: bool
     """One node: the common call."""
+    names: dict[str, int]
+    """Nodes by function name; the first, if a continuation has it again."""
+
+
+def _hold(lease: Lease) -> _Held:
+    nodes = lease.plan.nodes
+    names = {node.function: index for index, node in reversed(list(enumerate(nodes)))}
+    return _Held(lease, Topology.of(lease.plan), len(nodes) == 1, names)
 
 
 class _Request(msgspec.Struct):
@@ -130,7 +138,7 @@ class ClientCore:
         self._deadlines: list[tuple[Millis, int]] = []
         self._drains: dict[int, list[PeerName]] = {}
         self._tick_armed = False
-        self._unavailable: Failure | None = None
+        self.unavailable: Failure | None = None
         self._handlers: dict[type, Callable[[Any, PeerName, Millis], Effects]] = {
             Result: self._on_result,
             Placed: self._on_placed,
@@ -173,8 +181,7 @@ class ClientCore:
             return self._on_cancel(event.number, now)
         if kind is Forget:
             self._requests.pop(event.req, None)
-            self.store.cancel(event.req)
-            return []
+            return self._from_store(self.store.cancel(event.req), now)
         if kind is PeerLost:
             return self._on_peer_lost(event, now)
         raise TypeError(f"the client core knows no event {event!r}")
@@ -191,8 +198,8 @@ class ClientCore:
     # ------------------------------------------------------------ submission
 
     def _on_submit(self, call: OwnedCall, now: Millis) -> Effects:
-        if self._unavailable is not None:
-            return [Resolve(call.number, _failed(call, self._unavailable))]
+        if self.unavailable is not None:
+            return [Resolve(call.number, _failed(call, self.unavailable))]
         call.submitted = now
         self.calls[call.number] = call
         effects: Effects = []
@@ -279,8 +286,7 @@ class ClientCore:
         ]
 
     def _args_by_node(self, call: OwnedCall, held: _Held) -> dict[int, Args]:
-        plan, sources = held.lease.plan, held.topology.sources
-        names = {node.function: index for index, node in reversed(list(enumerate(plan.nodes)))}
+        plan, sources, names = held.lease.plan, held.topology.sources, held.names
         by_node: dict[int, Args] = {}
         for name, args in call.args.items():
             if name is None:
@@ -389,7 +395,7 @@ class ClientCore:
         lease = message.lease
         if lease.serial <= self.revoked_until.get(lease.plan.number, -1):
             return self._ask_placement(key, now)  # a revocation overtook this answer
-        held = _Held(lease, Topology.of(lease.plan), len(lease.plan.nodes) == 1)
+        held = _hold(lease)
         self.leases[key] = held
         effects: Effects = []
         for call in self.placing.pop(key, []):
@@ -440,16 +446,16 @@ class ClientCore:
     def _on_peer_lost(self, event: PeerLost, now: Millis) -> Effects:
         if event.peer != NODE:
             return [SetTimer(f"lost:{event.peer}", now + LOST_WAIT_MS)]
-        self._unavailable = Failure(
+        self.unavailable = Failure(
             "RuntimeUnavailable", f"the runtime is gone ({event.reason}): start a new one with cb.up()"
         )
         effects: Effects = []
         for call in list(self.calls.values()):
             if call.number in self.calls:
-                effects += self._resolve(call, self._unavailable, now)
+                effects += self._resolve(call, self.unavailable, now)
         self.placing.clear()
         self._place_reqs.clear()
-        effects += [Answered(req, self._unavailable) for req in self._requests]
+        effects += [Answered(req, self.unavailable) for req in self._requests]
         self._requests.clear()
         return effects + self._from_store(self.store.handle(event, now), now)
 
@@ -483,12 +489,17 @@ class ClientCore:
         effects = self._cancels(call.header)
         call.header = None
         call.attempt += 1
+        call.moved = {}
         return effects + self._place(call, now)
 
     def _on_moved(self, message: Moved, peer: PeerName, now: Millis) -> Effects:
         call = self.calls.get(message.number)
         if call is None or call.header is None or message.attempt != call.attempt:
+            return [Send(message.executor, Cancel(self.name, message.number, message.attempt))]
+        if message.hops <= call.moved.get(message.node, 0):
             return []
+        call.moved[message.node] = message.hops
+        call.probe_at = max(call.probe_at, now + self.config.resend_ms)  # the task may still be on its way
         before = call.header.schedule[message.node]
         self.load[before] = max(0, self.load.get(before, 0) - 1)
         self.load[message.executor] = self.load.get(message.executor, 0) + 1
@@ -504,13 +515,16 @@ class ClientCore:
         return self._try_again(call, "the result did not arrive and is no longer kept", False, now)
 
     def _on_unknown(self, message: Unknown, peer: PeerName, now: Millis) -> Effects:
-        """The `Call` was lost on its way: send it again."""
+        """The `Call` was lost on its way: send it again. If it was what brings inputs, start again."""
         call = self.calls.get(message.number)
         if call is None or call.header is None or message.attempt != call.attempt:
             return []
         assert call.lease is not None
-        held = _Held(call.lease, Topology.of(call.lease.plan), len(call.lease.plan.nodes) == 1)
-        return [send for send in self._starts(call, held) if send.message.node == message.node]
+        held = _hold(call.lease)
+        sends = [send for send in self._starts(call, held) if send.message.node == message.node]
+        if message.node in call.moved or not sends:
+            return self._try_again(call, "a task was lost between two executors", False, now)
+        return sends
 
     def _on_running(self, message: Running, peer: PeerName, now: Millis) -> Effects:
         call = self.calls.get(message.number)
@@ -521,8 +535,8 @@ class ClientCore:
     # ------------------------------------------------------------ requests and the store
 
     def _on_ask(self, message: Any, now: Millis) -> Effects:
-        if self._unavailable is not None:
-            return [Answered(message.req, self._unavailable)]
+        if self.unavailable is not None:
+            return [Answered(message.req, self.unavailable)]
         self._requests[message.req] = _Request(message, now + self.config.resend_ms, self.config.resend_ms)
         effects: Effects = [Send(NODE, message)]
         if not self._tick_armed:
@@ -530,8 +544,8 @@ class ClientCore:
         return effects
 
     def _on_store(self, event: Store, now: Millis) -> Effects:
-        if self._unavailable is not None:
-            return [Answered(event.op, self._unavailable)]
+        if self.unavailable is not None:
+            return [Answered(event.op, self.unavailable)]
         given = event.arguments
         if event.kind == "read":
             effects = self.store.read(event.op, given[0], self.floor, now)
@@ -612,8 +626,11 @@ class ClientCore:
             call.probe_after = min(call.probe_after * 2, 10 * self.config.resend_ms)
             call.probe_at = now + call.probe_after
             assert call.lease is not None
-            nodes = dict.fromkeys([*Topology.of(call.lease.plan).sources, *header.fixed])
-            effects += [Send(header.schedule[node], Probe(header, node)) for node in nodes]
+            sources = Topology.of(call.lease.plan).sources
+            nodes = dict.fromkeys([*sources, *header.fixed, *call.moved])
+            effects += [
+                Send(header.schedule[node], Probe(header, node, call.moved.get(node, 0))) for node in nodes
+            ]
             probed += 1
             if probed >= PROBES_PER_TICK_MAX:
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 K = TypeVar("K")
@@ -11,7 +12,7 @@ V = TypeVar("V")
 class BoundedDict(dict[K, V]):
     """A dict that keeps at least the newest ``entries_min`` entries, and never more than twice as many.
 
-    It forgets in bulk, so that an entry costs no more than in a plain dict.
+    It forgets in bulk, so that an entry costs no more than in a plain dict; ``forgotten`` is told which.
 
     Examples
     --------
@@ -22,12 +23,16 @@ class BoundedDict(dict[K, V]):
     ['d', 'e']
     """
 
-    def __init__(self, entries_min: int) -> None:
+    def __init__(self, entries_min: int, forgotten: Callable[[list[K]], None] | None = None) -> None:
         super().__init__()
         self.entries_min = entries_min
+        self._forgotten = forgotten
 
     def __setitem__(self, key: K, value: V) -> None:
         super().__setitem__(key, value)
         if len(self) > 2 * self.entries_min:
-            for old in list(self)[: -self.entries_min]:
+            dropped = list(self)[: -self.entries_min]
+            for old in dropped:
                 del self[old]
+            if self._forgotten is not None:
+                self._forgotten(dropped)

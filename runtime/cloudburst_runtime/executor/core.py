@@ -10,8 +10,8 @@ One task, or one batch, runs at a time; what it blocks on is this executor's bus
 references do not exist yet waits here and occupies nothing. Tasks are told apart by `TaskId`, so that a
 message that arrives twice acts once: a repetition about a finished task has its outcome sent again.
 
-Waiting tasks can be handed over to another executor (`Shed`); the place they went to is remembered, and
-later messages about them are forwarded.
+Tasks in the queue can be handed over to another executor (`Shed`); the place that they went to is
+remembered, and whoever asks here is told.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from cloudburst_runtime.anna.cache import Answer, CacheCore
 from cloudburst_runtime.config import Config
@@ -105,8 +107,9 @@ class ExecutorCore:
         self.tasks: dict[TaskId, Task] = {}
         self.queue: deque[Task] = deque()
         self.running: list[Task] = []
-        self.finished: BoundedDict[TaskId, Finished] = BoundedDict(config.outputs_kept_max)
+        self.finished: BoundedDict[TaskId, Finished] = BoundedDict(config.outputs_kept_max, self._forgotten)
         self.moved: BoundedDict[TaskId, Away] = BoundedDict(config.outputs_kept_max)
+        self.evicted: BoundedDict[PeerName, int] = BoundedDict(config.outputs_kept_max)
         self.gone: BoundedDict[PeerName, bool] = BoundedDict(config.outputs_kept_max)
         self.cancelled: BoundedDict[tuple[PeerName, int, int], bool] = BoundedDict(config.outputs_kept_max)
         self.plans: dict[int, Known] = {}
@@ -185,7 +188,7 @@ class ExecutorCore:
         task_id = header.task(message.node)
         task = self.tasks.get(task_id)
         if task is None:
-            known = self._elsewhere(task_id, message, peer, now)
+            known = self._elsewhere(task_id, now)
             if known is not None:
                 return known
             task = self._new_task(task_id, header)
@@ -199,9 +202,11 @@ class ExecutorCore:
         task_id = message.header.task(message.target)
         task = self.tasks.get(task_id)
         if task is None:
-            known = self._elsewhere(task_id, message, peer, now)
+            known = self._elsewhere(task_id, now)
             if known is not None:
                 return known
+            if message.again and self._may_be_done(task_id):
+                return self._ask_behind(message.header, message.target, now)
             task = self._new_task(task_id, message.header)
         if message.source in task.triggers:
             return []
@@ -215,7 +220,7 @@ class ExecutorCore:
         away = self.moved.get(task_id)
         if away is not None and away.hops < message.hops:
             del self.moved[task_id]  # it has come back
-        known = self._elsewhere(task_id, message, peer, now)
+        known = self._elsewhere(task_id, now)
         if known is not None:
             return known
         task = self._new_task(task_id, message.header)
@@ -241,42 +246,65 @@ class ExecutorCore:
         self.tasks[task_id] = task
         return task
 
-    def _elsewhere(
-        self, task_id: TaskId, message: Call | Trigger | Handover | Probe, peer: PeerName, now: Millis
-    ) -> Effects | None:
-        """What to do about a task that is not here any more; None if it is new."""
+    def _elsewhere(self, task_id: TaskId, now: Millis) -> Effects | None:
+        """What to do about a task that is not here any more; None if it is new.
+
+        A task is complete when it is moved, so a message about it is a repetition: the client asks there.
+        """
         if (done := self.finished.get(task_id)) is not None:
             return self._again(task_id, done, now)
         if (away := self.moved.get(task_id)) is not None:
-            if away.place != peer:
-                return self._forward(task_id, away.place, message)
-            del self.moved[task_id]  # it was given back to us, and that was lost
+            return [self._tell_moved(task_id, away)]
         if (task_id.client, task_id.number, task_id.attempt) in self.cancelled:
             return []
-        if task_id.client in self.gone:
-            return []
-        return None
+        return [] if task_id.client in self.gone else None
 
     def _again(self, task_id: TaskId, done: Finished, now: Millis) -> Effects:
         if done.outputs is None:
             return [Send(task_id.client, Gone(task_id.number, task_id.attempt, task_id.node))]
-        return self._deliver(done.outputs, now)
+        return self._deliver([(peer, _repeated(output)) for peer, output in done.outputs], now)
 
     @staticmethod
-    def _forward(task_id: TaskId, place: PeerName, message: Message) -> Effects:
-        """Pass a message on to where the task is now; the client may not know that, if it was sent here."""
-        moved = Moved(task_id.number, task_id.attempt, task_id.node, place)
-        return [Send(task_id.client, moved), Send(place, message)]
+    def _tell_moved(task_id: TaskId, away: Away) -> Send:
+        moved = Moved(task_id.number, task_id.attempt, task_id.node, away.place, away.hops)
+        return Send(task_id.client, moved)
 
     def _on_probe(self, message: Probe, peer: PeerName, now: Millis) -> Effects:
         task_id = message.header.task(message.node)
         task = self.tasks.get(task_id)
-        if task is not None and task.started:
+        if task is not None and (
+            task.started or (task.triggers and message.node not in message.header.fixed)
+        ):
             return []
-        known = None if task is not None else self._elsewhere(task_id, message, peer, now)
-        if known is not None:
-            return known
+        if task is None:
+            away = self.moved.get(task_id)
+            if away is not None and away.hops < message.hops:
+                del self.moved[task_id]  # it was to come back, and that was lost
+            known = self._elsewhere(task_id, now)
+            if known is not None:
+                return known
+            if self._may_be_done(task_id):
+                return self._ask_behind(message.header, message.node, now)
         return [Send(task_id.client, Unknown(task_id.number, task_id.attempt, task_id.node))]
+
+    def _may_be_done(self, task_id: TaskId) -> bool:
+        """Whether a task of which nothing is known may have been finished here, and dropped since."""
+        return task_id.number <= self.evicted.get(task_id.client, -1)
+
+    def _ask_behind(self, header: Header, node: int, now: Millis) -> Effects:
+        """This task was probably finished here: ask after those that it feeds, rather than run it again."""
+        known = self.plans.get(header.plan)
+        targets = () if known is None else known.topology.succs[node]
+        if not targets:
+            return [Send(header.client, Gone(header.number, header.attempt, node))]
+        effects: Effects = []
+        for target in targets:
+            probe = Probe(header, target)
+            if header.schedule[target] == self.name:
+                effects += self._on_probe(probe, self.name, now)
+            else:
+                effects.append(Send(header.schedule[target], probe))
+        return effects
 
     def _on_cancel(self, message: Cancel, peer: PeerName, now: Millis) -> Effects:
         attempt = (message.client, message.number, message.attempt)
@@ -284,9 +312,6 @@ class ExecutorCore:
         effects: Effects = []
         for task in [task for task in self.tasks.values() if task.id[:3] == attempt]:
             effects += self._drop(task)
-        for task_id, away in self.moved.items():
-            if task_id[:3] == attempt and away.place != peer:
-                effects.append(Send(away.place, message))
         return effects
 
     def _drop(self, task: Task) -> Effects:
@@ -609,6 +634,12 @@ class ExecutorCore:
         self.finished[task.id] = Finished(kept)
         return self._deliver(outputs, now)
 
+    def _forgotten(self, tasks: list[TaskId]) -> None:
+        """Outcomes were dropped to make room: only the latest call of each client is remembered."""
+        for task_id in tasks:
+            if task_id.number > self.evicted.get(task_id.client, -1):
+                self.evicted[task_id.client] = task_id.number
+
     def _deliver(self, outputs: list[tuple[PeerName, Message]], now: Millis) -> Effects:
         effects: Effects = []
         for peer, message in outputs:
@@ -666,15 +697,23 @@ class ExecutorCore:
     # ------------------------------------------------------------ load, elasticity
 
     def _on_shed(self, message: Shed, peer: PeerName, now: Millis) -> Effects:
+        movable = deque(task for task in self.queue if self._movable(task))
         effects: Effects = []
         for place in message.to:
-            if not self.queue or place == self.name:
+            if not movable or place == self.name:
                 break
-            task = self.queue.popleft()
+            task = movable.popleft()
+            self.queue.remove(task)
             del self.tasks[task.id]
-            self.moved[task.id] = Away(place, task.hops + 1)
-            effects += self._forward(task.id, place, self._handover(task))
+            away = self.moved[task.id] = Away(place, task.hops + 1)
+            effects += [Send(place, self._handover(task)), self._tell_moved(task.id, away)]
         return effects
+
+    @staticmethod
+    def _movable(task: Task) -> bool:
+        """Whether all inputs are here: a MULTIEXEC node starts with the first of them."""
+        assert task.known is not None
+        return len(task.triggers) == len(task.known.topology.preds[task.id.node])
 
     @staticmethod
     def _handover(task: Task) -> Handover:
@@ -834,3 +873,8 @@ class ExecutorCore:
             else:
                 out.append(effect)
         return out
+
+
+def _repeated(output: Message) -> Message:
+    """An outcome that is sent again, marked as such."""
+    return msgspec.structs.replace(output, again=True) if isinstance(output, Trigger) else output

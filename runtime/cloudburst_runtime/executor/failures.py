@@ -17,19 +17,10 @@ from cloudburst_runtime.values import Value
 TRACEBACK_CHARACTERS_MAX = 100_000
 
 
-def remember_source(filename: str, first_line: int, source: str) -> None:
-    """Let tracebacks show ``source``, whose first line is ``first_line`` of ``filename``.
-
-    A notebook's cells exist in no file that an executor could read, so their text comes with the function.
-    """
-    if not source or (filename not in linecache.cache and linecache.getlines(filename)):
-        return
-    entry = linecache.cache.get(filename)
-    lines = list(entry[2]) if entry is not None and len(entry) == 4 else []
-    new = source.splitlines(keepends=True)
-    lines += ["\n"] * (first_line - 1 + len(new) - len(lines))
-    lines[first_line - 1 : first_line - 1 + len(new)] = new
-    linecache.cache[filename] = (len(source), None, lines, filename)
+def remember_cells(cells: dict[str, str]) -> None:
+    """Let tracebacks show the lines of a notebook's cells, which exist in no file here."""
+    for filename, text in cells.items():
+        linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
 
 
 def failure_of(error: BaseException, function: str, own_files: tuple[str, ...]) -> Failure:

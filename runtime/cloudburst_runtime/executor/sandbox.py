@@ -11,13 +11,13 @@ called per request. Arguments are decoded for each call, so that no call sees wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 import pickle
 import sys
 import time
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any, NamedTuple
 
 from cloudburst_runtime.errors import SerializationError
@@ -31,6 +31,10 @@ from cloudburst_runtime.values import Value, decode, decode_own, encode, explain
 
 OWN_FILES = (__file__,)
 
+CONTEXTS_MAX = 8
+CANCEL_SECONDS_MAX = 1.0
+"""How long a coroutine that is left over may take to end."""
+
 
 class Interrupted(BaseException):
     """Raised in user code whose call was cancelled; no ``except Exception`` catches it."""
@@ -41,6 +45,8 @@ class Loaded(NamedTuple):
 
     call: Callable[..., Any]
     library: bool
+    context: Context
+    """Equal contexts are one object, so that a change of function is seldom a change of place."""
 
 
 class Sandbox:
@@ -62,6 +68,7 @@ class Sandbox:
         self.forked = False
         self._loaded: dict[tuple[str, int], Loaded] = {}
         self._context: Context | None = None
+        self._contexts: list[Context] = []
         self._asyncio: asyncio.AbstractEventLoop | None = None
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -97,8 +104,8 @@ class Sandbox:
         try:
             loaded = self._loaded.get((function.name, function.version)) or self._load(function)
             args, kwargs = arguments()
-            if function.context is not self._context:
-                self._enter_context(function.context)
+            if loaded.context is not self._context:
+                self._enter_context(loaded.context)
             library = (self.library._for(task),) if loaded.library else ()
             started = time.monotonic() * 1000
             self.in_user_code = True
@@ -114,7 +121,8 @@ class Sandbox:
             failure = failures.failure_of(error, function.name, OWN_FILES)
         ended = time.monotonic() * 1000
         if self.forked:  # user code forked, and the child came back here: it is no executor
-            sys.stdout.flush()
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
             os._exit(0 if failure is None else 1)
         self.library._task = None
         return None, failure, result, started, ended
@@ -123,7 +131,21 @@ class Sandbox:
         """Run a coroutine to its end, on an event loop that is kept."""
         if self._asyncio is None or self._asyncio.is_closed():
             self._asyncio = asyncio.new_event_loop()
-        return self._asyncio.run_until_complete(coroutine)
+        try:
+            return self._asyncio.run_until_complete(coroutine)
+        finally:
+            self._end_coroutines(self._asyncio)
+
+    def _end_coroutines(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Cancel what is left of a call, so that it does not go on in the next one."""
+        left = asyncio.all_tasks(loop)
+        if not left or self.forked:
+            return
+        for unfinished in left:
+            unfinished.cancel()
+        _, pending = loop.run_until_complete(asyncio.wait(left, timeout=CANCEL_SECONDS_MAX))
+        if pending:  # it will not be cancelled: its event loop is left behind with it
+            self._asyncio = None
 
     def _encode(self, result: Any, function: FunctionSpec) -> tuple[Value | None, Failure | None]:
         try:
@@ -204,23 +226,24 @@ class Sandbox:
     # ------------------------------------------------------------ loading
 
     def _load(self, function: FunctionSpec) -> Loaded:
-        self._enter_context(function.context)
-        loaded = self._load_class(function) if function.kind == "class" else self._load_function(function)
+        context = next((known for known in self._contexts if known == function.context), None)
+        if context is None:
+            context = function.context
+            self._contexts = [*self._contexts[-CONTEXTS_MAX:], context]
+        if context is not self._context:
+            self._enter_context(context)
+        failures.remember_cells(function.cells)
+        call = self._load_class(function) if function.kind == "class" else pickle.loads(function.payload)
+        loaded = Loaded(call, function.library, context)
         self._loaded[(function.name, function.version)] = loaded
         return loaded
 
-    def _load_function(self, function: FunctionSpec) -> Loaded:
-        call = pickle.loads(function.payload)
-        _remember(call, function.source)
-        return Loaded(call, function.library)
-
-    def _load_class(self, function: FunctionSpec) -> Loaded:
+    def _load_class(self, function: FunctionSpec) -> Any:
         """Build the instance: once per executor and version."""
         made, args, kwargs = pickle.loads(function.payload)
-        _remember_class(made, function.source)
         library = (self.library._for(self.tasks[0]),) if function.library_init else ()
         instance = made(*library, *args, **kwargs)
-        return Loaded(instance.run, function.library)
+        return instance.run
 
     def unload(self, name: str, version: int) -> None:
         """Forget a version that no call uses any more."""
@@ -240,24 +263,6 @@ class Sandbox:
             sys.path[:] = context.sys_path
         if context.environ:
             os.environ.update(context.environ)
-
-
-def _remember(call: Any, source: str) -> None:
-    """Let tracebacks show a function's text."""
-    code = getattr(inspect.unwrap(call), "__code__", None)
-    if code is not None:
-        failures.remember_source(code.co_filename, code.co_firstlineno, source)
-
-
-def _remember_class(made: type, source: str) -> None:
-    """The same for a class: its text begins so many lines before the first of its own methods."""
-    methods = [part.__code__ for part in vars(made).values() if isinstance(part, FunctionType)]
-    lines = source.splitlines()
-    for code in sorted(methods, key=lambda code: code.co_firstlineno):
-        at = next((index for index, line in enumerate(lines) if f"def {code.co_name}" in line), None)
-        if at is not None:
-            failures.remember_source(code.co_filename, max(1, code.co_firstlineno - at), source)
-            return
 
 
 def _fill(args: list[Any], kwargs: dict[str, Any], slot: int | str, value: Any) -> None:

@@ -69,6 +69,13 @@ class LocalRuntime:
                 self._process.wait()
         _remove(self.directory)
 
+    def let_go(self) -> None:
+        """In a forked child: be no owner, whose end the runtime would wait for."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        self._process.returncode = 0  # it is no child of this process
+
     def alive(self) -> bool:
         """Whether its supervisor runs."""
         return self._process.poll() is None

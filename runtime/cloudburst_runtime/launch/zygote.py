@@ -34,7 +34,10 @@ from cloudburst_runtime.shell.node import SUPERVISOR, run_node
 from cloudburst_runtime.shell.transport import Hub, bind
 
 OWNER = "owner"
+EXIT_ERROR, EXIT_MEMORY = 70, 71
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+ORPHANS_MAX = 10_000
 EXIT_MILLISECONDS_MAX = 20
 """How long a process that closed its sockets takes to be gone."""
 
@@ -143,7 +146,7 @@ class Supervisor:
     def _fork(self, name: str) -> int:
         pid = os.fork()
         if pid == 0:
-            _become_child()
+            _become_child(mortal=name != NODE)
             return 0
         self.children[pid] = name
         self.pids[name] = pid
@@ -220,8 +223,29 @@ class Supervisor:
         for pid in list(self.children):
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+        _end_adopted()
         arena_file.remove_directory(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of what executors leave behind in sessions of its own, where the system can."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _end_adopted() -> None:
+    """End the children that we did not fork, and theirs, which then are ours."""
+    for _ in range(ORPHANS_MAX):
+        try:
+            with open(f"/proc/self/task/{os.getpid()}/children") as file:
+                pids = file.read().split()
+            if not pids:
+                return
+            os.kill(int(pids[0]), signal.SIGKILL)
+            os.waitpid(int(pids[0]), 0)
+        except OSError:  # no /proc; or a process of another user's, which is not ours to end
+            return
 
 
 def _kill_group(pid: int) -> None:
@@ -235,14 +259,21 @@ def _describe(status: int) -> str:
         number = os.WTERMSIG(status)
         hint = "; the system may have run out of memory" if number == signal.SIGKILL else ""
         return f"killed by {signal.Signals(number).name}{hint}"
-    return f"exited with status {os.waitstatus_to_exitcode(status)}"
+    code = os.waitstatus_to_exitcode(status)
+    if code == EXIT_MEMORY:
+        return "it ran out of the memory that it may have"
+    return f"exited with status {code}"
 
 
-def _become_child() -> None:
-    """A session of its own, so that no interrupt meant for the notebook arrives; death with the parent."""
+def _become_child(mortal: bool) -> None:
+    """A session of its own, so that no interrupt meant for the notebook arrives.
+
+    An executor dies with its parent. The node notices by itself, and clears up what is left.
+    """
     os.setsid()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if mortal:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
@@ -250,13 +281,19 @@ def _become_child() -> None:
 
 def _run_child(body: Any) -> NoReturn:
     """Run a child's main function; nothing of the parent's stack may run in it."""
+    status = EXIT_ERROR
     try:
-        body()
-    except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(70)
-    os._exit(0)
+        log = os.dup(2)
+        try:
+            body()
+            status = 0
+        except MemoryError:
+            status = EXIT_MEMORY
+            raise
+        except BaseException:
+            os.write(log, traceback.format_exc().encode(errors="replace"))
+    finally:
+        os._exit(status)
 
 
 def main() -> NoReturn:
@@ -266,6 +303,7 @@ def main() -> NoReturn:
     os.dup2(log, 2)
     os.close(log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _adopt_orphans()
     Supervisor(directory, mode == "owned").run()
 
 

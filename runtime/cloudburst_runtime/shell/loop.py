@@ -226,6 +226,25 @@ class Loop:
                 self._unguard()
         return done()
 
+    def glance(self) -> None:
+        """Handle what is there, without waiting, unless another thread is about to."""
+        guarded = self.interrupts is not None and self.interrupts.guard()
+        try:
+            if not self._role.acquire(blocking=False):
+                return
+            try:
+                self._entries += 1
+                self._step(0.0)
+                if self._waiters:
+                    self._release_finished()
+            finally:
+                self._role.release()
+                if self._waiters:
+                    self._promote()
+        finally:
+            if guarded:
+                self._unguard()
+
     def _wait_for_role(self, done: Callable[[], bool], deadline: float | None, guarded: bool) -> bool:
         """Wait until the role may be had (False), or there is no more to wait for (True)."""
         waiter = _Waiter(done)

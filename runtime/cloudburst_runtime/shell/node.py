@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import random
+import shutil
 import signal
 import socket
 from typing import Any, NoReturn
@@ -17,6 +19,7 @@ from cloudburst_runtime.ids import NODE, Millis
 from cloudburst_runtime.messages import Hello
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.scheduler.events import Exited, Kill, Spawn, Stop
+from cloudburst_runtime.shell import arena_file
 from cloudburst_runtime.shell.arena import Heir
 from cloudburst_runtime.shell.holding import HOLDING, install
 from cloudburst_runtime.shell.loop import Loop
@@ -28,8 +31,9 @@ SUPERVISOR = "supervisor"
 class _Supervised:
     """The node's core, with what the supervisor says turned into the scheduler's events."""
 
-    def __init__(self, core: NodeCore, heir: Heir) -> None:
+    def __init__(self, core: NodeCore, directory: str, heir: Heir) -> None:
         self.core = core
+        self.directory = directory
         self.heir = heir
 
     def start(self, now: Millis) -> list[Any]:
@@ -42,9 +46,19 @@ class _Supervised:
             return self.core.handle(Exited(message.name, message.reason), now)
         if type(event) is PeerLost:
             if event.peer == SUPERVISOR:
-                os._exit(1)
+                self._clear_up()
             self.heir.inherit(event.peer)
         return self.core.handle(event, now)
+
+    def _clear_up(self) -> NoReturn:
+        """The supervisor was killed, and the executors with it: end what they started, leave no file."""
+        for executor in self.core.scheduler.pool.executors.values():
+            if executor.pid:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(executor.pid, signal.SIGKILL)
+        arena_file.remove_directory(self.directory)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        os._exit(1)
 
 
 def run_node(directory: str, config: Config, listener: socket.socket, supervisor: socket.socket) -> NoReturn:
@@ -68,7 +82,8 @@ def run_node(directory: str, config: Config, listener: socket.socket, supervisor
     install()
     heir = Heir(directory, HOLDING.segments)
     HOLDING.on_release = heir.free
-    core = _Supervised(NodeCore(config, ReplicaCore(config), random.Random().random), heir)
+    replica = ReplicaCore(config)
+    core = _Supervised(NodeCore(config, replica, random.Random().random), directory, heir)
     loop = Loop(
         core,
         hub,

@@ -28,6 +28,8 @@ from cloudburst_runtime.messages import Hello, pack, unpack
 READ_BYTES = 65_536
 MESSAGE_BYTES_MAX = 2**32 - 1
 HELD_MESSAGES_MAX = 100_000
+STRANGER_BYTES_MAX = 4096
+"""The most that a connection may send as one message before it said Hello."""
 LARGE_BYTES = 131_072
 """A message from here on is read into a buffer of its own, and its arrays are views of that."""
 
@@ -75,6 +77,8 @@ class Connection:
             length = _length.unpack_from(data, start)[0]
             end = start + 4 + length
             if end > size:
+                if not self.peer and length > STRANGER_BYTES_MAX:
+                    raise msgspec.DecodeError(f"{length} bytes before a Hello")
                 if length >= LARGE_BYTES:
                     self._begin_large(data, start + 4, length)
                     return messages
@@ -272,6 +276,10 @@ class Hub:
         """Block until something is ready. The only call that may be made without the loop's lock."""
         return self._poller.poll(timeout_ms)
 
+    def fileno(self) -> int:
+        """A descriptor that is readable when `wait` would return at once; -1 where there is no such thing."""
+        return self._poller.fileno()
+
     def wake(self) -> None:
         """Make `wait` return, from any thread."""
         with contextlib.suppress(BlockingIOError, OSError):
@@ -394,6 +402,9 @@ class _Poller:
             return self._epoll.poll(-1 if timeout_ms is None else timeout_ms / 1000)
         assert self._poll is not None
         return self._poll.poll(timeout_ms)
+
+    def fileno(self) -> int:
+        return self._epoll.fileno() if self._epoll is not None else -1
 
     def close(self) -> None:
         if self._epoll is not None:

@@ -9,6 +9,7 @@ Law: reads histories (and the list of executions) only, never a core.
               and the state after all has come to rest included.
 `owned`       of a key that one session writes one step after the other, that session reads the last step.
 `counters`    between what was surely added and what may have been.
+`mail`        what a function receives was sent to it.
 `once`        no executor ran a task that had been run.
 
 `orders` draws an arrow from value to value whenever a session that knew the first saw or wrote the second:
@@ -24,8 +25,8 @@ from typing import Any
 from cloudburst_runtime.sim.derivations import accesses, matches
 from cloudburst_runtime.sim.history import Access, History, Operation
 from cloudburst_runtime.sim.processes import Execution
+from cloudburst_runtime.sim.workload import RETRIES
 
-RETRIES = 3
 INITIAL = "(nothing)"
 
 
@@ -37,6 +38,7 @@ def check(history: History, executions: list[Execution]) -> list[str]:
         *orders(history),
         *owned(history),
         *counters(history),
+        *mail(history),
         *once(executions),
     ]
 
@@ -52,7 +54,7 @@ def ends(history: History) -> list[str]:
         if event.kind in ("ok", "fail", "info"):
             key = (event.session, event.op)
             counts[key] = counts.get(key, 0) + 1
-    crashed = any(event.kind == "crash" for event in history.events)
+    crashed = any(event.kind in ("crash", "lossy") for event in history.events)
     for operation in history.operations():
         count = counts.get((operation.session, operation.op), 0)
         if count != 1:
@@ -338,7 +340,20 @@ def _backwards(operations: list[Operation]) -> list[str]:
     return violations
 
 
-# ---------------------------------------------------------------- tasks
+# ---------------------------------------------------------------- messages and tasks
+
+
+def mail(history: History) -> list[str]:
+    """Whoever waits at a box receives only what was sent there."""
+    calls = [o for o in history.operations() if o.act.kind == "call"]
+    sent = [o.act.value[None] for o in calls if o.act.name == "pinger"]
+    return [
+        f"mail: {operation} received {body!r}, which nobody sent there"
+        for operation in calls
+        if operation.act.name == "ponger" and operation.kind == "ok"
+        for _, body in operation.value[4][1]
+        if [operation.act.value[None][0], body] not in sent
+    ]
 
 
 def once(executions: list[Execution]) -> list[str]:

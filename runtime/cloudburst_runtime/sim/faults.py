@@ -18,6 +18,8 @@ from cloudburst_runtime.ids import HybridClock, Micros, Millis, PeerName
 PROFILES = ("calm", "crash", "lossy", "storm")
 
 HEAL_AT_MS = 12_000.0
+LONG_WAY_MS = 30.0
+"""What a message takes at least on one way in five."""
 
 
 class Faults(NamedTuple):
@@ -37,6 +39,8 @@ class Faults(NamedTuple):
         When the last client is killed; None: never.
     stillborn
         How likely a started executor ends before it is ready.
+    outage
+        From when to when nothing gets through on the long ways.
     skew_us, drift
         How far a process's wall clock is off, and by which rate it runs wrong.
     """
@@ -52,6 +56,7 @@ class Faults(NamedTuple):
     stillborn: float = 0.0
     skew_us: int = 400_000
     drift: float = 0.002
+    outage: tuple[Millis, Millis] = (0.0, 0.0)
     heal_at: Millis = HEAL_AT_MS
 
 
@@ -66,6 +71,8 @@ def plan(seed: int, profile: str | None = None) -> Faults:
     faults = Faults(chosen, skew_us=random.choice((0, 400_000, 5_000_000)))
     if chosen in ("lossy", "storm"):
         faults = faults._replace(loss=loss, duplicate=duplicate, ordered=False, slow=0.05, slow_ms=250.0)
+        start = random.uniform(500.0, 8_000.0)
+        faults = faults._replace(outage=(start, start + random.uniform(0.0, 3_000.0)))
     if chosen in ("crash", "storm"):
         faults = faults._replace(
             executor_crashes=crashes, client_crash=client_crash, stillborn=random.choice((0.0, 0.1))
@@ -73,8 +80,12 @@ def plan(seed: int, profile: str | None = None) -> Faults:
     return faults
 
 
-def config(seed: int) -> Config:
-    """The configuration of a seed: small limits, so that their edges are met."""
+def config(seed: int, faults: Faults) -> Config:
+    """The configuration of a seed: small limits, so that their edges are met.
+
+    Where messages are repeated by the network, outcomes are kept for long: a repetition that comes after
+    its outcome was dropped would run again, and only the connections' order protects from that.
+    """
     random = Random(f"{seed}/config")
     return Config(
         executors_min=random.choice((1, 2, 2, 3)),
@@ -85,6 +96,7 @@ def config(seed: int) -> Config:
         revoke_wait_ms=20_000.0,
         resend_ms=random.choice((300.0, 1_000.0)),
         batch_max=3,
+        outputs_kept_max=random.choice((8, 512)) if faults.ordered else 512,
         cache_bytes_max=random.choice((1_500, 1_000_000)),
     )
 
@@ -104,26 +116,35 @@ class Network:
         self._faults = faults
         self._random = random
         self._latest: dict[tuple[PeerName, PeerName], Millis] = {}
+        self._base: dict[tuple[PeerName, PeerName], Millis] = {}
 
     def arrivals(self, sender: PeerName, receiver: PeerName, now: Millis, sure: bool = False) -> list[Millis]:
         """The times at which a message sent now arrives. ``sure``: exactly once (a Hello)."""
         faults, random = self._faults, self._random
         count = 1
         if not sure and now < faults.heal_at:
-            if random.random() < faults.loss:
+            if random.random() < faults.loss or self._is_out(sender, receiver, now):
                 return []
             count += random.random() < faults.duplicate
-        return [self._note(sender, receiver, now + self._delay()) for _ in range(count)]
+        return [self._note(sender, receiver, now + self._delay(sender, receiver)) for _ in range(count)]
+
+    def _is_out(self, sender: PeerName, receiver: PeerName, now: Millis) -> bool:
+        start, end = self._faults.outage
+        return start <= now < end and self._base.get((sender, receiver), 0.0) >= LONG_WAY_MS
 
     def last(self, sender: PeerName, receiver: PeerName, now: Millis) -> Millis:
         """When the end of the stream arrives: after all that was sent on it."""
-        return max(now + self._delay(), self._latest.get((sender, receiver), 0.0))
+        return max(now + self._delay(sender, receiver), self._latest.get((sender, receiver), 0.0))
 
-    def _delay(self) -> Millis:
+    def _delay(self, sender: PeerName, receiver: PeerName) -> Millis:
         random, faults = self._random, self._faults
+        base = self._base.get((sender, receiver))
+        if base is None:  # some ways are long: then an update comes later than a call that has seen it
+            base = random.choice((0.03, 0.03, 0.03, 2.0, LONG_WAY_MS))
+            self._base[sender, receiver] = base
         if random.random() < faults.slow:
-            return random.uniform(0.05, faults.slow_ms)
-        return random.uniform(0.03, 0.4)
+            return random.uniform(base, faults.slow_ms)
+        return base * random.uniform(1.0, 1.5) + random.uniform(0.0, 0.3)
 
     def _note(self, sender: PeerName, receiver: PeerName, due: Millis) -> Millis:
         before = self._latest.get((sender, receiver), 0.0)

@@ -101,7 +101,7 @@ class History:
         self.events.append(Event(at, session, op, kind, None, value, attempt))
 
     def note(self, at: Millis, who: PeerName, what: str, op: int = 0) -> None:
-        """Something that is no operation: ``crash`` of a process, ``cancel`` of an operation."""
+        """Something that is no operation: ``crash``, ``lossy`` wires, the ``cancel`` of one."""
         self.events.append(Event(at, who, op, what, None))
 
     def operations(self) -> list[Operation]:

@@ -1,15 +1,21 @@
-"""Cores with a planted defect, to see that the checkers would notice.
+"""Cores with a planted defect each, to see that the checkers notice.
 
-Law: a mutant differs from the right core in one decision, and says which.
+Law: a mutant differs from the right core in one decision, and `Mutant.defect` says in which. They reach
+into the cores' private parts, so a change there may have to be followed here.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.client.core import ClientCore
+from cloudburst_runtime.effects import Send
 from cloudburst_runtime.executor.core import ExecutorCore
+from cloudburst_runtime.executor.tasks import Reply
+from cloudburst_runtime.ids import HybridClock, Micros, Millis, PeerName, TaskId
+from cloudburst_runtime.messages import Entry, Put
 from cloudburst_runtime.node import NodeCore
 
 
@@ -24,3 +30,162 @@ class Mutant(NamedTuple):
 
 
 HONEST = Mutant("nothing")
+
+
+# ---------------------------------------------------------------- executors
+
+
+class _Forgetful(ExecutorCore):
+    def _elsewhere(self, task_id: TaskId, now: Millis) -> Any:
+        self.finished.pop(task_id, None)
+        return super()._elsewhere(task_id, now)
+
+
+class _Keeping(ExecutorCore):
+    def _on_shed(self, message: Any, peer: PeerName, now: Millis) -> Any:
+        kept = list(self.queue)
+        effects = super()._on_shed(message, peer, now)
+        for task in kept:
+            if task not in self.queue:
+                self.queue.append(task)
+                self.tasks[task.id] = task
+        return effects
+
+
+class _StaleCache(CacheCore):
+    def peek(self, key: str, floor: int) -> Entry | None:
+        return super().peek(key, 0)
+
+
+class _DeafCache(CacheCore):
+    def _updated(self, update: Any, now: Millis) -> Any:
+        self._fresh.received = max(self._fresh.received, update.number - 1)
+        return super()._updated(update, now)
+
+
+class _AmountsCache(CacheCore):
+    def _done(self, request: Any, failure: Any, now: Millis) -> Any:
+        if getattr(request, "draft", None) is not None:
+            request.draft.sums.clear()
+        return super()._done(request, failure, now)
+
+
+class _Stale(ExecutorCore):
+    def __init__(self, config: Any, name: PeerName, clock: HybridClock) -> None:
+        super().__init__(config, name, clock)
+        self.cache = _StaleCache(config, name, clock, True, self._next_req)
+
+
+class _Deaf(ExecutorCore):
+    def __init__(self, config: Any, name: PeerName, clock: HybridClock) -> None:
+        super().__init__(config, name, clock)
+        self.cache = _DeafCache(config, name, clock, True, self._next_req)
+
+
+class _Amounts(ExecutorCore):
+    def __init__(self, config: Any, name: PeerName, clock: HybridClock) -> None:
+        super().__init__(config, name, clock)
+        self.cache = _AmountsCache(config, name, clock, True, self._next_req)
+
+
+class _Hasty(ExecutorCore):
+    def _on_op(self, event: Any, now: Millis) -> Any:
+        effects = super()._on_op(event, now)
+        if event.kind != "write":
+            return effects
+        self._ops.pop(max(self._ops, default=0), None)
+        return [*effects, Reply(event.number, None)]
+
+
+# ---------------------------------------------------------------- clients
+
+
+class _Unmindful(ClientCore):
+    @property
+    def floor(self) -> int:
+        return 0
+
+    @floor.setter
+    def floor(self, value: int) -> None:
+        pass
+
+
+class _Impatient(ClientCore):
+    def _probes(self, now: Millis) -> Any:
+        return []
+
+
+class _Giving(ClientCore):
+    def _try_again(self, call: Any, why: str, free: bool, now: Millis) -> Any:
+        return []
+
+
+class _Clinging(ClientCore):
+    def _on_revoke(self, message: Any, peer: PeerName, now: Millis) -> Any:
+        held = dict(self.leases)
+        effects = super()._on_revoke(message, peer, now)
+        self.leases = held
+        self.revoked_until = {}
+        return effects
+
+
+class _DeafClock(HybridClock):
+    __slots__ = ("_inner",)
+
+    def __init__(self, inner: HybridClock) -> None:
+        self._inner = inner
+        super().__init__(0)
+
+    def tick(self, now: Millis) -> Micros:
+        self.last = self._inner.tick(now)
+        return self.last
+
+    def observe(self, stamp: Micros) -> None:
+        pass
+
+
+class _Unheeding(ExecutorCore):
+    def __init__(self, config: Any, name: PeerName, clock: HybridClock) -> None:
+        super().__init__(config, name, _DeafClock(clock))
+
+
+# ---------------------------------------------------------------- node
+
+
+class _Pretending(ReplicaCore):
+    def _put(self, peer: PeerName, put: Put) -> list[Send]:
+        if put.req % 5 == 0 and put.key in self._lattices:
+            return [self._acknowledge(peer, put.req, self._generation(put.key))]
+        return super()._put(peer, put)
+
+
+class _Silent(ReplicaCore):
+    def _publish(self, key: str, entry: Entry) -> list[Send]:
+        effects = super()._publish(key, entry)
+        for effect in effects[1:]:
+            self._peers[effect.peer].pushed -= 1
+        return effects[:1]
+
+
+class _Rushing(NodeCore):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.scheduler.leases._gate = lambda key, waits, then, deadline: list(then)  # type: ignore[method-assign]
+
+
+MUTANTS: dict[str, Mutant] = {
+    "executor-repeats": Mutant("an executor runs a repeated call again", executor=_Forgetful),
+    "executor-keeps-task": Mutant("a task that is handed over stays in the queue", executor=_Keeping),
+    "executor-hasty-write": Mutant("a write is reported before the store has it", executor=_Hasty),
+    "executor-ignores-stamps": Mutant("an executor's clock does not observe", executor=_Unheeding),
+    "cache-ignores-floor": Mutant("a cache shows entries older than the session", executor=_Stale),
+    "cache-overlooks-gap": Mutant("a cache takes a gap in its updates for none", executor=_Deaf),
+    "cache-forgets-totals": Mutant("a counter's puts carry amounts, not totals", executor=_Amounts),
+    "client-forgets-floor": Mutant("a client's calls do not carry its session", client=_Unmindful),
+    "client-never-asks": Mutant("a client does not probe its calls", client=_Impatient),
+    "client-never-retries": Mutant("a client does not run lost calls again", client=_Giving),
+    "client-keeps-leases": Mutant("a client goes on using a revoked lease", client=_Clinging),
+    "replica-pretends": Mutant("the store acknowledges some puts without merging", replica=_Pretending),
+    "replica-updates-one": Mutant("the store informs only the first reader", replica=_Silent),
+    "scheduler-rushes": Mutant("a registration is answered before leases are void", node=_Rushing),
+}

@@ -314,14 +314,9 @@ class UserCode:
     # ------------------------------------------------------------ the end
 
     def _outcomes(self, result: Any) -> Iterator[tuple[Any, Failure | None]]:
-        results = result if len(self.tasks) > 1 or self._batching else [result]
+        results = result if self.tasks[0].batching else [result]
         for value in results:
             yield value, None
-
-    @property
-    def _batching(self) -> bool:
-        function = self.tasks[0].function
-        return function is not None and function.batching
 
     def _finish(self, results: list[tuple[Any, Failure | None]]) -> None:
         self._over = True

@@ -204,7 +204,7 @@ def begin(tasks: list[Task], address: str) -> Steps:
     function = task.function
     who = Who(function.name, function.version, task.id.attempt, address)
     program = PROGRAMS[function.payload.decode()]
-    if function.batching:
+    if task.batching:
         columns = zip(*(arguments(each) for each in tasks), strict=True)
         return program(who, *(list(column) for column in columns))
     return program(who, *arguments(task))

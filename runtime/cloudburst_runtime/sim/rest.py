@@ -79,6 +79,6 @@ def _node(world: World) -> dict[str, object]:
         "placements that wait": scheduler.grants.waiting,
         "notices": scheduler.leases.notices,
         "gates": scheduler.leases.gates,
-        "parked reads": node.replica._parked,
+        "parked reads": None if world.faults.loss else node.replica._parked,  # a Forget is not repeated
         "timers": list(node.timers),
     }

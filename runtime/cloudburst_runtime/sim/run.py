@@ -37,7 +37,7 @@ def run(
 ) -> Report:
     """Run a seed and check what its clients saw."""
     plan = faults.plan(seed, profile)
-    world = World(seed, plan, faults.config(seed), mutant, trace)
+    world = World(seed, plan, faults.config(seed, plan), mutant, trace)
     try:
         violations = _drive(world)
     except Exception as error:  # a core that fails an assertion is a finding like any other
@@ -51,13 +51,15 @@ def _place(error: Exception) -> str:
 
 
 def _drive(world: World) -> list[str]:
+    if world.faults.loss:
+        world.history.note(world.now, "net", "lossy")
     world.start_node()
     made = [_session(world, number) for number in range(1, CLIENTS + 1)]
     workload.set_up(made[0])
     made[0].go()
     world.run(SET_UP_MS, lambda: made[0].done)
     for session in made:
-        sessions.fill(session, CLIENTS - 1)
+        sessions.fill(session)
         session.go()
     _plan_crashes(world, made)
     world.run(world.now + SESSIONS_MS, lambda: all(session.done for session in made))

@@ -13,12 +13,13 @@ from cloudburst_runtime.sim.workload import COUNTERS, DAGS, OPERATIONS, SHARED_K
 LATE_TIMEOUT_S = 6.0
 
 
-def fill(session: Session, others: int) -> None:
-    """Give a session its operations; ``others`` is how many sessions there are besides."""
+def fill(session: Session) -> None:
+    """Give a session its operations."""
     kinds = {
         _store: 6,
         _own: 4,
         _counter: 3,
+        _echo: 5,
         _function: 5,
         _stateful: 6,
         _dag: 6,
@@ -66,6 +67,25 @@ def _own(session: Session) -> None:
 def _counter(session: Session) -> None:
     key = session.random.choice(COUNTERS)
     session.add(key) if session.random.random() < 0.6 else session.count(key)
+
+
+def _echo(session: Session) -> None:
+    """Write here or in a function, and look there at once."""
+    random = session.random
+    key = random.choice((*SHARED_KEYS, *COUNTERS))
+    counts = key in COUNTERS
+    if random.random() < 0.5:
+        session.add(key) if counts else session.put(key)
+    else:
+        step = ["add", key, random.randint(1, 9)] if counts else ["put", key, session.unique()]
+        session.call("touch", {None: [[step]]})
+    session.wait()
+    look = partial(_look, session, ["count" if counts else "get", key, None])
+    session.to_do[:0] = [look, look, session.wait]
+
+
+def _look(session: Session, step: list[Any]) -> None:
+    session.call("touch", {None: [[step]]})
 
 
 def _function(session: Session) -> None:

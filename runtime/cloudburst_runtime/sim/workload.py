@@ -56,6 +56,8 @@ DAGS: dict[str, list[tuple[list[str], list[tuple[str, str]]]]] = {
     "stateful": [(["touch", "again"], [("touch", "again")])],
 }
 MULTI = ("pick",)
+RETRIES = 3
+FEW_RETRIES = {"slow": 0, "right": 1}
 
 
 class Given(NamedTuple):
@@ -99,6 +101,7 @@ class Session:
         self.results: dict[int, tuple[int, Result | None]] = {}
         self._ops = 0
         self._waits = False
+        self._paused = False
         self._unique = 0
 
     @property
@@ -118,7 +121,11 @@ class Session:
             return
         self._waits = False
         self.to_do.pop(0)()
-        self.world.after(self.random.uniform(0.5, 60.0), self._next)
+        self._later()
+
+    def _later(self) -> None:
+        """The next operation follows at once, or after a while."""
+        self.world.after(self.random.choice((0.0, 0.0, 2.0, 60.0)) * self.random.random(), self._next)
 
     def wait(self) -> None:
         """Let what is under way end before the next operation."""
@@ -139,6 +146,9 @@ class Session:
 
     def _end(self, op: int, kind: str, value: Any = None, attempt: int = 0) -> None:
         self.pending.pop(op, None)
+        if self._paused:
+            self._paused = False
+            self._later()
         self.world.history.end(self.world.now, self.label, op, kind, value, attempt)
 
     def _answered(self, op: int, answer: Any, show: Callable[[Any], Any] = lambda answer: None) -> None:
@@ -153,7 +163,8 @@ class Session:
         """Register a function, or its next version."""
         op = self._invoke(Act("register", name))
         batching = name == "batchy"
-        make = partial(_register, FunctionSpec(name, 0, name.encode(), retries=3, batching=batching))
+        retries = FEW_RETRIES.get(name, RETRIES)
+        make = partial(_register, FunctionSpec(name, 0, name.encode(), retries=retries, batching=batching))
         self.client.ask(make, lambda answer: self._answered(op, answer, lambda done: done.version))
 
     def define(self, name: str, variant: int) -> None:
