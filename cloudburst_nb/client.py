@@ -1037,8 +1037,8 @@ def _where(given: object, key_file: str | os.PathLike[str] | None) -> str | Tick
     if address.startswith(TCP):
         if key_file is None:
             raise RuntimeUnavailable(
-                f"a TCP address needs a key: cb.connect({address!r}, key_file=…) with a copy of the connection "
-                "file that cloudburst-nb status shows on the runtime's host"
+                f"a TCP address needs a key: cb.connect({address!r}, key_file=…) with a copy of the "
+                "connection file that cloudburst-nb status shows on the runtime's host"
             )
         return read_ticket(os.fspath(key_file), address)
     if key_file is not None:
