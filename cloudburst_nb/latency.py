@@ -43,6 +43,17 @@ class Summary:
         The functions and DAGs that were called.
     total, queued, transfer, run : Percentiles
         ``summary.total.p99``.
+
+    Examples
+    --------
+    >>> import cloudburst_nb as cb
+    >>> cb.summary([{"total": 0.004, "queued": 0.001, "transfer": 0.001, "run": 0.002}])
+    1 call
+    milliseconds       p50       p95       p99
+    total             4.00      4.00      4.00
+    queued            1.00      1.00      1.00
+    transfer          1.00      1.00      1.00
+    run               2.00      2.00      2.00
     """
 
     def __init__(self, calls: Sequence[Measured], unmeasured: int = 0) -> None:

@@ -133,6 +133,12 @@ def breakdown(calls: Iterable[Any]) -> Figure:
     ------
     ValueError
         If no call was measured.
+
+    Examples
+    --------
+    >>> figure = breakdown([{"total": 0.004, "queued": 0.001, "transfer": 0.001, "run": 0.002}])
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['queued', 'transfer', 'run']
     """
     rows = _mean_rows(measured(calls))
     names = list(rows)[:ROWS_MAX]

@@ -32,10 +32,12 @@ def html(status: Status) -> str:
     """A runtime as of one moment."""
     return card(
         STATES["done"],
-        line(faint("Cloudburst runtime"), bold(status.name), code(status.address)),
+        line(faint("Cloudburst runtime"), bold(status.name)),
         _executors(status),
         table(
             [
+                ["address", ", ".join(code(address) for address in status.addresses)],
+                *([["key file", code(status.key_file)]] if status.key_file else []),
                 ["functions", _names([f"{n} v{v}" for n, v in sorted(status.functions.items())])],
                 ["DAGs", _names(status.dags)],
                 [

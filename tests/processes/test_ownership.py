@@ -273,6 +273,31 @@ def test_a_second_process_connects_and_shares_functions_and_state():
         eventually(lambda: len(client.status().clients) == 1)
 
 
+def test_the_calls_of_a_client_that_is_killed_are_given_up():
+    with cb.up(executors=(1, 1)) as client:
+        text = f"""
+            import time
+            import cloudburst_nb as cb
+            cb.connect({client.address!r})
+
+            @cb.function
+            def sleepy(cloudburst):
+                cloudburst.put("sleeps", 1)
+                time.sleep(300)
+
+            futures = [sleepy() for _ in range(3)]
+            print("called", flush=True)
+            time.sleep(300)
+            """
+        with Script(text) as script:
+            assert script.line() == "called"
+            eventually(lambda: cb.get("sleeps", None))
+            assert len(client.status().clients) == 2
+            script.end(signal.SIGKILL)
+        assert cb.function(lambda: 1, name="one")().get(LIMIT) == 1
+        eventually(lambda: len(client.status().clients) == 1)
+
+
 def test_connecting_to_nothing_says_so(home):
     for address in (f"unix:{home}/nobody", "unix:/tmp", "tcp://1.2.3.4:5", "", None):
         with pytest.raises(RuntimeUnavailable, match=r"address|no runtime"):

@@ -138,7 +138,7 @@ class ClientCore:
         self._deadlines: list[tuple[Millis, int]] = []
         self._drains: dict[int, list[PeerName]] = {}
         self._tick_armed = False
-        self._unavailable: Failure | None = None
+        self.unavailable: Failure | None = None
         self._handlers: dict[type, Callable[[Any, PeerName, Millis], Effects]] = {
             Result: self._on_result,
             Placed: self._on_placed,
@@ -198,8 +198,8 @@ class ClientCore:
     # ------------------------------------------------------------ submission
 
     def _on_submit(self, call: OwnedCall, now: Millis) -> Effects:
-        if self._unavailable is not None:
-            return [Resolve(call.number, _failed(call, self._unavailable))]
+        if self.unavailable is not None:
+            return [Resolve(call.number, _failed(call, self.unavailable))]
         call.submitted = now
         self.calls[call.number] = call
         effects: Effects = []
@@ -446,16 +446,16 @@ class ClientCore:
     def _on_peer_lost(self, event: PeerLost, now: Millis) -> Effects:
         if event.peer != NODE:
             return [SetTimer(f"lost:{event.peer}", now + LOST_WAIT_MS)]
-        self._unavailable = Failure(
+        self.unavailable = Failure(
             "RuntimeUnavailable", f"the runtime is gone ({event.reason}): start a new one with cb.up()"
         )
         effects: Effects = []
         for call in list(self.calls.values()):
             if call.number in self.calls:
-                effects += self._resolve(call, self._unavailable, now)
+                effects += self._resolve(call, self.unavailable, now)
         self.placing.clear()
         self._place_reqs.clear()
-        effects += [Answered(req, self._unavailable) for req in self._requests]
+        effects += [Answered(req, self.unavailable) for req in self._requests]
         self._requests.clear()
         return effects + self._from_store(self.store.handle(event, now), now)
 
@@ -535,8 +535,8 @@ class ClientCore:
     # ------------------------------------------------------------ requests and the store
 
     def _on_ask(self, message: Any, now: Millis) -> Effects:
-        if self._unavailable is not None:
-            return [Answered(message.req, self._unavailable)]
+        if self.unavailable is not None:
+            return [Answered(message.req, self.unavailable)]
         self._requests[message.req] = _Request(message, now + self.config.resend_ms, self.config.resend_ms)
         effects: Effects = [Send(NODE, message)]
         if not self._tick_armed:
@@ -544,8 +544,8 @@ class ClientCore:
         return effects
 
     def _on_store(self, event: Store, now: Millis) -> Effects:
-        if self._unavailable is not None:
-            return [Answered(event.op, self._unavailable)]
+        if self.unavailable is not None:
+            return [Answered(event.op, self.unavailable)]
         given = event.arguments
         if event.kind == "read":
             effects = self.store.read(event.op, given[0], self.floor, now)

@@ -114,6 +114,9 @@ class Printed(io.TextIOBase):
     def flush(self) -> None:
         """Nothing is held back."""
 
+    def close(self) -> None:
+        """The next call prints, too."""
+
 
 class _Bytes(io.RawIOBase):
     """``sys.stdout.buffer``: bytes written there are text of the same stream."""
@@ -141,28 +144,37 @@ class Streams:
         self.stdout = Printed(1, bytes_max)
         self.stderr = Printed(2, bytes_max)
         self._bytes_max = bytes_max
-        self._raw = False
+        self._files: dict[int, int] = {}
 
     def install(self) -> None:
         """Become the process's stdout and stderr."""
-        for fd in (1, 2):
-            file = _memory_file()
-            os.dup2(file, fd)
-            os.close(file)
-        self._raw = True
         sys.stdout, sys.stderr = self.stdout, self.stderr
+        self._files = {1: _memory_file(), 2: _memory_file()}
+        self._restore()
+
+    def _restore(self) -> None:
+        """Undo what user code did to the descriptors."""
+        for fd, file in self._files.items():
+            os.dup2(file, fd)
 
     def take(self) -> tuple[str, str]:
         """What the call that just ended has printed."""
-        if self._raw:
-            if os.lseek(1, 0, os.SEEK_CUR):
-                self.stdout.write(self._take_raw(1))
-            if os.lseek(2, 0, os.SEEK_CUR):
-                self.stderr.write(self._take_raw(2))
+        sys.stdout, sys.stderr = self.stdout, self.stderr
+        if self._files:
+            try:
+                written = os.lseek(1, 0, os.SEEK_CUR) or os.lseek(2, 0, os.SEEK_CUR)
+            except OSError:  # user code closed one
+                written = 1
+            if written:
+                self.stdout.write(self._take_raw(self._files[1]))
+                self.stderr.write(self._take_raw(self._files[2]))
+                self._restore()
         return self.stdout.take(), self.stderr.take()
 
     def _take_raw(self, fd: int) -> str:
         size, half = os.lseek(fd, 0, os.SEEK_CUR), self._bytes_max // 2
+        if not size:
+            return ""
         if size <= self._bytes_max:
             text = os.pread(fd, size, 0).decode("utf-8", "replace")
         else:

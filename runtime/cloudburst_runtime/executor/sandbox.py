@@ -11,6 +11,7 @@ called per request. Arguments are decoded for each call, so that no call sees wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 import pickle
@@ -31,6 +32,8 @@ from cloudburst_runtime.values import Value, decode, decode_own, encode, explain
 OWN_FILES = (__file__,)
 
 CONTEXTS_MAX = 8
+CANCEL_SECONDS_MAX = 1.0
+"""How long a coroutine that is left over may take to end."""
 
 
 class Interrupted(BaseException):
@@ -118,7 +121,8 @@ class Sandbox:
             failure = failures.failure_of(error, function.name, OWN_FILES)
         ended = time.monotonic() * 1000
         if self.forked:  # user code forked, and the child came back here: it is no executor
-            sys.stdout.flush()
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
             os._exit(0 if failure is None else 1)
         self.library._task = None
         return None, failure, result, started, ended
@@ -127,7 +131,21 @@ class Sandbox:
         """Run a coroutine to its end, on an event loop that is kept."""
         if self._asyncio is None or self._asyncio.is_closed():
             self._asyncio = asyncio.new_event_loop()
-        return self._asyncio.run_until_complete(coroutine)
+        try:
+            return self._asyncio.run_until_complete(coroutine)
+        finally:
+            self._end_coroutines(self._asyncio)
+
+    def _end_coroutines(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Cancel what is left of a call, so that it does not go on in the next one."""
+        left = asyncio.all_tasks(loop)
+        if not left or self.forked:
+            return
+        for unfinished in left:
+            unfinished.cancel()
+        _, pending = loop.run_until_complete(asyncio.wait(left, timeout=CANCEL_SECONDS_MAX))
+        if pending:  # it will not be cancelled: its event loop is left behind with it
+            self._asyncio = None
 
     def _encode(self, result: Any, function: FunctionSpec) -> tuple[Value | None, Failure | None]:
         try:

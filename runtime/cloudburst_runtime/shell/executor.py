@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from cloudburst_runtime.config import Config
+from cloudburst_runtime.errors import RuntimeUnavailable
 from cloudburst_runtime.executor.core import ExecutorCore
 from cloudburst_runtime.executor.library import UserLibrary
 from cloudburst_runtime.executor.printed import Streams
@@ -34,8 +35,11 @@ from cloudburst_runtime.executor.tasks import (
     Task,
 )
 from cloudburst_runtime.ids import NODE
-from cloudburst_runtime.messages import Hello
+from cloudburst_runtime.messages import Failure, Hello
+from cloudburst_runtime.shell import holding
+from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
+from cloudburst_runtime.shell.holding import HOLDING
 from cloudburst_runtime.shell.loop import REPORT_MS, Loop
 from cloudburst_runtime.shell.transport import Hub
 
@@ -43,6 +47,8 @@ LIVE_CHARACTERS_MAX = 10_000
 """How much of a long call's output is shown while it runs; all that is kept comes with the result."""
 
 INTERRUPT_SIGNAL = signal.SIGUSR1
+
+CANCELLED = Failure("CallCancelled", "the call that this thread belongs to was cancelled")
 
 
 class ExecutorProcess:
@@ -80,6 +86,8 @@ class ExecutorProcess:
             Leave: lambda effect: os._exit(0),
         }
         self.loop = Loop(self.core, self.hub, carry, self._report)
+        self.arena = Arena(directory, name, config.arena_bytes_max, lambda: self.loop.lock)
+        holding.install()
 
     def run(self) -> NoReturn:
         """Serve calls until the node is gone or says to leave."""
@@ -88,10 +96,11 @@ class ExecutorProcess:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.register_at_fork(after_in_child=self._after_fork)
         self.hub.listen()
-        if self.hub.connect(NODE) is None:
-            os._exit(1)
         self.loop.start()
         self.loop.start_background("cloudburst-executor")
+        with self.loop.lock:  # from now on the node takes it for ready
+            if self.hub.connect(NODE) is None:
+                os._exit(1)
         gc.collect()
         gc.freeze()
         todo, sandbox, loop = self.todo, self.sandbox, self.loop
@@ -99,23 +108,35 @@ class ExecutorProcess:
             loop.wait(todo.__len__)  # type: ignore[arg-type]
             tasks = todo.popleft()
             loop.post(Ran(tasks, sandbox.run(tasks)))
+            if HOLDING.ended:
+                HOLDING.settle()
 
     # ------------------------------------------------------------ what user code asks for
 
     def _perform(self, kind: str, arguments: tuple[Any, ...]) -> Any:
         """Carry out one operation of user code; it waits, and the sockets are served meanwhile."""
+        self._refuse_forked()
         task = self.sandbox.tasks[0]
         with self.loop.lock:
             self._numbers += 1
             number = self._numbers
         with _Outside(self):
+            if kind == "write":
+                arguments = (arguments[0], self.arena.moved(arguments[1]))
             self.loop.post(Op(task, number, kind, arguments))
             self.loop.wait(lambda: number in self._replies or task.cancelled)
             self._report_if_due()
         self._raise_if_cancelled()
-        return self._replies.pop(number)
+        return self._replies.pop(number, CANCELLED)
+
+    def _refuse_forked(self) -> None:
+        if self.sandbox.forked:
+            raise RuntimeUnavailable(
+                "this process was forked by a cloud function, and the user library serves that one only"
+            )
 
     def _pump(self, done: Callable[[], bool], timeout: float | None) -> bool:
+        self._refuse_forked()
         task = self.sandbox.tasks[0]
         deadline = None if timeout is None else now_ms() + timeout * 1000
         finished = False
@@ -181,6 +202,7 @@ class ExecutorProcess:
             connection.sock.close()
         if self.hub.listener is not None:
             self.hub.listener.close()
+        self.arena.disown()
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  (for the child's lifetime)
 
 
