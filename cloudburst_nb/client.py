@@ -25,7 +25,7 @@ from cloudburst_nb.errors import (
     SerializationError,
 )
 from cloudburst_nb.function import CloudFunction, function
-from cloudburst_nb.future import CloudburstFuture
+from cloudburst_nb.future import RESULTS_PREFIX, CloudburstFuture
 from cloudburst_nb.packaging import Packed
 from cloudburst_nb.pipeline import Dag
 from cloudburst_nb.reference import CloudburstReference
@@ -46,8 +46,6 @@ from cloudburst_runtime.values import Value, decode, encode, explain
 _REQUIRED: Any = object()
 EXECUTORS_MAX = 32
 MEMORY_BYTES_MIN = 128 * 1024 * 1024
-RESULTS_PREFIX = "result/"
-"""Keys under which results were put because somebody asked for a future's key."""
 
 
 class DoneAndNotDone(NamedTuple):
@@ -924,7 +922,7 @@ def up(
     gpus
         GPUs of this machine; found out if not given.
     memory_limit
-        Bytes of private memory per executor, 64 MiB or more; beyond it, user code gets a ``MemoryError``.
+        Bytes of private memory per executor, 128 MiB or more; beyond it, user code gets a ``MemoryError``.
     detach
         Leave it running when this process ends; ``connect(client.address)`` from another one.
 
