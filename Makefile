@@ -49,8 +49,8 @@ test: $(VENV)/.test lint  ## lint, and every test
 bench: $(VENV)/.base  ## latency, start-up and idle cost on this machine
 	$(BIN)/python -m benchmarks.latency
 
-lab: $(VENV)/.lab  ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab notebooks
+lab: $(VENV)/.lab  ## JupyterLab on the notebooks; its options in LAB="…"
+	$(BIN)/jupyter lab $(LAB) notebooks
 
 screenshots: $(VENV)/.browser  ## make the README's picture again; needs Chromium
 	$(BIN)/python docs/screenshot.py
