@@ -23,6 +23,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     locality_random_share: float = 0.2
     """How often a call with references goes to a random executor, so that hot data spreads."""
 
+    listen: str = ""
+    """Where clients on other hosts connect, as ``tcp://HOST:PORT``; empty: nowhere."""
     gpus: int = 0
     threads: int = 1
     """BLAS and OpenMP threads in each executor."""

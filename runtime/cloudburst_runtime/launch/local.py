@@ -136,9 +136,11 @@ def start(config: Config, detached: bool = False) -> LocalRuntime:
 def _await_ready(process: subprocess.Popen[bytes], directory: str) -> None:
     assert process.stdout is not None
     ready, _, _ = select.select([process.stdout], [], [], START_SECONDS_MAX)
-    if ready and process.stdout.readline() == b"ready\n":
+    line = process.stdout.readline() if ready else b""
+    if line == b"ready\n":
         return
     said = f"it did not answer within {START_SECONDS_MAX:g} s" if not ready else "it ended at once"
+    said = line.decode(errors="replace").strip() or said
     raise RuntimeUnavailable(
         f"the runtime in {directory} did not start: {said}.\n{_end_of_log(process, directory)}"
     )

@@ -39,6 +39,7 @@ from cloudburst_runtime.shell import arena_file, holding
 from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
 from cloudburst_runtime.shell.loop import Interrupts, Loop
+from cloudburst_runtime.shell.ticket import Ticket
 from cloudburst_runtime.shell.transport import Hub
 
 SCHEME = "unix:"
@@ -57,28 +58,37 @@ class Sink(Protocol):
 
 
 class ClientShell:
-    """Connects to the runtime in ``directory`` and drives a `ClientCore`.
+    """Connects to a runtime and drives a `ClientCore`.
+
+    Parameters
+    ----------
+    where
+        The runtime's directory, or the connection file of one on another host.
+
+    Attributes
+    ----------
+    where
+        As given.
+    address
+        What another process gives to `connect`.
 
     Raises
     ------
     RuntimeUnavailable
-        If no runtime listens there.
+        If no runtime listens there, or it does not let this client in.
     """
 
-    def __init__(self, directory: str) -> None:
-        self.directory = directory
-        self.address = SCHEME + directory
+    def __init__(self, where: str | Ticket) -> None:
+        self.where = where
+        self.address = SCHEME + where if isinstance(where, str) else where.address
         self.name = "c" + uuid.uuid4().hex[:12]
         self.closed_because = ""
         self._numbers = itertools.count(1)
         self._sinks: dict[int, Sink] = {}
         self._answers: dict[int, Any] = {}
-        self.hub = Hub(directory, Hello(self.name, "client", os.getpid()))
-        if self.hub.connect(NODE) is None:
-            self.hub.close()
-            raise RuntimeUnavailable(f"no runtime answers at {self.address}: start one with cb.up()")
+        hello = Hello(self.name, "client", os.getpid())
+        self.hub, config = _near(where, hello) if isinstance(where, str) else _far(where, hello)
         holding.install()
-        config = read_config(directory)
         self.core = ClientCore(config, self.name, hybrid_clock(), random.Random().random)
         carry: dict[type, Callable[[Any], None]] = {
             Resolve: self._resolve,
@@ -88,8 +98,10 @@ class ClientShell:
         }
         self._interrupts = Interrupts()
         self.loop = Loop(self.core, self.hub, carry, interrupts=self._interrupts)
-        self.arena = Arena(directory, self.name, config.arena_bytes_max, self._section)
-        self.core.store.plain = not arena_file.is_reachable(directory)
+        near = isinstance(where, str) and arena_file.is_reachable(where)
+        self.core.store.plain = not near
+        bytes_max = config.arena_bytes_max if near else 0
+        self.arena = Arena(str(where) if near else "", self.name, bytes_max, self._section)
         self.loop.start()
         self.loop.start_background("cloudburst-client")
         _forget_after_fork(weakref.WeakMethod(self._disown))
@@ -214,7 +226,8 @@ class ClientShell:
         self._interrupts.release()
         self.loop.close()
         self.arena.close()
-        holding.HOLDING.leave(self.directory)
+        if isinstance(self.where, str):
+            holding.HOLDING.leave(self.where)
         failure = Failure("RuntimeUnavailable", because)
         for number, sink in list(self._sinks.items()):
             then = sink.resolve(Result(number, 0, None, [], failure), now_ms())
@@ -230,6 +243,29 @@ def _forget_after_fork(disown: weakref.WeakMethod[Callable[[], None]]) -> None:
             method()
 
     os.register_at_fork(after_in_child=in_child)
+
+
+def _near(directory: str, hello: Hello) -> tuple[Hub, Config]:
+    """The connections to a runtime of this host, and its configuration."""
+    hub = Hub(directory, hello)
+    if hub.connect(NODE) is None:
+        hub.close()
+        raise RuntimeUnavailable(f"no runtime answers at {SCHEME}{directory}: start one with cb.up()")
+    try:
+        return hub, read_config(directory)
+    except BaseException:
+        hub.close()
+        raise
+
+
+def _far(ticket: Ticket, hello: Hello) -> tuple[Hub, Config]:
+    """The connections to a runtime of another host, and its configuration."""
+    from cloudburst_runtime.shell.remote import RemoteHub  # ZeroMQ: nobody else pays for it
+
+    hello.host = os.uname().nodename  # whose files and memory the runtime does not share
+    hub = RemoteHub(ticket, hello)
+    hub.connect(NODE)
+    return hub, hub.config
 
 
 def read_config(directory: str) -> Config:
