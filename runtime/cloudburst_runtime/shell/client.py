@@ -98,10 +98,10 @@ class ClientShell:
         }
         self._interrupts = Interrupts()
         self.loop = Loop(self.core, self.hub, carry, interrupts=self._interrupts)
-        near = isinstance(where, str) and arena_file.is_reachable(where)
-        self.core.store.plain = not near
-        bytes_max = config.arena_bytes_max if near else 0
-        self.arena = Arena(str(where) if near else "", self.name, bytes_max, self._section)
+        near = where if isinstance(where, str) else ""
+        shares = bool(near) and arena_file.is_reachable(near)
+        self.arena = Arena(near, self.name, config.arena_bytes_max if shares else 0, self._section)
+        self.core.store.plain = not shares
         self.loop.start()
         self.loop.start_background("cloudburst-client")
         _forget_after_fork(weakref.WeakMethod(self._disown))

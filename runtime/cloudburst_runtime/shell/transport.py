@@ -88,7 +88,8 @@ class Connection:
             length = _length.unpack_from(data, start)[0]
             end = start + 4 + length
             if end > size:
-                if length > STRANGER_BYTES_MAX and not self.peer and not _greeted(messages):
+                known = self.peer or (messages and type(messages[0]) is Hello)
+                if length > STRANGER_BYTES_MAX and not known:
                     raise msgspec.DecodeError(f"{length} bytes before a Hello")
                 if length >= LARGE_BYTES:
                     self._begin_large(data, start + 4, length)
@@ -362,11 +363,6 @@ class Hub:
                 sock.close()
                 continue
             self._add(Connection(sock))
-
-
-def _greeted(messages: list[Any]) -> bool:
-    """Whether a Hello came with what follows it: whoever says it need not wait for an answer."""
-    return any(type(message) is Hello for message in messages)
 
 
 def bind(path: str) -> socket.socket:
