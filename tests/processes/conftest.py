@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import shutil
 import tempfile
@@ -12,6 +14,7 @@ import pytest
 
 import cloudburst_nb as cb
 from cloudburst_nb.client import Client
+from cloudburst_runtime.shell import arena_file
 from tests.processes.watching import (
     DEADLINE,
     directory_of,
@@ -30,10 +33,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.processes)
 
 
+def arenas_of(parent: str) -> list[str]:
+    """The directories of shared memory that name a runtime below ``parent``: others may be testing, too."""
+    links = glob.glob(os.path.join(arena_file.ROOT, "cloudburst-nb-*", arena_file.LINK))
+    found = []
+    for link in links:
+        with contextlib.suppress(OSError):  # removed just now
+            if os.readlink(link).startswith(parent):
+                found.append(link)
+    return found
+
+
 @pytest.fixture(scope="session", autouse=True)
 def home() -> Iterator[str]:
     """Where this session's runtimes are; at the end there are none, and no shared memory of theirs."""
-    before = set(os.listdir("/dev/shm"))
     parent = tempfile.mkdtemp(prefix="cbt", dir="/tmp")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", parent)
@@ -41,7 +54,7 @@ def home() -> Iterator[str]:
         yield base
     forget_all()
     left = os.listdir(base) if os.path.exists(base) else []
-    shared = [name for name in set(os.listdir("/dev/shm")) - before if "cloudburst" in name]
+    shared = arenas_of(parent)
     shutil.rmtree(parent)
     assert not left, f"runtimes are left: {left}"
     assert not shared, f"shared memory is left: {shared}"
