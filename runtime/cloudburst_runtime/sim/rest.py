@@ -57,7 +57,7 @@ def _executor(executor: ExecutorProcess) -> dict[str, object]:
     core = executor.core
     return {
         "tasks": list(core.tasks),
-        "operations": list(core._ops),
+        "operations": list(core.operations.pending),
         "store requests": core.cache.outstanding,
         "counter writes": core.cache._queues,
         "user code": executor.code,
