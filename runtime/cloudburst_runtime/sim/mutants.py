@@ -124,21 +124,24 @@ class _Unmindful(ClientCore):
 
 
 class _Impatient(ClientCore):
-    def _probes(self, now: Millis) -> Any:
-        return []
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.recovery.probes = lambda now: []  # type: ignore[method-assign]
 
 
 class _Giving(ClientCore):
-    def _try_again(self, call: Any, why: str, free: bool, now: Millis) -> Any:
-        return []
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.recovery._try_again = lambda call, why, free, now: []  # type: ignore[method-assign]
 
 
 class _Clinging(ClientCore):
-    def _on_revoke(self, message: Any, peer: PeerName, now: Millis) -> Any:
-        held = dict(self.leases)
-        effects = super()._on_revoke(message, peer, now)
-        self.leases = held
-        self.revoked_until = {}
+    def _on_revoke(self, message: Any, now: Millis) -> Any:
+        leases = self.leases
+        held = dict(leases.held)
+        effects = super()._on_revoke(message, now)
+        leases.held = held
+        leases.revoked_until = {}
         return effects
 
 
