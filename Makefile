@@ -1,38 +1,68 @@
-# Each target makes what it needs; nothing but python3 (3.11+) with venv, git and make is assumed.
+# Each target makes what it needs; nothing but python3 (3.11 or newer) with venv, git and make is assumed.
+# A stamp in the environment is newer than pyproject.toml once what that asks for is installed.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint bench lab clean
+.PHONY: help demo test lint bench bench-report lab screenshots clean
 
-$(VENV)/.base: pyproject.toml
-	@echo "Installing into $(VENV): once, under a minute …"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo]"
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, and $(PYTHON) is " + sys.version.split()[0] + ": name another with  make PYTHON=python3.x")'
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) -m venv failed: Debian and Ubuntu have it in the package python3-venv" >&2; exit 1; }
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.base
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo,test]"
+$(VENV)/.base: pyproject.toml $(VENV)/.made
+	@echo "Installing into $(VENV): once, under a minute …"
+	@$(PIP) install --editable ".[demo]"
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(VENV)/.base
+	@echo "Installing what the tests need …"
+	@$(PIP) install --editable ".[demo,test]"
+	@touch $@
+
+$(VENV)/.lab: pyproject.toml $(VENV)/.base
+	@echo "Installing JupyterLab …"
+	@$(PIP) install jupyterlab
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.lab
+	@$(PIP) install playwright pillow
 	@touch $@
 
 demo: $(VENV)/.base  ## run the quick-start notebook headless and print its results
 	@$(BIN)/cloudburst-nb run notebooks/01_quickstart.ipynb -o out/01_quickstart.ipynb --results
 
-lint: $(VENV)/.test
+lint: $(VENV)/.test  ## style, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(VENV)/.test lint  ## lint, types, import rules and every test
+test: $(VENV)/.test lint  ## lint, and every test
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/.base
-	$(BIN)/python -m benchmarks.latency
+$(VENV)/.bench: pyproject.toml $(VENV)/.base
+	@echo "Installing the systems to compare with …"
+	@$(PIP) install --editable ".[demo,bench]" \
+	  || echo "They could not all be installed; the benchmarks run with those that are there." >&2
+	@touch $@
 
-lab: $(VENV)/.base  ## JupyterLab on the notebooks
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check jupyterlab
+bench: $(VENV)/.bench  ## this project, its peers and the machine's limit; QUICK=1: in three minutes
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) --json out/bench.json
+
+bench-report: $(VENV)/.base  ## docs/benchmarks.md and its picture, from the figures of make bench
+	$(BIN)/python -m benchmarks.report out/bench.json
+
+lab: $(VENV)/.lab  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
-clean:
-	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+screenshots: $(VENV)/.browser  ## make the README's picture again; needs Chromium
+	$(BIN)/python docs/screenshot.py
+
+clean:  ## remove the environment and everything that was made
+	rm -rf $(VENV) out dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

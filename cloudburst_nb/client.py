@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from cloudburst_nb import runtimes
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
@@ -38,6 +40,7 @@ from cloudburst_runtime.launch import local
 from cloudburst_runtime.messages import Args, DagSpec, Inline, Ref
 from cloudburst_runtime.shell.client import SCHEME, ClientShell
 from cloudburst_runtime.shell.clock import now_ms
+from cloudburst_runtime.shell.ticket import TCP, TICKET_NAME, Ticket, read_ticket, split_address
 from cloudburst_runtime.values import Value, decode, encode, explain
 
 _REQUIRED: Any = object()
@@ -48,7 +51,7 @@ RESULTS_PREFIX = "result/"
 
 
 class DoneAndNotDone(NamedTuple):
-    """What `Client.wait` returns."""
+    """What `Client.wait` returns: two sets of futures."""
 
     done: set[CloudburstFuture]
     not_done: set[CloudburstFuture]
@@ -57,10 +60,24 @@ class DoneAndNotDone(NamedTuple):
 class Client:
     """Connected to one runtime. Made by `up` and `connect`.
 
-    A client may be used from several threads. As a context manager it is taken down at the end::
+    A client may be used from several threads. As a context manager it is taken down at the end.
 
-        with cb.up() as client:
-            ...
+    Attributes
+    ----------
+    name : str
+        This client among those of its runtime.
+
+    Raises
+    ------
+    RuntimeUnavailable
+        From every method, once the client was taken down or its runtime has died.
+
+    Examples
+    --------
+    >>> with cb.up(executors=2) as client:
+    ...     client.put("greeting", "hello")
+    ...     client.get("greeting")
+    'hello'
     """
 
     def __init__(self, shell: ClientShell, owned: local.LocalRuntime | None, settings: object = None) -> None:
@@ -69,6 +86,7 @@ class Client:
         self._settings = settings
         self._nodes: dict[str, list[str]] = {}
         self.name = shell.name
+        self._listening = _listening(shell)
 
     # ------------------------------------------------------------ life
 
@@ -76,6 +94,31 @@ class Client:
     def address(self) -> str:
         """What another process gives to `connect`."""
         return self._shell.address
+
+    @property
+    def key_file(self) -> str:
+        """The connection file that lets clients on other hosts in; empty if the runtime does not listen.
+
+        Examples
+        --------
+        >>> with cb.up(executors=2, listen="tcp://127.0.0.1:0") as client:
+        ...     client.key_file.endswith("connection.json")
+        True
+        """
+        return self._listening.path if self._listening is not None else ""
+
+    @property
+    def addresses(self) -> list[str]:
+        """All that `connect` takes for this runtime; a TCP address goes with `key_file`.
+
+        Examples
+        --------
+        >>> with cb.up(executors=2, listen="tcp://127.0.0.1:0") as client:
+        ...     [address.partition(":")[0] for address in client.addresses]
+        ['unix', 'tcp']
+        """
+        listening = self._listening.address if self._listening is not None else self.address
+        return list(dict.fromkeys([self.address, listening]))
 
     @property
     def closed(self) -> bool:
@@ -88,7 +131,17 @@ class Client:
         return self._shell.core.unavailable is not None
 
     def down(self) -> None:
-        """Disconnect; a runtime that this process started ends, with all its processes and its state."""
+        """Disconnect; a runtime that this process started ends, with all its processes and its state.
+
+        Doing it twice is no error.
+
+        Examples
+        --------
+        >>> client = cb.up(executors=2)
+        >>> client.down()
+        >>> client.closed
+        True
+        """
         if self.closed:
             return
         why = f"the runtime at {self.address} was taken down: call cb.up() to start a new one"
@@ -98,9 +151,17 @@ class Client:
             self._owned.stop()
 
     def shutdown(self) -> None:
-        """Stop the runtime, whoever started it, and disconnect."""
+        """Stop the runtime, whoever started it, and disconnect.
+
+        Examples
+        --------
+        >>> address = cb.up(executors=2, detach=True).address
+        >>> cb.connect(address).shutdown()
+        """
         self._shell.ask(messages.Shutdown)
         self.down()
+        if isinstance(self._shell.where, str):
+            runtimes.wait_for_end(self._shell.where)
 
     def _disown(self) -> None:
         """In a forked child: the runtime is the parent's, and not to be stopped from here."""
@@ -117,7 +178,15 @@ class Client:
     # ------------------------------------------------------------ functions
 
     def function(self, obj: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """As `cloudburst_nb.function`, registered with this client's runtime."""
+        """As `cloudburst_nb.function`, registered with this client's runtime.
+
+        Examples
+        --------
+        >>> client = cb.up(executors=2)
+        >>> double = client.function(lambda x: 2 * x, name="double")
+        >>> double(4).get()
+        8
+        """
         made: Any = function(obj, **options) if obj is not None else function(**options)
         if not isinstance(made, CloudFunction):
             return lambda given: self._adopted(made(given))
@@ -131,7 +200,10 @@ class Client:
         """Register a function here, unless it is."""
         if made._home is self or made._packed.spec.payload == b"":
             return
-        registered = self._shell.ask(lambda req: messages.Register(req, made._current_packed().spec))
+        spec = made._current_packed().spec
+        if isinstance(self._shell.where, Ticket):  # another host, with other directories
+            spec = msgspec.structs.replace(spec, context=messages.Context())
+        registered = self._shell.ask(lambda req: messages.Register(req, spec))
         made._version = registered.version
         made._home = self
 
@@ -147,9 +219,19 @@ class Client:
         Raises
         ------
         FunctionNotFound
-            If there is none.
+            If there is none; the message has the names that come close.
+        InvalidName
+            If that is no name.
+
+        Examples
+        --------
+        >>> cb.functions()
+        ['square']
+        >>> cb.get_function("square")(5).get()
+        25
         """
         check_name(name, "function")
+        runtimes.settle(self)
         known = runtimes.state.known.get(name)
         if known is not None and known._home is self:
             return known
@@ -159,7 +241,14 @@ class Client:
         return made
 
     def functions(self, prefix: str = "") -> list[str]:
-        """Names of the registered functions, sorted."""
+        """Names of the registered functions that begin with ``prefix``, sorted.
+
+        Examples
+        --------
+        >>> cb.functions("sq")
+        ['square']
+        """
+        runtimes.settle(self)
         names = self._shell.ask(lambda req: messages.Describe(req, "functions")).names
         return [name for name in names if name.startswith(prefix)]
 
@@ -178,8 +267,36 @@ class Client:
         timeout: float | None = None,
         continuation: str | None = None,
     ) -> CloudburstFuture:
-        """Call a function or a DAG (``kind="dag"``) by name; see `Dag.__call__` for the parameters."""
+        """Call a function or a DAG by name.
+
+        Parameters
+        ----------
+        name
+            What is called.
+        args, kwargs
+            Its arguments; for a DAG those of its source.
+        kind
+            ``"function"`` or ``"dag"``.
+        node_args
+            By function name, a list of arguments (or one bare argument).
+        consistency, output_key, continuation
+            As for `Dag`.
+        timeout
+            Seconds that the call may take; None: no limit but the function's own.
+
+        Raises
+        ------
+        InvalidName, ConsistencyError, SerializationError
+            If it cannot be sent. Whatever goes wrong after that is raised by the future.
+
+        Examples
+        --------
+        >>> client = cb.up(executors=2)
+        >>> client.call("square", (6,)).get()
+        36
+        """
         check_name(name, kind)
+        runtimes.settle(self)
         by_node: dict[str | None, tuple[tuple[Any, ...], dict[str, Any]]] = {}
         if args or kwargs or not node_args:
             by_node[None] = (args, kwargs or {})
@@ -346,7 +463,12 @@ class Client:
 
         Examples
         --------
-        >>> pipe = cb.dag("pipe", load >> [left, right] >> merge)  # doctest: +SKIP
+        >>> increment = cb.function(lambda x: x + 1, name="increment")
+        >>> negate = cb.function(lambda x: -x, name="negate")
+        >>> total = cb.function(lambda left, right: left + right, name="total")
+        >>> pipe = cb.dag("pipe", increment >> [square, negate] >> total)
+        >>> pipe(2).get()
+        6
         """
         spec = spec_of(
             check_name(name, "DAG"), what, functions, edges, colocated=colocated, gpu=gpu, batching=batching
@@ -355,6 +477,7 @@ class Client:
         return Dag(self, spec)
 
     def _define(self, spec: DagSpec, replace: bool) -> None:
+        runtimes.settle(self)
         self._shell.ask(lambda req: messages.DefineDag(req, spec, replace))
         self._nodes[spec.name] = [node.function for node in spec.nodes]
 
@@ -364,17 +487,49 @@ class Client:
         return Dag(self, spec)
 
     def get_dag(self, name: str) -> Dag:
-        """The DAG registered under ``name``; `DagNotFound` if there is none."""
+        """The DAG registered under ``name``.
+
+        Raises
+        ------
+        DagNotFound
+            If there is none.
+
+        Examples
+        --------
+        >>> made = cb.dag("only", square)
+        >>> cb.get_dag("only")(7).get()
+        49
+        """
         spec = self._shell.ask(lambda req: messages.Describe(req, "dag", check_name(name, "DAG"))).dag
         self._nodes[name] = [node.function for node in spec.nodes]
         return Dag(self, spec)
 
     def delete_dag(self, name: str) -> None:
-        """Forget a DAG; its calls in flight finish. `DagNotFound` if there is none."""
+        """Forget a DAG; its calls in flight finish, and its functions stay.
+
+        Raises
+        ------
+        DagNotFound
+            If there is none of that name.
+
+        Examples
+        --------
+        >>> made = cb.dag("short-lived", square)
+        >>> cb.delete_dag("short-lived")
+        >>> "short-lived" in cb.dags()
+        False
+        """
         self._shell.ask(lambda req: messages.DeleteDag(req, check_name(name, "DAG")))
 
     def dags(self) -> list[str]:
-        """Names of the registered DAGs, sorted."""
+        """Names of the registered DAGs, sorted.
+
+        Examples
+        --------
+        >>> made = cb.dag("only", square)
+        >>> cb.dags()
+        ['only']
+        """
         return list(self._shell.ask(lambda req: messages.Describe(req, "dags")).names)
 
     # ------------------------------------------------------------ state
@@ -402,10 +557,15 @@ class Client:
             If the value cannot travel.
         LatticeMismatch
             If the key holds another type of lattice.
+        CallTimeout
+            If there is no acknowledgement in time; the value may be in the store.
 
         Examples
         --------
-        >>> cb.put("visits", 1, lattice="counter")        # doctest: +SKIP
+        >>> cb.put("visits", 1, lattice="counter")
+        >>> cb.put("visits", 2, lattice="counter")
+        >>> cb.get("visits")
+        3
         """
         check_name(key, "key")
         try:
@@ -423,10 +583,27 @@ class Client:
     def get(self, key: str, default: Any = _REQUIRED, *, timeout: float | None = 60.0) -> Any:
         """The value under a key. An array is a read-only view.
 
+        Parameters
+        ----------
+        key
+            1 to 255 bytes of UTF-8.
+        default
+            What to return if there is no such key.
+        timeout
+            Seconds to wait for the store; None: as long as it takes.
+
         Raises
         ------
         KeyNotFound
-            If there is none and no default is given.
+            If there is no such key, and no default is given.
+        CallTimeout
+            If the store does not answer in time.
+
+        Examples
+        --------
+        >>> cb.put("threshold", 0.5)
+        >>> cb.get("threshold"), cb.get("no such key", 0)
+        (0.5, 0)
         """
         (lattice,) = self._shell.store("read", [check_name(key, "key")], timeout=timeout)
         if lattice is None:
@@ -436,15 +613,53 @@ class Client:
         return reveal(lattice, decode)
 
     def delete(self, key: str, *, timeout: float | None = 60.0) -> None:
-        """Delete a key; nothing happens if there is none."""
+        """Delete a key; nothing happens if there is none.
+
+        Parameters
+        ----------
+        key
+            1 to 255 bytes of UTF-8.
+        timeout
+            Seconds to wait for the acknowledgement.
+
+        Examples
+        --------
+        >>> cb.put("scratch", [1, 2])
+        >>> cb.delete("scratch")
+        >>> cb.keys("scratch")
+        []
+        """
         self._shell.store("delete", check_name(key, "key"), timeout=timeout)
 
     def ref(self, key: str) -> CloudburstReference:
-        """A reference: as an argument it becomes the value of its key, once that exists."""
+        """A reference: as an argument it becomes the value of its key, once that exists.
+
+        Raises
+        ------
+        InvalidName
+            If that is no name of a key.
+
+        Examples
+        --------
+        >>> cb.put("side", 9)
+        >>> square(cb.ref("side")).get()
+        81
+        """
         return CloudburstReference(key)
 
     def keys(self, prefix: str = "") -> list[str]:
-        """Keys in the store that begin with ``prefix``, sorted."""
+        """Keys in the store that begin with ``prefix``, sorted.
+
+        Results that were put because somebody asked for a future's key are left out, unless the prefix
+        says ``"result/"``.
+
+        Examples
+        --------
+        >>> cb.put("user/ada", 1)
+        >>> cb.put("user/bob", 2)
+        >>> cb.keys("user/")
+        ['user/ada', 'user/bob']
+        """
         return list(self._keys(prefix).keys)
 
     def _keys(self, prefix: str) -> messages.KeysReply:
@@ -484,9 +699,21 @@ class Client:
     def gather(self, *futures: Any, timeout: float | None = None) -> list[Any]:
         """The values of futures (or iterables of futures), in order; the first failure is raised.
 
+        Parameters
+        ----------
+        timeout
+            Seconds for all of them together; None: as long as it takes. An interrupt cancels them all.
+
+        Raises
+        ------
+        CallTimeout
+            If they are not done in time; the calls go on.
+        Exception
+            What the first call that failed raised.
+
         Examples
         --------
-        >>> cb.gather(square.map(range(3)))               # doctest: +SKIP
+        >>> cb.gather(square.map(range(3)))
         [0, 1, 4]
         """
         wanted = _flat(futures)
@@ -501,10 +728,20 @@ class Client:
     def as_completed(self, futures: Any, timeout: float | None = None) -> Iterator[CloudburstFuture]:
         """Futures as they are done, as in ``concurrent.futures``.
 
+        Parameters
+        ----------
+        timeout
+            Seconds for all of them together; None: as long as it takes.
+
         Raises
         ------
         CallTimeout
-            If not all are done within ``timeout`` seconds.
+            If not all are done in time; the calls go on.
+
+        Examples
+        --------
+        >>> sorted(future.get() for future in cb.as_completed(square.map([1, 2, 3])))
+        [1, 4, 9]
         """
         wanted = list(dict.fromkeys(_flat((futures,))))
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -524,8 +761,21 @@ class Client:
 
         Parameters
         ----------
+        timeout
+            Seconds to wait at most; None: as long as it takes.
         return_when
             ``"ALL_COMPLETED"``, ``"FIRST_COMPLETED"`` or ``"FIRST_EXCEPTION"``.
+
+        Raises
+        ------
+        ValueError
+            For another word. A time-out raises nothing: what is not done is in the second set.
+
+        Examples
+        --------
+        >>> done, not_done = cb.wait(square.map([1, 2, 3]))
+        >>> len(done), len(not_done)
+        (3, 0)
         """
         enough: dict[str, Callable[[], bool]] = {
             "ALL_COMPLETED": lambda: len(arrived) >= len(wanted),
@@ -553,14 +803,22 @@ class Client:
     # ------------------------------------------------------------ what there is
 
     def status(self) -> Status:
-        """Executors, functions, DAGs and the store, as of now."""
-        return Status(self._shell.ask(messages.Status), self.address)
+        """Executors, functions, DAGs and the store, as of now; shows itself as a table.
+
+        Examples
+        --------
+        >>> status = cb.status()
+        >>> status.functions, status.keys
+        ({'square': 1}, 0)
+        """
+        runtimes.settle(self)
+        return Status(self._shell.ask(messages.Status), self.addresses, self.key_file)
 
     def __repr__(self) -> str:
         return f"<cloudburst client of {self.address}{': down' if self.closed else ''}>"
 
 
-NOTHING_ASKED = (None, "local", (), 1, "locality", None, None)
+NOTHING_ASKED = (None, "local", (), 1, "locality", None, None, None)
 """What `up` is called with by default: whoever says nothing takes the runtime that is up."""
 
 _NO_NODES: list[str] = []
@@ -632,6 +890,7 @@ def _left(deadline: float | None) -> float | None:
 def up(
     executors: int | tuple[int, int] | None = None,
     *,
+    listen: str | None = None,
     state_dir: str | None = None,
     name: str = "local",
     preload: Iterable[str] = (),
@@ -648,6 +907,12 @@ def up(
     executors
         How many processes run functions: a number to start with (more are forked when calls wait, up to
         32), or ``(min, max)``; by default from the number of cores up to 32.
+    listen
+        Let clients on other hosts in, as ``"tcp://HOST:PORT"`` (port 0 picks one, host ``*`` is every
+        interface): encrypted, and only with the file at ``client.key_file``. Whoever has that file can
+        run code as you.
+    state_dir
+        For durable state, which is not available in this version.
     name
         What `status` shows.
     preload
@@ -672,24 +937,28 @@ def up(
 
     Examples
     --------
-    >>> with cb.up(executors=2) as client:                # doctest: +SKIP
-    ...     client.put("k", 1)
+    >>> client = cb.up(executors=(2, 8), preload=["json"])
+    >>> cb.running()
+    True
     """
     if state_dir is not None:
         raise ValueError(
             "state_dir: durable state is not available in this version; the state of a runtime ends with it"
         )
     low, high = _executor_range(executors)
+    if listen is not None:
+        split_address(listen)
     if memory_limit is not None and memory_limit < MEMORY_BYTES_MIN:
         raise ValueError(f"memory_limit is in bytes, at least {MEMORY_BYTES_MIN}; not {memory_limit}")
     if policy not in POLICIES:
         raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")
-    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit)
+    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit, listen)
     config = Config(
         name=name,
         executors_min=low,
         executors_max=high,
         policy=policy,
+        listen=listen or "",
         cores=os.cpu_count() or 1,
         gpus=_count_gpus() if gpus is None else gpus,
         threads=threads,
@@ -712,35 +981,83 @@ def up(
         except BaseException:
             runtime.stop()
             raise
+        if detach:
+            runtimes.state.detached.append(runtime)
         client = Client(shell, None if detach else runtime, config)
         runtimes.use(client)
         return client
 
 
-def connect(address: str) -> Client:
+def connect(address: str | os.PathLike[str], key_file: str | os.PathLike[str] | None = None) -> Client:
     """Use a runtime that runs already.
 
     Parameters
     ----------
     address
-        As ``client.address`` or ``cloudburst-nb status`` gives it, such as ``"unix:/tmp/…"``.
+        As ``client.address`` or ``cloudburst-nb status`` gives it, such as ``"unix:/tmp/…"``; of a runtime
+        on another host, its connection file (``client.key_file`` there), or ``"tcp://HOST:PORT"``.
+    key_file
+        With a TCP address: the connection file, or a copy of it that only you can read.
 
     Raises
     ------
     RuntimeUnavailable
-        If no runtime answers there.
+        If no runtime answers there, or it does not know the key.
+
+    Notes
+    -----
+    On another host, functions run with the runtime's directories and environment, not with yours.
+
+    Examples
+    --------
+    >>> address = cb.up(executors=2, detach=True).address
+    >>> client = cb.connect(address)                    # this could be in another notebook
+    >>> client.get("nothing yet", "nothing")
+    'nothing'
+    >>> client.shutdown()
+
+    From another host, with a copy of the file:
+
+    >>> cb.connect("tcp://10.0.0.7:7000", key_file="connection.json")    # doctest: +SKIP
     """
-    if not isinstance(address, str) or not address.startswith(SCHEME):
-        raise RuntimeUnavailable(
-            f"{address!r} is no address: it looks like {SCHEME}/tmp/…; cloudburst-nb status lists what runs"
-        )
+    where = _where(address, key_file)
+    wanted = SCHEME + where if isinstance(where, str) else where.address
     with runtimes.state.lock:
         current = runtimes.state.current
-        if runtimes.running() and current is not None and current.address == address:
+        if runtimes.running() and current is not None and current.address == wanted:
             return current
-        client = Client(ClientShell(address.removeprefix(SCHEME)), None)
+        client = Client(ClientShell(where), None)
         runtimes.use(client)
         return client
+
+
+def _where(given: object, key_file: str | os.PathLike[str] | None) -> str | Ticket:
+    """A runtime's directory, or its connection file."""
+    address = os.fspath(given) if isinstance(given, str | os.PathLike) else ""
+    if address.startswith(TCP):
+        if key_file is None:
+            raise RuntimeUnavailable(
+                f"a TCP address needs a key: cb.connect({address!r}, key_file=…) with a copy of the "
+                "connection file that cloudburst-nb status shows on the runtime's host"
+            )
+        return read_ticket(os.fspath(key_file), address)
+    if key_file is not None:
+        raise ValueError(f"a key file goes with a {TCP} address, not with {address!r}")
+    if address.startswith(SCHEME):
+        return address.removeprefix(SCHEME)
+    if os.path.isfile(address):
+        return read_ticket(address)
+    raise RuntimeUnavailable(
+        f"{given!r} is no address: it looks like {SCHEME}/tmp/…, or {TCP}HOST:PORT, or is the path of a "
+        "connection file; cloudburst-nb status lists what runs"
+    )
+
+
+def _listening(shell: ClientShell) -> Ticket | None:
+    """The connection file of a runtime that listens."""
+    if isinstance(shell.where, Ticket):
+        return shell.where
+    return read_ticket(os.path.join(shell.where, TICKET_NAME)) if shell.core.config.listen else None
 
 
 def embedded() -> Client:
@@ -749,7 +1066,18 @@ def embedded() -> Client:
 
 
 def down() -> None:
-    """Disconnect from the runtime in use, and end it if this process started it."""
+    """Disconnect from the runtime in use, and end it if this process started it.
+
+    After that no runtime starts by itself any more: `up` starts one.
+
+    Examples
+    --------
+    >>> square(3).get()
+    9
+    >>> cb.down()
+    >>> cb.running()
+    False
+    """
     if runtimes.state.current is not None:
         runtimes.state.current.down()
     elif not runtimes.state.ended:

@@ -116,9 +116,9 @@ class CloudburstConnection:
 
     Examples
     --------
-    >>> cloudburst = CloudburstConnection("127.0.0.1", "127.0.0.1", local=True)  # doctest: +SKIP
-    >>> square = cloudburst.register(lambda library, x: x * x, "square")         # doctest: +SKIP
-    >>> square(3).get()                                                          # doctest: +SKIP
+    >>> cloudburst = CloudburstConnection("127.0.0.1", "127.0.0.1", local=True)
+    >>> square = cloudburst.register(lambda library, x: x * x, "square")
+    >>> square(3).get()
     9
     """
 
@@ -151,6 +151,13 @@ class CloudburstConnection:
         ------
         InvalidName, SerializationError, TypeError
             If it cannot be registered so.
+
+        Examples
+        --------
+        >>> cloudburst = CloudburstConnection()
+        >>> add = cloudburst.register(lambda library, a, b: a + b, "add")
+        >>> add(2, 3).get()
+        5
         """
         init = None
         if isinstance(function, tuple):
@@ -159,7 +166,14 @@ class CloudburstConnection:
         return CloudburstFunction(name, self._client, self._client.register(packed))
 
     def get_function(self, name: str) -> CloudburstFunction | None:
-        """The handle of a registered function; None, and a printed hint, if there is none of that name."""
+        """The handle of a registered function; None, and a printed hint, if there is none of that name.
+
+        Examples
+        --------
+        >>> cloudburst = CloudburstConnection()
+        >>> cloudburst.get_function("squire")
+        No function named 'squire' is registered; list() shows those that are.
+        """
         try:
             native = self._client.get_function(name)
         except FunctionNotFound:
@@ -168,7 +182,15 @@ class CloudburstConnection:
         return CloudburstFunction(name, self._client, native)
 
     def list(self, prefix: str | None = None) -> Sequence[str]:
-        """Print, and return, the names of the registered functions that begin with ``prefix``."""
+        """Print, and return, the names of the registered functions that begin with ``prefix``.
+
+        Examples
+        --------
+        >>> cloudburst = CloudburstConnection()
+        >>> cube = cloudburst.register(lambda library, x: x**3, "cube")
+        >>> names = cloudburst.list("cu")
+        cube
+        """
         names = self._client.functions(prefix or "")
         print("\n".join(names))  # noqa: T201
         return names
@@ -178,8 +200,14 @@ class CloudburstConnection:
 
         Raises
         ------
-        FunctionNotFound
-            If no function of that name is registered.
+        InvalidName, SerializationError
+            If the call cannot be sent.
+
+        Examples
+        --------
+        >>> cloudburst = CloudburstConnection()
+        >>> add = cloudburst.register(lambda library, a, b: a + b, "add")
+        >>> key = cloudburst.exec_func("add", [2, 3])
         """
         key = self._client.new_key()
         given = args if isinstance(args, tuple) else tuple(_arguments(args))
@@ -222,6 +250,16 @@ class CloudburstConnection:
             If one of the functions is not registered.
         InvalidDag
             If it is no DAG with one sink.
+
+        Examples
+        --------
+        >>> cloudburst = CloudburstConnection()
+        >>> for name, function in {"increment": lambda _, x: x + 1, "double": lambda _, x: 2 * x}.items():
+        ...     made = cloudburst.register(function, name)
+        >>> cloudburst.register_dag("composed", ["increment", "double"], [("increment", "double")])
+        (True, <ErrorCode.NO_ERROR: 0>)
+        >>> cloudburst.call_dag("composed", {"increment": 2}, direct_response=True)
+        6
         """
         spec = spec_of(
             name,
@@ -285,6 +323,15 @@ class CloudburstConnection:
             If there is no such level.
         Exception
             With ``direct_response``, whatever the DAG raised.
+
+        Examples
+        --------
+        >>> cloudburst = CloudburstConnection()
+        >>> half = cloudburst.register(lambda library, x: x / 2, "half")
+        >>> cloudburst.register_dag("halved", ["half"], [])
+        (True, <ErrorCode.NO_ERROR: 0>)
+        >>> cloudburst.call_dag("halved", {"half": [5]}).get()
+        2.5
         """
         level = Consistency.parse(consistency)
         node_args = _node_arguments(arg_map)
@@ -309,7 +356,13 @@ class CloudburstConnection:
         return future.get() if direct_response else future
 
     def delete_dag(self, dname: str) -> tuple[bool, ErrorCode]:
-        """Delete a DAG: ``(True, NO_ERROR)``, or ``(False, NO_SUCH_DAG)``. Its functions stay."""
+        """Delete a DAG: ``(True, NO_ERROR)``, or ``(False, NO_SUCH_DAG)``. Its functions stay.
+
+        Examples
+        --------
+        >>> CloudburstConnection().delete_dag("never defined")
+        (False, <ErrorCode.NO_SUCH_DAG: 4>)
+        """
         try:
             self._client.delete_dag(dname)
         except DagNotFound:
@@ -326,11 +379,32 @@ class CloudburstConnection:
         ------
         KeyNotFound
             If the store has no such key.
+
+        Examples
+        --------
+        >>> cloudburst = CloudburstConnection()
+        >>> cloudburst.put_object("k", [1, 2])
+        True
+        >>> cloudburst.get_object("k")
+        [1, 2]
         """
         return self._client.get(key)
 
     def put_object(self, key: str, value: object) -> bool:
-        """Store a value under a key; True once the store has it."""
+        """Store a value under a key; True once the store has it.
+
+        Raises
+        ------
+        SerializationError
+            If the value cannot travel.
+        LatticeMismatch
+            If the key holds another type of lattice.
+
+        Examples
+        --------
+        >>> CloudburstConnection().put_object("weights", {"bias": 0.5})
+        True
+        """
         self._client.put(key, value)
         return True
 

@@ -36,7 +36,13 @@ class Consistency(enum.StrEnum):
     ``DSC``    distributed session causal: all caches that a DAG touches form a causal cut together
     =========  =======================================================================================
 
-    ``NORMAL``, ``SINGLE`` and ``MULTI`` are the original's names for LWW, SK and DSC.
+    ``NORMAL``, ``SINGLE`` and ``MULTI`` are the original's names for LWW, SK and DSC. In this version only
+    LWW is available; to ask for another one raises `ConsistencyError`.
+
+    Examples
+    --------
+    >>> Consistency.parse("dsrr") is Consistency.DSRR
+    True
     """
 
     LWW = "lww"

@@ -71,10 +71,10 @@ class CloudFunction(Composable):
     >>> @cb.function
     ... def square(x):
     ...     return x * x
-    >>> square.local(3)
+    >>> square(3).get(timeout=5)
     9
-    >>> square(3).get(timeout=5)                      # doctest: +SKIP
-    9
+    >>> square.version
+    1
     """
 
     def __init__(self, packed: Packed, pack_again: Callable[[], Packed] | None = None) -> None:
@@ -110,6 +110,21 @@ class CloudFunction(Composable):
         Returns
         -------
         CloudburstFuture
+            At once; `CloudburstFuture.get` waits for the value. (Inside an executor, or under `local`, the
+            function runs on the spot, and its value is returned.)
+
+        Raises
+        ------
+        SerializationError
+            If an argument cannot travel; it is named, with its type.
+        RuntimeUnavailable
+            After `cloudburst_nb.down`.
+
+        Examples
+        --------
+        >>> future = square(3)
+        >>> square(future).get(timeout=5)
+        81
         """
         if _inline.depth and _inline.here():
             return self.local(*args, **kwargs)
@@ -122,9 +137,14 @@ class CloudFunction(Composable):
     def map(self, *iterables: Iterable[Any]) -> list[CloudburstFuture]:
         """Call it once per element (of several iterables: per tuple of elements); futures in order.
 
+        Raises
+        ------
+        TypeError
+            If there is no iterable.
+
         Examples
         --------
-        >>> [future.get() for future in square.map([1, 2, 3])]  # doctest: +SKIP
+        >>> [future.get() for future in square.map([1, 2, 3])]
         [1, 4, 9]
         """
         if not iterables:
@@ -137,6 +157,11 @@ class CloudFunction(Composable):
         """Run it here and now, without an executor; returns the value itself.
 
         Cloud functions that it calls run here and now, too, as they do inside an executor.
+
+        Examples
+        --------
+        >>> square.local(12)
+        144
         """
         with _inline:
             return self._run_here(args, kwargs)
@@ -156,6 +181,7 @@ class CloudFunction(Composable):
 
     @property
     def version(self) -> int:
+        """1, 2, … : each registration under the same name makes a new one."""
         client = runtimes.ensure()
         client._adopt(self)
         return self._version
@@ -179,7 +205,19 @@ class CloudFunction(Composable):
 class CloudClass(CloudFunction):
     """A stateful function: a class that is built once per executor; ``run`` is called per request.
 
-    If its ``__init__`` needs arguments, give them with `bind`.
+    If its ``__init__`` needs arguments, give them with `bind`. What an instance keeps is its executor's
+    alone; what all are to share belongs into the store.
+
+    Examples
+    --------
+    >>> @cb.function
+    ... class Greeter:
+    ...     def __init__(self, greeting="hello"):
+    ...         self.greeting = greeting
+    ...     def run(self, name):
+    ...         return f"{self.greeting}, {name}"
+    >>> Greeter("Ada").get()
+    'hello, Ada'
     """
 
     def __init__(
@@ -191,10 +229,22 @@ class CloudClass(CloudFunction):
     def bind(self, *args: Any, **kwargs: Any) -> CloudFunction:
         """Register it with the arguments of its ``__init__``; returns what is called.
 
+        Raises
+        ------
+        SerializationError
+            If an argument cannot travel.
+
         Examples
         --------
-        >>> model = Model.bind("weights.npz")             # doctest: +SKIP
-        >>> model(image).get()                            # doctest: +SKIP
+        >>> @cb.function
+        ... class Scale:
+        ...     def __init__(self, factor):
+        ...         self.factor = factor
+        ...     def run(self, x):
+        ...         return self.factor * x
+        >>> tenfold = Scale.bind(10)
+        >>> tenfold(4).get()
+        40
         """
         return self._rebind(args, kwargs)
 
@@ -266,7 +316,7 @@ def function(
     ... def square(x):
     ...     return x * x
     >>> square
-    <cloud function square(x)>
+    <cloud function square(x)...>
     """
     options: dict[str, Any] = {
         "name": name,

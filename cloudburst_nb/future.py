@@ -39,10 +39,11 @@ class CloudburstFuture:
 
     Examples
     --------
-    >>> import cloudburst_nb as cb                    # doctest: +SKIP
-    >>> square = cb.function(lambda x: x * x, name="square")  # doctest: +SKIP
-    >>> square(3).get(timeout=5)                      # doctest: +SKIP
+    >>> future = square(3)
+    >>> future.get(timeout=5)
     9
+    >>> future.done(), future.node_states
+    (True, {'square': 'done'})
     """
 
     __slots__ = (
@@ -124,6 +125,15 @@ class CloudburstFuture:
             What user code raised, as its own type, with the remote traceback as its cause.
         CallCancelled, ExecutorLost, SerializationError, RuntimeUnavailable
             If there will be no result.
+
+        Examples
+        --------
+        >>> square(4).get(timeout=5)
+        16
+        >>> square("four").get()
+        Traceback (most recent call last):
+            ...
+        TypeError: can't multiply sequence by non-int of type 'str'
         """
         if self._result is None:
             self._wait(timeout)
@@ -137,7 +147,23 @@ class CloudburstFuture:
     result = get
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for the call and return what it raised, or None."""
+        """Wait for the call and return what it raised, or None.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait; None waits as long as it takes.
+
+        Raises
+        ------
+        CallTimeout
+            If there is no result in time.
+
+        Examples
+        --------
+        >>> square("four").exception()
+        TypeError("can't multiply sequence by non-int of type 'str'")
+        """
         if self._result is None:
             self._wait(timeout)
         if self._value is _UNSET:
@@ -173,7 +199,16 @@ class CloudburstFuture:
             self._value = None
 
     def done(self) -> bool:
-        """Whether there is an outcome. A future that nobody waits for learns of it within milliseconds."""
+        """Whether there is an outcome. A future that nobody waits for learns of it within milliseconds.
+
+        Examples
+        --------
+        >>> future = square(3)
+        >>> future.get()
+        9
+        >>> future.done()
+        True
+        """
         return self._result is not None
 
     def cancel(self) -> bool:
@@ -185,18 +220,41 @@ class CloudburstFuture:
             True if the call is cancelled (now or before); False if it had an outcome already. What a
             running function did until then is done, and code that does not return to the interpreter
             (a long computation in C) goes on to its end unseen.
+
+        Examples
+        --------
+        >>> import time
+        >>> nap = cb.function(lambda: time.sleep(60), name="nap")
+        >>> future = nap()
+        >>> future.cancel()
+        True
         """
         if self._result is None:
             self._client._shell.cancel(self._number)
         return self.cancelled()
 
     def cancelled(self) -> bool:
-        """Whether the call was cancelled."""
+        """Whether the call was cancelled.
+
+        Examples
+        --------
+        >>> square(3).cancelled()
+        False
+        """
         failure = self._result.failure if self._result is not None else None
         return failure is not None and failure.kind == CallCancelled.__name__
 
     def running(self) -> bool:
-        """Whether it is known to run now; short calls are done before anybody could know."""
+        """Whether it is known to run now; short calls are done before anybody could know.
+
+        Examples
+        --------
+        >>> future = square(3)
+        >>> future.get()
+        9
+        >>> future.running()
+        False
+        """
         return self._result is None and bool(self._news)
 
     def add_done_callback(self, fn: Callable[[CloudburstFuture], object]) -> None:
@@ -204,6 +262,14 @@ class CloudburstFuture:
 
         It is called in a thread of the client, one callback after the other. What it raises is shown and
         otherwise ignored.
+
+        Examples
+        --------
+        >>> future = square(3)
+        >>> future.get()
+        9
+        >>> future.add_done_callback(lambda done: print("it was", done.get()))
+        it was 9
         """
         loop = self._client._shell.loop
         with loop.lock:
@@ -253,6 +319,7 @@ class CloudburstFuture:
 
     @property
     def stdout(self) -> str:
+        """What the call has printed."""
         return self._printed("stdout")
 
     @property
@@ -267,7 +334,7 @@ class CloudburstFuture:
 
     @property
     def progress(self) -> tuple[float, str]:
-        """The last ``cloudburst.progress(fraction, text)`` of the call."""
+        """The last ``cloudburst.progress(fraction, text)`` of the call; the fraction is from 0 to 1."""
         if self._result is not None:
             return (1.0, "")
         latest = list((self._news or {}).values())[-1:]
@@ -282,6 +349,7 @@ class CloudburstFuture:
 
     @property
     def node_states(self) -> dict[str, str]:
+        """Function name → ``"waiting"``, ``"running"``, ``"done"`` or ``"failed"``."""
         names = self._node_names()
         states = dict.fromkeys(names, "waiting")
         for node in self._news or {}:
@@ -300,6 +368,7 @@ class CloudburstFuture:
 
     @property
     def timings(self) -> dict[str, Any]:
+        """Where the time went, in seconds: ``queued``, ``transfer``, ``run``, ``total``, and ``nodes``."""
         result = self._result
         if result is None or not result.steps:
             return {}

@@ -22,7 +22,19 @@ def _bound(method: Callable[..., T]) -> Callable[..., T]:
 
 
 def ref(key: str) -> CloudburstReference:
-    """A reference: as an argument it becomes the value of its key, once that exists."""
+    """A reference: as an argument it becomes the value of its key, once that exists.
+
+    Raises
+    ------
+    InvalidName
+        If that is no name of a key.
+
+    Examples
+    --------
+    >>> cb.put("side", 9)
+    >>> square(cb.ref("side")).get()
+    81
+    """
     return CloudburstReference(key)
 
 

@@ -27,10 +27,12 @@ class Dag:
 
     Examples
     --------
-    >>> import cloudburst_nb as cb                    # doctest: +SKIP
-    >>> pipe = cb.dag("pipe", load >> [left, right] >> merge)  # doctest: +SKIP
-    >>> pipe(1).get()                                 # doctest: +SKIP
-    >>> pipe(load=[1], merge=[0.5]).get()             # doctest: +SKIP
+    >>> negate = cb.function(lambda x: -x, name="negate")
+    >>> pipe = cb.dag("pipe", square >> negate)
+    >>> pipe(3).get()
+    -9
+    >>> pipe
+    <cloud DAG pipe: square→negate>
     """
 
     def __init__(self, client: Client, spec: DagSpec) -> None:
@@ -68,9 +70,18 @@ class Dag:
 
         Raises
         ------
+        ConsistencyError
+            If there is no such level, or it is not available.
         InvalidDag
             From ``get()``: arguments for a function that the DAG does not have, or positional arguments
             for a DAG with several sources.
+
+        Examples
+        --------
+        >>> scale = cb.function(lambda factor, x: factor * x, name="scale")
+        >>> pipe = cb.dag("pipe", square >> scale)
+        >>> pipe(square=[3], scale=[0.5]).get()
+        4.5
         """
         client = runtimes.ensure()
         if client is not self._client:

@@ -16,6 +16,7 @@ from cloudburst_nb.errors import RuntimeUnavailable
 if TYPE_CHECKING:
     from cloudburst_nb.client import Client
     from cloudburst_nb.function import CloudFunction
+    from cloudburst_runtime.launch.local import LocalRuntime
 
 
 class State:
@@ -31,6 +32,8 @@ class State:
         The newest function of each name: a runtime that starts later gets them all.
     ended
         Why there is no runtime, once there was one.
+    detached
+        Runtimes that this process has started to outlive it; it is their parent all the same.
     """
 
     def __init__(self) -> None:
@@ -38,6 +41,7 @@ class State:
         self.pending: list[CloudFunction] = []
         self.known: dict[str, CloudFunction] = {}
         self.ended = ""
+        self.detached: list[LocalRuntime] = []
         self.lock = threading.RLock()
 
 
@@ -45,7 +49,14 @@ state = State()
 
 
 def running() -> bool:
-    """Whether a runtime is in use; never starts one."""
+    """Whether a runtime is in use; never starts one.
+
+    Examples
+    --------
+    >>> client = cb.up(executors=2)
+    >>> cb.running()
+    True
+    """
     return state.current is not None and not state.current.closed and not state.current.lost
 
 
@@ -60,9 +71,14 @@ def ensure() -> Client:
     client = state.current
     if client is None or client.closed:
         client = _begin()
-    if state.pending:
-        _register_pending(client)
+    settle(client)
     return client
+
+
+def settle(client: Client) -> None:
+    """Register what was defined in this process and is not, if ``client`` is the one in use."""
+    if state.pending and state.current is client:
+        _register_pending(client)
 
 
 def _begin() -> Client:
@@ -115,6 +131,14 @@ def end(client: Client, why: str) -> None:
         if state.current is client:
             state.current = None
             state.ended = why
+
+
+def wait_for_end(directory: str) -> None:
+    """A runtime was told to stop: if it is a child of this process, see it out."""
+    for runtime in list(state.detached):
+        if runtime.directory == directory:
+            runtime.stop()
+            state.detached.remove(runtime)
 
 
 def forget_after_fork() -> None:
