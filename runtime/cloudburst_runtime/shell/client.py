@@ -102,7 +102,7 @@ class ClientShell:
         near = where if isinstance(where, str) else ""
         shares = bool(near) and arena_file.is_reachable(near)
         self.arena = Arena(near, self.name, config.arena_bytes_max if shares else 0, self._section)
-        self.core.store.plain = not shares
+        self.core.requests.store.plain = not shares
         self.loop.start()
         self.loop.start_background("cloudburst-client")
         _forget_after_fork(weakref.WeakMethod(self._disown))
