@@ -5,10 +5,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint bench lab screenshots clean
+.PHONY: help demo test lint bench bench-report lab screenshots clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, and $(PYTHON) is " + sys.version.split()[0] + ": name another with  make PYTHON=python3.x")'
@@ -46,8 +46,17 @@ lint: $(VENV)/.test  ## style, types and import rules
 test: $(VENV)/.test lint  ## lint, and every test
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/.base  ## latency, start-up and idle cost on this machine
-	$(BIN)/python -m benchmarks.latency
+$(VENV)/.bench: pyproject.toml $(VENV)/.base
+	@echo "Installing the systems to compare with …"
+	@$(PIP) install --editable ".[demo,bench]" \
+	  || echo "They could not all be installed; the benchmarks run with those that are there." >&2
+	@touch $@
+
+bench: $(VENV)/.bench  ## this project, its peers and the machine's limit; QUICK=1: in three minutes
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) --json out/bench.json
+
+bench-report: $(VENV)/.base  ## docs/benchmarks.md and its picture, from the figures of make bench
+	$(BIN)/python -m benchmarks.report out/bench.json
 
 lab: $(VENV)/.lab  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

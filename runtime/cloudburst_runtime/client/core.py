@@ -457,7 +457,7 @@ class ClientCore:
         self._place_reqs.clear()
         effects += [Answered(req, self.unavailable) for req in self._requests]
         self._requests.clear()
-        return effects + self._from_store(self.store.handle(event, now), now)
+        return effects + self._from_store(self.store.fail(self.unavailable), now)
 
     def _on_executor_lost(self, message: ExecutorLost, peer: PeerName, now: Millis) -> Effects:
         return self._executor_lost(message.name, message.reason, message.retired, now)

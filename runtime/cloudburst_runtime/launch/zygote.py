@@ -29,6 +29,7 @@ from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.launch.names import CONFIG_NAME, LOCK_NAME, LOG_NAME
 from cloudburst_runtime.messages import Exited, Hello, Kill, Spawn, Stop
+from cloudburst_runtime.shell import arena_file
 from cloudburst_runtime.shell.node import SUPERVISOR, run_node
 from cloudburst_runtime.shell.ticket import LISTENING
 from cloudburst_runtime.shell.transport import Hub, bind
@@ -77,6 +78,7 @@ class Supervisor:
     def run(self) -> NoReturn:
         """Fork the node, import, serve, clean up."""
         try:
+            arena_file.make_directory(self.directory)
             self._start_node()
             if self.config.listen:
                 self._start_gateway()
@@ -250,6 +252,7 @@ class Supervisor:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
         _end_adopted()
+        arena_file.remove_directory(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _end_gateway(self) -> None:

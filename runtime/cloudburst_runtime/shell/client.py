@@ -6,13 +6,14 @@ what a user sees of it the future's.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
 import threading
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -34,6 +35,8 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import CallTimeout, ErrorKinds, RuntimeUnavailable
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Failure, Hello, Result, Running
+from cloudburst_runtime.shell import arena_file, holding
+from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
 from cloudburst_runtime.shell.loop import Interrupts, Loop
 from cloudburst_runtime.shell.ticket import Ticket
@@ -85,6 +88,7 @@ class ClientShell:
         self._answers: dict[int, Any] = {}
         hello = Hello(self.name, "client", os.getpid())
         self.hub, config = _near(where, hello) if isinstance(where, str) else _far(where, hello)
+        holding.install()
         self.core = ClientCore(config, self.name, hybrid_clock(), random.Random().random)
         carry: dict[type, Callable[[Any], None]] = {
             Resolve: self._resolve,
@@ -94,6 +98,10 @@ class ClientShell:
         }
         self._interrupts = Interrupts()
         self.loop = Loop(self.core, self.hub, carry, interrupts=self._interrupts)
+        near = where if isinstance(where, str) else ""
+        shares = bool(near) and arena_file.is_reachable(near)
+        self.arena = Arena(near, self.name, config.arena_bytes_max if shares else 0, self._section)
+        self.core.store.plain = not shares
         self.loop.start()
         self.loop.start_background("cloudburst-client")
         _forget_after_fork(weakref.WeakMethod(self._disown))
@@ -140,9 +148,22 @@ class ClientShell:
     def store(self, kind: str, *arguments: Any, timeout: float | None = 60.0) -> Any:
         """A store operation: ``read`` keys, ``write`` key and lattice, ``delete`` key."""
         self.check()
+        if kind == "write":
+            arguments = (arguments[0], self.arena.moved(arguments[1]))
         with self.loop.lock:
             op = self.core.next_req()
         return self._await(op, Store(op, kind, arguments), timeout)
+
+    @contextlib.contextmanager
+    def _section(self) -> Iterator[None]:
+        """A block that has the loop's lock, and that no interrupt cuts short."""
+        guarded = self._interrupts.begin()
+        try:
+            with self.loop.lock:
+                yield
+        finally:
+            if guarded:
+                self._interrupts.end()
 
     def _await(self, req: int, event: Any, timeout: float | None) -> Any:
         answers = self._answers
@@ -191,6 +212,7 @@ class ClientShell:
 
     def _disown(self) -> None:
         """In a forked child: the connections are the parent's."""
+        self.arena.disown()
         self.closed_because = self.closed_because or (
             f"this process was forked from the one that is connected to {self.address}: "
             "start a runtime with cb.up(), or connect with cb.connect(address)"
@@ -203,6 +225,9 @@ class ClientShell:
         self.closed_because = because
         self._interrupts.release()
         self.loop.close()
+        self.arena.close()
+        if isinstance(self.where, str):
+            holding.HOLDING.leave(self.where)
         failure = Failure("RuntimeUnavailable", because)
         for number, sink in list(self._sinks.items()):
             then = sink.resolve(Result(number, 0, None, [], failure), now_ms())

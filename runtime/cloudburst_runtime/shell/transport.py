@@ -88,7 +88,8 @@ class Connection:
             length = _length.unpack_from(data, start)[0]
             end = start + 4 + length
             if end > size:
-                if not self.peer and length > STRANGER_BYTES_MAX:
+                known = self.peer or (messages and type(messages[0]) is Hello)
+                if length > STRANGER_BYTES_MAX and not known:
                     raise msgspec.DecodeError(f"{length} bytes before a Hello")
                 if length >= LARGE_BYTES:
                     self._begin_large(data, start + 4, length)

@@ -1,0 +1,237 @@
+"""This project as a contender: two executors, as any user would use it.
+
+Law: public names of `cloudburst_nb` only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from benchmarks import work
+from benchmarks.contender import Contender
+from benchmarks.measure import Probe, timed
+
+
+class Cloudburst(Contender):
+    """This project.
+
+    Parameters
+    ----------
+    executors, policy
+        As for `cloudburst_nb.up`; the number of executors is fixed, since that of the peers is.
+    only_for
+        Which cases a runtime is kept for, where what one leaves behind would disturb others.
+    """
+
+    label: ClassVar[str] = "cloudburst-nb"
+    how: ClassVar[str] = "cb.up() with two executors; cloud functions, DAGs, and arrays in the store"
+    module: ClassVar[str] = "cloudburst_nb"
+    distribution: ClassVar[str] = "cloudburst-nb"
+    life: ClassVar[str] = """
+import time
+start = time.time()
+import cloudburst_nb as cb
+imported = time.time()
+cb.up(executors=(2, 2))
+@cb.function
+def same(x): return x
+same(1).get(timeout=60)
+say(start, imported)
+cb.down()
+"""
+
+    def __init__(self, executors: int = 2, policy: str = "locality", only_for: str = "") -> None:
+        self._executors = executors
+        self._policy = policy
+        self._only_for = only_for
+        self._names = itertools.count()
+        self._stations: list[Any] = []
+        self._made: dict[str, Any] = {}
+
+    def start(self) -> None:
+        import cloudburst_nb as cb
+
+        self.cb = cb
+        self.client = cb.up(
+            executors=(self._executors, self._executors), policy=self._policy, name=self._only_for or "local"
+        )
+        self.same = cb.function(work.same, name="same")
+        self.same(1).get(timeout=60)
+
+    def attach(self, address: str) -> None:
+        import cloudburst_nb as cb
+
+        self.cb = cb
+        self.client = cb.connect(address)
+        self.same = cb.get_function("same")
+
+    def address(self) -> str:
+        return str(self.client.address)
+
+    def stop(self) -> None:
+        for station in self._stations:
+            station.close()
+        if hasattr(self, "cb"):
+            self.cb.down()
+
+    # ------------------------------------------------------------ calls
+
+    def noop(self) -> Probe:
+        same = self.same
+        return timed(lambda: same(1).get(), expect=1)
+
+    def noop_awaited(self) -> Probe:
+        """The same call with ``await``, in one event loop per block."""
+        return lambda count, seconds: asyncio.run(self._await_calls(count, seconds))
+
+    async def _await_calls(self, count: int, seconds: float) -> list[float]:
+        same, clock = self.same, time.perf_counter
+        samples: list[float] = []
+        enough = clock() + seconds
+        while (len(samples) < count and clock() < enough) or not samples:
+            start = clock()
+            await same(1)
+            samples.append(clock() - start)
+        return samples
+
+    def square_increment(self) -> Probe:
+        dag = self.cb.dag("composed", self._function("increment", work.increment) >> self._square())
+        return timed(lambda: dag(1).get(), expect=4)
+
+    def _square(self) -> Any:
+        return self._function("square", work.square)
+
+    def _function(self, name: str, raw: Callable[..., Any]) -> Any:
+        if name not in self._made:
+            self._made[name] = self.cb.function(raw, name=name)
+        return self._made[name]
+
+    def chain(self, length: int) -> Probe:
+        names = [self._function(f"link{index}", work.increment).name for index in range(length)]
+        edges = list(itertools.pairwise(names))
+        dag = self.cb.dag(f"chain{length}", functions=names, edges=edges)
+        return timed(lambda: dag(1).get(), expect=1 + length)
+
+    def fan(self, width: int) -> Probe:
+        names = [self._function(f"link{index}", work.increment).name for index in range(width)]
+        sink = self._function("add", work.add).name
+        dag = self.cb.dag("fan", functions=[*names, sink], edges=[(name, sink) for name in names])
+        given = {name: [index] for index, name in enumerate(names)}
+        return timed(lambda: dag(**given).get(), expect=sum(range(1, width + 1)))
+
+    def burst(self, count: int) -> Probe:
+        same, gather = self.same, self.cb.gather
+        once = lambda: gather([same(index) for index in range(count)])  # noqa: E731
+        return timed(once, expect=list(range(count)), each=count)
+
+    def mapped(self, count: int) -> Probe:
+        same, gather = self.same, self.cb.gather
+        return timed(lambda: gather(same.map(range(count))), expect=list(range(count)), each=count)
+
+    def from_clients(self, clients: int, count: int) -> Probe:
+        """So many calls from several client processes at once; the time of one."""
+        from benchmarks.clients import shared
+
+        return shared(self, "cloudburst", self._stations, clients, count)
+
+    # ------------------------------------------------------------ arrays and state
+
+    def arrays(self, size: int, state: str) -> Probe:
+        total = self._function("total", work.total)
+        arrays = work.new_arrays(size)
+        kept: list[str] = []
+
+        def store() -> None:
+            for key in kept:
+                self.cb.delete(key)
+            kept[:] = [f"array{next(self._names)}" for _ in arrays]
+            for key, array in zip(kept, arrays, strict=True):
+                self.cb.put(key, array)
+
+        store()
+        return timed(
+            lambda: total(*[self.cb.ref(key) for key in kept]).get(),
+            expect=work.sum_of_arrays(size),
+            before=store if state == "cold" else None,
+        )
+
+    def counter(self) -> Probe:
+        def bump(cloudburst: Any) -> None:
+            cloudburst.put("counter", 1, lattice="counter")
+
+        counted = self._function("bump", bump)
+        return timed(lambda: counted().get())
+
+    def put(self, size: int) -> Probe:
+        value = work.value_of(size)
+        return timed(lambda: self.cb.put(f"value{size}", value))
+
+    def get(self, size: int) -> Probe:
+        self.cb.put(f"value{size}", work.value_of(size))
+        return timed(lambda: self.cb.get(f"value{size}"))
+
+    def put_inside(self, size: int) -> Probe:
+        return self._inside("put", size)
+
+    def get_inside(self, size: int) -> Probe:
+        self.cb.put(f"inside{size}", work.value_of(size))
+        return self._inside("get", size)
+
+    def _inside(self, kind: str, size: int) -> Probe:
+        def measured(cloudburst: Any, kind: str, size: int, count: int, seconds: float) -> list[float]:
+            key, value = f"inside{size}", work.value_of(size)
+            one = timed(
+                (lambda: cloudburst.put(key, value)) if kind == "put" else (lambda: cloudburst.get(key))
+            )
+            return one(count, seconds)
+
+        inside = self._function("measured", measured)
+        return lambda count, seconds: inside(kind, size, count, seconds).get()
+
+    # ------------------------------------------------------------ growth
+
+    def noop_among_functions(self, count: int) -> Probe:
+        """A no-op call when so many functions are registered."""
+        for index in range(len(self.cb.functions()), count):
+            self._function(f"further{index}", work.increment)
+        return self.noop()
+
+    def noop_among_keys(self, count: int) -> Probe:
+        """A no-op call when so many keys are in the store."""
+        self._fill(count)
+        return self.noop()
+
+    def get_among_keys(self, count: int) -> Probe:
+        """One of so many keys read from the client."""
+        self._fill(count)
+        keys = itertools.cycle(f"filled{index}" for index in range(0, count, max(1, count // 997)))
+        return timed(lambda: self.cb.get(next(keys)))
+
+    def bytes_per_key(self, count: int) -> Probe:
+        """Memory of the runtime's processes for each key of eight bytes, as of so many."""
+        from benchmarks.processes import children_of, memory
+
+        if not hasattr(self, "_before"):
+            self._before = memory(children_of())
+        self._fill(count)
+        return lambda *_: [(memory(children_of()) - self._before) / count]
+
+    def _fill(self, count: int) -> None:
+        for index in range(getattr(self, "_filled", 0), count):
+            self.cb.put(f"filled{index}", b"12345678")
+        self._filled = max(count, getattr(self, "_filled", 0))
+
+    def define(self, length: int) -> Probe:
+        """Registering a chain of so many nodes; the time for one node."""
+        names = [self._function(f"link{index}", work.increment).name for index in range(length)]
+        edges = list(itertools.pairwise(names))
+        return timed(lambda: self.cb.dag("defined", functions=names, edges=edges), each=length)
+
+    def long_chain(self, length: int) -> Probe:
+        """A call of a chain of so many nodes; the time for one node."""
+        chain = self.chain(length)
+        return lambda count, seconds: [sample / length for sample in chain(count, seconds)]

@@ -1,0 +1,1 @@
+"""The peers: classes behind the protocol of `benchmarks.contender`, used as their documentation advises."""
