@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from cloudburst_nb import runtimes
+from cloudburst_nb.addresses import find, listening
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
 from cloudburst_nb.errors import (
     CallTimeout,
     ConsistencyError,
     KeyNotFound,
-    RuntimeUnavailable,
     SerializationError,
 )
 from cloudburst_nb.function import CloudFunction, function
@@ -40,7 +40,7 @@ from cloudburst_runtime.launch import local
 from cloudburst_runtime.messages import Args, DagSpec, Inline, Ref
 from cloudburst_runtime.shell.client import SCHEME, ClientShell
 from cloudburst_runtime.shell.clock import now_ms
-from cloudburst_runtime.shell.ticket import TCP, TICKET_NAME, Ticket, read_ticket, split_address
+from cloudburst_runtime.shell.ticket import Ticket, split_address
 from cloudburst_runtime.values import Value, decode, encode, explain
 
 _REQUIRED: Any = object()
@@ -86,7 +86,7 @@ class Client:
         self._settings = settings
         self._nodes: dict[str, list[str]] = {}
         self.name = shell.name
-        self._listening = _listening(shell)
+        self._listening = listening(shell)
 
     # ------------------------------------------------------------ life
 
@@ -117,8 +117,8 @@ class Client:
         ...     [address.partition(":")[0] for address in client.addresses]
         ['unix', 'tcp']
         """
-        listening = self._listening.address if self._listening is not None else self.address
-        return list(dict.fromkeys([self.address, listening]))
+        other = self._listening.address if self._listening is not None else self.address
+        return list(dict.fromkeys([self.address, other]))
 
     @property
     def closed(self) -> bool:
@@ -1020,7 +1020,7 @@ def connect(address: str | os.PathLike[str], key_file: str | os.PathLike[str] | 
 
     >>> cb.connect("tcp://10.0.0.7:7000", key_file="connection.json")    # doctest: +SKIP
     """
-    where = _where(address, key_file)
+    where = find(address, key_file)
     wanted = SCHEME + where if isinstance(where, str) else where.address
     with runtimes.state.lock:
         current = runtimes.state.current
@@ -1029,35 +1029,6 @@ def connect(address: str | os.PathLike[str], key_file: str | os.PathLike[str] | 
         client = Client(ClientShell(where), None)
         runtimes.use(client)
         return client
-
-
-def _where(given: object, key_file: str | os.PathLike[str] | None) -> str | Ticket:
-    """A runtime's directory, or its connection file."""
-    address = os.fspath(given) if isinstance(given, str | os.PathLike) else ""
-    if address.startswith(TCP):
-        if key_file is None:
-            raise RuntimeUnavailable(
-                f"a TCP address needs a key: cb.connect({address!r}, key_file=…) with a copy of the "
-                "connection file that cloudburst-nb status shows on the runtime's host"
-            )
-        return read_ticket(os.fspath(key_file), address)
-    if key_file is not None:
-        raise ValueError(f"a key file goes with a {TCP} address, not with {address!r}")
-    if address.startswith(SCHEME):
-        return address.removeprefix(SCHEME)
-    if os.path.isfile(address):
-        return read_ticket(address)
-    raise RuntimeUnavailable(
-        f"{given!r} is no address: it looks like {SCHEME}/tmp/…, or {TCP}HOST:PORT, or is the path of a "
-        "connection file; cloudburst-nb status lists what runs"
-    )
-
-
-def _listening(shell: ClientShell) -> Ticket | None:
-    """The connection file of a runtime that listens."""
-    if isinstance(shell.where, Ticket):
-        return shell.where
-    return read_ticket(os.path.join(shell.where, TICKET_NAME)) if shell.core.config.listen else None
 
 
 def embedded() -> Client:
