@@ -127,6 +127,11 @@ def _add_runtime(commands: Any) -> None:
         "--executors", metavar="N|MIN:MAX", type=_executors, help="how many processes run functions"
     )
     up.add_argument("--state-dir", metavar="DIR", help="keep the store's contents there")
+    up.add_argument(
+        "--listen",
+        metavar="tcp://HOST:PORT",
+        help="let clients on other hosts in, encrypted, with the key file that is printed; port 0 picks one",
+    )
     up.add_argument("--foreground", action="store_true", help="stay, and end the runtime on Ctrl-C")
     up.set_defaults(command=_from_runtime("up"))
     for name, told in (("status", "show a runtime"), ("down", "end a runtime")):

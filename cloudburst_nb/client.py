@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from cloudburst_nb import runtimes
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
@@ -38,6 +40,7 @@ from cloudburst_runtime.launch import local
 from cloudburst_runtime.messages import Args, DagSpec, Inline, Ref
 from cloudburst_runtime.shell.client import SCHEME, ClientShell
 from cloudburst_runtime.shell.clock import now_ms
+from cloudburst_runtime.shell.ticket import TCP, TICKET_NAME, Ticket, read_ticket, split_address
 from cloudburst_runtime.values import Value, decode, encode, explain
 
 _REQUIRED: Any = object()
@@ -83,6 +86,7 @@ class Client:
         self._settings = settings
         self._nodes: dict[str, list[str]] = {}
         self.name = shell.name
+        self._listening = _listening(shell)
 
     # ------------------------------------------------------------ life
 
@@ -90,6 +94,31 @@ class Client:
     def address(self) -> str:
         """What another process gives to `connect`."""
         return self._shell.address
+
+    @property
+    def key_file(self) -> str:
+        """The connection file that lets clients on other hosts in; empty if the runtime does not listen.
+
+        Examples
+        --------
+        >>> with cb.up(executors=2, listen="tcp://127.0.0.1:0") as client:
+        ...     client.key_file.endswith("connection.json")
+        True
+        """
+        return self._listening.path if self._listening is not None else ""
+
+    @property
+    def addresses(self) -> list[str]:
+        """All that `connect` takes for this runtime; a TCP address goes with `key_file`.
+
+        Examples
+        --------
+        >>> with cb.up(executors=2, listen="tcp://127.0.0.1:0") as client:
+        ...     [address.partition(":")[0] for address in client.addresses]
+        ['unix', 'tcp']
+        """
+        listening = self._listening.address if self._listening is not None else self.address
+        return list(dict.fromkeys([self.address, listening]))
 
     @property
     def closed(self) -> bool:
@@ -131,7 +160,8 @@ class Client:
         """
         self._shell.ask(messages.Shutdown)
         self.down()
-        runtimes.wait_for_end(self._shell.directory)
+        if isinstance(self._shell.where, str):
+            runtimes.wait_for_end(self._shell.where)
 
     def _disown(self) -> None:
         """In a forked child: the runtime is the parent's, and not to be stopped from here."""
@@ -170,7 +200,10 @@ class Client:
         """Register a function here, unless it is."""
         if made._home is self or made._packed.spec.payload == b"":
             return
-        registered = self._shell.ask(lambda req: messages.Register(req, made._current_packed().spec))
+        spec = made._current_packed().spec
+        if isinstance(self._shell.where, Ticket):  # another host, with other directories
+            spec = msgspec.structs.replace(spec, context=messages.Context())
+        registered = self._shell.ask(lambda req: messages.Register(req, spec))
         made._version = registered.version
         made._home = self
 
@@ -779,13 +812,13 @@ class Client:
         ({'square': 1}, 0)
         """
         runtimes.settle(self)
-        return Status(self._shell.ask(messages.Status), self.address)
+        return Status(self._shell.ask(messages.Status), self.addresses, self.key_file)
 
     def __repr__(self) -> str:
         return f"<cloudburst client of {self.address}{': down' if self.closed else ''}>"
 
 
-NOTHING_ASKED = (None, "local", (), 1, "locality", None, None)
+NOTHING_ASKED = (None, "local", (), 1, "locality", None, None, None)
 """What `up` is called with by default: whoever says nothing takes the runtime that is up."""
 
 _NO_NODES: list[str] = []
@@ -857,6 +890,7 @@ def _left(deadline: float | None) -> float | None:
 def up(
     executors: int | tuple[int, int] | None = None,
     *,
+    listen: str | None = None,
     state_dir: str | None = None,
     name: str = "local",
     preload: Iterable[str] = (),
@@ -873,6 +907,10 @@ def up(
     executors
         How many processes run functions: a number to start with (more are forked when calls wait, up to
         32), or ``(min, max)``; by default from the number of cores up to 32.
+    listen
+        Let clients on other hosts in, as ``"tcp://HOST:PORT"`` (port 0 picks one, host ``*`` is every
+        interface): encrypted, and only with the file at ``client.key_file``. Whoever has that file can
+        run code as you.
     state_dir
         For durable state, which is not available in this version.
     name
@@ -908,16 +946,19 @@ def up(
             "state_dir: durable state is not available in this version; the state of a runtime ends with it"
         )
     low, high = _executor_range(executors)
+    if listen is not None:
+        split_address(listen)
     if memory_limit is not None and memory_limit < MEMORY_BYTES_MIN:
         raise ValueError(f"memory_limit is in bytes, at least {MEMORY_BYTES_MIN}; not {memory_limit}")
     if policy not in POLICIES:
         raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")
-    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit)
+    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit, listen)
     config = Config(
         name=name,
         executors_min=low,
         executors_max=high,
         policy=policy,
+        listen=listen or "",
         cores=os.cpu_count() or 1,
         gpus=_count_gpus() if gpus is None else gpus,
         threads=threads,
@@ -947,18 +988,25 @@ def up(
         return client
 
 
-def connect(address: str) -> Client:
+def connect(address: str | os.PathLike[str], key_file: str | os.PathLike[str] | None = None) -> Client:
     """Use a runtime that runs already.
 
     Parameters
     ----------
     address
-        As ``client.address`` or ``cloudburst-nb status`` gives it, such as ``"unix:/tmp/…"``.
+        As ``client.address`` or ``cloudburst-nb status`` gives it, such as ``"unix:/tmp/…"``; of a runtime
+        on another host, its connection file (``client.key_file`` there), or ``"tcp://HOST:PORT"``.
+    key_file
+        With a TCP address: the connection file, or a copy of it that only you can read.
 
     Raises
     ------
     RuntimeUnavailable
-        If no runtime answers there.
+        If no runtime answers there, or it does not know the key.
+
+    Notes
+    -----
+    On another host, functions run with the runtime's directories and environment, not with yours.
 
     Examples
     --------
@@ -967,18 +1015,49 @@ def connect(address: str) -> Client:
     >>> client.get("nothing yet", "nothing")
     'nothing'
     >>> client.shutdown()
+
+    From another host, with a copy of the file:
+
+    >>> cb.connect("tcp://10.0.0.7:7000", key_file="connection.json")    # doctest: +SKIP
     """
-    if not isinstance(address, str) or not address.startswith(SCHEME):
-        raise RuntimeUnavailable(
-            f"{address!r} is no address: it looks like {SCHEME}/tmp/…; cloudburst-nb status lists what runs"
-        )
+    where = _where(address, key_file)
+    wanted = SCHEME + where if isinstance(where, str) else where.address
     with runtimes.state.lock:
         current = runtimes.state.current
-        if runtimes.running() and current is not None and current.address == address:
+        if runtimes.running() and current is not None and current.address == wanted:
             return current
-        client = Client(ClientShell(address.removeprefix(SCHEME)), None)
+        client = Client(ClientShell(where), None)
         runtimes.use(client)
         return client
+
+
+def _where(given: object, key_file: str | os.PathLike[str] | None) -> str | Ticket:
+    """A runtime's directory, or its connection file."""
+    address = os.fspath(given) if isinstance(given, str | os.PathLike) else ""
+    if address.startswith(TCP):
+        if key_file is None:
+            raise RuntimeUnavailable(
+                f"a TCP address needs a key: cb.connect({address!r}, key_file=…) with a copy of the "
+                "connection file that cloudburst-nb status shows on the runtime's host"
+            )
+        return read_ticket(os.fspath(key_file), address)
+    if key_file is not None:
+        raise ValueError(f"a key file goes with a {TCP} address, not with {address!r}")
+    if address.startswith(SCHEME):
+        return address.removeprefix(SCHEME)
+    if os.path.isfile(address):
+        return read_ticket(address)
+    raise RuntimeUnavailable(
+        f"{given!r} is no address: it looks like {SCHEME}/tmp/…, or {TCP}HOST:PORT, or is the path of a "
+        "connection file; cloudburst-nb status lists what runs"
+    )
+
+
+def _listening(shell: ClientShell) -> Ticket | None:
+    """The connection file of a runtime that listens."""
+    if isinstance(shell.where, Ticket):
+        return shell.where
+    return read_ticket(os.path.join(shell.where, TICKET_NAME)) if shell.core.config.listen else None
 
 
 def embedded() -> Client:

@@ -29,7 +29,11 @@ cb: Any = cloudburst_nb
 
 def up(arguments: argparse.Namespace) -> int:
     """Start a runtime, print its address; stay with it if asked to."""
-    options = {"executors": arguments.executors, "state_dir": arguments.state_dir}
+    options = {
+        "executors": arguments.executors,
+        "state_dir": arguments.state_dir,
+        "listen": arguments.listen,
+    }
     given = {name: value for name, value in options.items() if value is not None}
     try:
         client = cb.up(**given, detach=not arguments.foreground)
@@ -37,6 +41,8 @@ def up(arguments: argparse.Namespace) -> int:
         raise UsageError(str(error)) from None
     with client:
         print(client.address, flush=True)
+        if arguments.listen is not None:
+            print(f"{client.addresses[-1]} with key file {client.key_file}", flush=True)
         if arguments.foreground:
             _wait_for_end()
         else:

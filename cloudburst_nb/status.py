@@ -14,6 +14,10 @@ class Status:
     ----------
     address : str
         What `connect` takes.
+    addresses : list of str
+        All that it takes for this runtime.
+    key_file : str
+        What goes with the TCP address of a runtime that listens; empty if it does not.
     executors : list
         Each with ``name``, ``pid``, ``queued``, ``running`` and ``pinned``.
     functions : dict
@@ -24,8 +28,10 @@ class Status:
         How many keys the store has, and the size of their values.
     """
 
-    def __init__(self, reply: StatusReply, address: str) -> None:
-        self.address = address
+    def __init__(self, reply: StatusReply, addresses: list[str], key_file: str = "") -> None:
+        self.address = addresses[0]
+        self.addresses = addresses
+        self.key_file = key_file
         self.name = reply.name
         self.policy = reply.policy
         self.executors: list[ExecutorStatus] = reply.executors
@@ -40,7 +46,8 @@ class Status:
         busy = sum(bool(executor.running) for executor in self.executors)
         waiting = sum(executor.queued for executor in self.executors)
         return [
-            ("address", self.address),
+            ("address", ", ".join(self.addresses)),
+            *([("key file", self.key_file)] if self.key_file else []),
             ("executors", f"{len(self.executors)} ({busy} busy, {waiting} calls waiting), {self.policy}"),
             ("functions", functions or "none"),
             ("DAGs", ", ".join(self.dags) or "none"),

@@ -23,6 +23,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     locality_random_share: float = 0.2
     """How often a call with references goes to a random executor, so that hot data spreads."""
 
+    listen: str = ""
+    """Where clients on other hosts connect, as ``tcp://HOST:PORT``; empty: nowhere."""
     gpus: int = 0
     threads: int = 1
     """BLAS and OpenMP threads in each executor."""
@@ -58,5 +60,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of one call's stdout, and of its stderr."""
     cache_bytes_max: int = 256 * 1024 * 1024
     """How much one executor's cache holds."""
+    arena_bytes_max: int | None = None
+    """How much shared memory large values may take; None: a quarter of what is free; 0: none, they travel
+    in the messages."""
     tombstones_max: int = 100_000
     """Deleted keys that the store remembers, so that a late write does not revive them."""

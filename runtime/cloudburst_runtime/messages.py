@@ -388,12 +388,16 @@ class PutReply(Wire, tag=41):
 
 
 class Get(Wire, tag=42):
-    """Read keys. ``wait``: answer when all exist. ``watch``: keep me informed of their changes."""
+    """Read keys. ``wait``: answer when all exist. ``watch``: keep me informed of their changes.
+
+    ``plain``: answer with the values themselves, not with where they lie in shared memory.
+    """
 
     req: int
     keys: list[str]
     wait: bool = False
     watch: bool = False
+    plain: bool = False
 
 
 class GetReply(Wire, tag=43):

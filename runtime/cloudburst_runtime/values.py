@@ -25,6 +25,7 @@ import cloudpickle
 import msgspec
 
 from .errors import SerializationError
+from .shared import Shared
 
 OUT_OF_BAND_BYTES_MIN = 4096
 """A buffer below this is copied into the pickle: cheaper than a frame of its own."""
@@ -41,21 +42,30 @@ class Value(msgspec.Struct, array_like=True, gc=False):
         The pickle stream.
     buffers
         The stream's out-of-band buffers, in order; decoded arrays are views of them.
+    shared
+        Where the buffers lie instead, if they lie in shared memory; ``buffers`` is empty then.
     """
 
     data: bytes
     buffers: list[memoryview] = []
+    shared: Shared | None = None
 
     @property
     def nbytes(self) -> int:
-        """Size on the wire, in bytes, less the framing."""
-        return len(self.data) + sum(buffer.nbytes for buffer in self.buffers)
+        """Size of the stream and its buffers, in bytes."""
+        size = len(self.data) + sum(buffer.nbytes for buffer in self.buffers)
+        return size if self.shared is None else size + self.shared.nbytes
 
     def frozen(self) -> Value:
         """The same value over read-only buffers: what may be handed out many times."""
         if all(buffer.readonly for buffer in self.buffers):
             return self
         return Value(self.data, [buffer.toreadonly() for buffer in self.buffers])
+
+    def copied(self) -> Value:
+        """The same value over buffers of its own: no view of anybody's memory."""
+        buffers = self.buffers if self.shared is None else self.shared.views()
+        return Value(self.data, [memoryview(bytes(buffer)) for buffer in buffers])
 
 
 class ByValueModules:
@@ -125,6 +135,8 @@ def encode_by_value(value: object) -> Value:
 
 def decode(value: Value) -> Any:
     """The Python value. Arrays are views of the buffers: read-only where those are."""
+    if value.shared is not None:
+        return pickle.loads(value.data, buffers=value.shared.views())
     if value.buffers:
         return pickle.loads(value.data, buffers=value.buffers)
     return pickle.loads(value.data)
@@ -140,9 +152,10 @@ def decode_own(value: Value) -> Any:
     >>> decode(sent).flags.writeable, decode_own(sent).flags.writeable
     (False, True)
     """
-    if not value.buffers:
+    buffers = value.buffers if value.shared is None else value.shared.views()
+    if not buffers:
         return pickle.loads(value.data)
-    own = [bytearray(buffer) if buffer.readonly else buffer for buffer in value.buffers]
+    own = [bytearray(buffer) if buffer.readonly else buffer for buffer in buffers]
     return pickle.loads(value.data, buffers=own)
 
 

@@ -9,6 +9,9 @@ epoch, later than all that was heard of before, and no `Unwatch` of it was sent 
 is held misses no update, or the account of updates shows it; and a read at ``floor`` may be answered
 from the cache once that is synced up to there. Held entries include the known absence of a key.
 
+A value in shared memory may be *lost* on its way here, because a later one has replaced it: then it is
+asked for again, plain, which succeeds whatever happens. An update that is lost ends the holding.
+
 A read or write is an *operation*, numbered by the embedding core and answered by one `Answer`.
 """
 
@@ -26,7 +29,7 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
 from cloudburst_runtime.ids import NODE, HybridClock, Micros, Millis, PeerName
 from cloudburst_runtime.lattices import AnyLattice
-from cloudburst_runtime.lattices.wrap import counts, newest
+from cloudburst_runtime.lattices.wrap import counts, is_lost, is_shared, newest, plain
 from cloudburst_runtime.messages import (
     Delete,
     Entry,
@@ -41,6 +44,7 @@ from cloudburst_runtime.messages import (
     Unwatch,
     Update,
 )
+from cloudburst_runtime.shared import LOST
 
 REPLIES = (PutReply, GetReply, Update)
 """The messages that are for a cache; a `Failed` is if the cache `owns` its number."""
@@ -87,6 +91,7 @@ class CacheCore:
     def __init__(
         self, config: Config, name: PeerName, clock: HybridClock, caching: bool, next_req: Callable[[], int]
     ) -> None:
+        self.plain = False  # whether to read all values plain: where no shared memory can be reached
         self._config = config
         self._clock = clock
         self._caching = caching
@@ -196,7 +201,7 @@ class CacheCore:
     # ------------------------------------------------------------ reads
 
     def _conclude(
-        self, op: int, keys: list[str], found: dict[str, Entry], wait: bool, now: Millis
+        self, op: int, keys: list[str], found: dict[str, Entry], wait: bool, now: Millis, lost: bool = False
     ) -> list[Effect]:
         missing = [key for key in dict.fromkeys(keys) if key not in found]
         if not missing:
@@ -204,7 +209,7 @@ class CacheCore:
         effects: list[Effect] = []
         if self._caching and not self._fresh.announced:
             effects.append(self._announce())
-        get = Get(self._next_req(), missing, wait, self._caching)
+        get = Get(self._next_req(), missing, wait, self._caching, lost or self.plain)
         fresh = self._fresh
         return effects + self._post(Reading(op, get, keys, found, fresh.epoch, fresh.confirmed), now)
 
@@ -218,6 +223,9 @@ class CacheCore:
         for key, entry in zip(request.message.keys, reply.entries, strict=False):
             known = entry or Entry(0, None)
             self._observe(key, known)
+            if is_lost(known.lattice):
+                request.lost = True
+                continue
             if hold and key not in self._held and key not in request.unheld:
                 self._shelf.put(key, known)
             request.found[key] = self._shelf.absorb(key, known)
@@ -229,7 +237,7 @@ class CacheCore:
         found = {key: self._held.get(key, entry) for key, entry in request.found.items()}
         if request.message.wait:  # what was deleted again is waited for again
             found = {key: entry for key, entry in found.items() if entry.lattice is not None}
-        return self._conclude(request.op, request.keys, found, request.message.wait, now)
+        return self._conclude(request.op, request.keys, found, request.message.wait, now, request.lost)
 
     # ------------------------------------------------------------ writes
 
@@ -287,7 +295,12 @@ class CacheCore:
 
     def _refused(self, failed: Failed, now: Millis) -> list[Effect]:
         request = self._outbox.take(failed.req, Request)
-        return [] if request is None else self._done(request, failed.failure, now)
+        if request is None:
+            return []
+        if isinstance(request, Writing) and failed.failure.kind == LOST and is_shared(request.delta):
+            request.delta = plain(request.delta)  # the store cannot reach our memory
+            return self._again(request, now)
+        return self._done(request, failed.failure, now)
 
     def _abandon(self, req: int, request: Request) -> list[Effect]:
         request.op = None
@@ -304,20 +317,29 @@ class CacheCore:
         self._fresh.receive(update.number, update.seq, now)
         self._observe(update.key, update.entry)
         if update.key in self._held:
-            self._shelf.absorb(update.key, update.entry)
-            effects = self._shrink()
+            effects = self._absorb_update(update)
         else:
             effects = [] if self._outbox.reads(update.key) else [self._unwatch([update.key])]
         if self._fresh.broken(now, self._config.resend_ms):
             effects.append(self._resync())
         return effects + self._watch_gap()
 
+    def _absorb_update(self, update: Update) -> list[Effect]:
+        if not is_lost(update.entry.lattice):
+            self._shelf.absorb(update.key, update.entry)
+            return self._shrink()
+        self._shelf.drop(update.key)
+        return self._let_go([update.key])
+
     def _shrink(self) -> list[Effect]:
         gone = self._shelf.evict()
+        return self._let_go(gone) if gone else []
+
+    def _let_go(self, gone: list[str]) -> list[Effect]:
         for key in gone:
             for request in self._outbox.reads(key):
                 request.unheld[key] = None
-        return [self._unwatch(gone)] if gone else []
+        return [self._unwatch(gone)]
 
     def _unwatch(self, keys: list[str]) -> Send:
         return Send(NODE, Unwatch(keys, self._next_req()))

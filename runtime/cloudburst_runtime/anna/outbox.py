@@ -37,7 +37,7 @@ R = TypeVar("R", bound=Request)
 class Reading(Request):
     """Keys being read: ``found`` already, and the rest in ``message``."""
 
-    __slots__ = ("confirmed", "epoch", "found", "keys", "unheld")
+    __slots__ = ("confirmed", "epoch", "found", "keys", "lost", "unheld")
     message: Get
 
     def __init__(
@@ -48,6 +48,7 @@ class Reading(Request):
         self.found = found
         self.epoch = epoch  # of the cache when the request was made, and whether it was confirmed
         self.confirmed = confirmed
+        self.lost = False  # whether the answer named memory that has the value no longer
         self.unheld: dict[str, None] = {}  # no longer watched, whatever the answer says
 
 

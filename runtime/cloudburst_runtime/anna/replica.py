@@ -23,6 +23,7 @@ from cloudburst_runtime.effects import PeerLost, Received, Send
 from cloudburst_runtime.errors import InvalidName, LatticeMismatch, check_name
 from cloudburst_runtime.ids import Micros, Millis, PeerName
 from cloudburst_runtime.lattices import AnyLattice, below, join
+from cloudburst_runtime.lattices.wrap import is_lost, plain
 from cloudburst_runtime.messages import (
     Delete,
     Entry,
@@ -40,6 +41,7 @@ from cloudburst_runtime.messages import (
     Unwatch,
     Update,
 )
+from cloudburst_runtime.shared import LOST
 
 REQUESTS = (Put, Get, Delete, Keys, Unwatch, Resync, Forget)
 """The messages that are for a replica."""
@@ -137,6 +139,9 @@ class ReplicaCore:
         if put.generation < known:
             return [self._acknowledge(peer, put.req, known)]
         mine = self._lattices.get(key)
+        if is_lost(theirs):
+            text = f"the store cannot reach the shared memory in which the value for key {key!r} lies"
+            return [Send(peer, Failed(put.req, Failure(LOST, text)))]
         try:
             if mine is None or put.generation > known:
                 self._check(key, put.generation)
@@ -217,7 +222,7 @@ class ReplicaCore:
             for key in get.keys:
                 if key not in self._lattices:
                     return self._park(peer, get, key)
-        entries = [self._entry(key) for key in get.keys]
+        entries = [self._entry(key, get.plain) for key in get.keys]
         state = self._peer(peer) if get.watch else self._peers.get(peer)
         if state is None:
             return [Send(peer, GetReply(get.req, entries, self.seq))]
@@ -227,8 +232,10 @@ class ReplicaCore:
                 self._readers.setdefault(key, {})[peer] = None
         return [Send(peer, GetReply(get.req, entries, self.seq, state.pushed, state.epoch))]
 
-    def _entry(self, key: str) -> Entry | None:
+    def _entry(self, key: str, as_plain: bool = False) -> Entry | None:
         generation, lattice = self._generation(key), self._lattices.get(key)
+        if as_plain and lattice is not None:
+            lattice = plain(lattice)
         return Entry(generation, lattice) if generation or lattice is not None else None
 
     def _park(self, peer: PeerName, get: Get, key: str) -> list[Send]:

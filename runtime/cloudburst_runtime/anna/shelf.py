@@ -10,7 +10,7 @@ from collections import OrderedDict
 from cloudburst_runtime.errors import LatticeMismatch
 from cloudburst_runtime.ids import Micros
 from cloudburst_runtime.lattices import below, join
-from cloudburst_runtime.lattices.wrap import detached
+from cloudburst_runtime.lattices.wrap import detached, private_bytes
 from cloudburst_runtime.messages import Entry
 
 ENTRY_OVERHEAD_BYTES = 256
@@ -46,7 +46,9 @@ class Shelf:
 
     def put(self, key: str, entry: Entry) -> None:
         """Hold this entry from now on."""
-        size = ENTRY_OVERHEAD_BYTES + len(key) + (0 if entry.lattice is None else entry.lattice.nbytes)
+        size = (
+            ENTRY_OVERHEAD_BYTES + len(key) + (0 if entry.lattice is None else private_bytes(entry.lattice))
+        )
         self.nbytes += size - self._sizes.get(key, 0)
         self._sizes[key] = size
         self.entries[key] = entry
@@ -72,6 +74,11 @@ class Shelf:
                 return
             entry = Entry(entry.generation, detached(entry.lattice))
         self.absorb(key, entry)
+
+    def drop(self, key: str) -> None:
+        """Hold this entry no longer."""
+        del self.entries[key]
+        self.nbytes -= self._sizes.pop(key)
 
     def evict(self) -> list[str]:
         """Drop the least recently used entries until the rest fits; return their keys."""

@@ -119,11 +119,34 @@ def counts(lattice: AnyLattice) -> bool:
 def detached(lattice: AnyLattice) -> AnyLattice:
     """The same element without a view of anybody's memory: later changes of an array do not reach it."""
     if isinstance(lattice, LWW) and lattice.value.buffers:
-        copies = [memoryview(bytes(buffer)) for buffer in lattice.value.buffers]
-        return LWW(lattice.stamp, lattice.writer, Value(lattice.value.data, copies))
+        return LWW(lattice.stamp, lattice.writer, lattice.value.copied())
     if isinstance(lattice, MapLattice):
         return MapLattice({key: detached(part) for key, part in lattice.entries.items()})
     return lattice
+
+
+def is_shared(lattice: AnyLattice | None) -> bool:
+    """Whether an element's value lies in shared memory. Values inside maps never do."""
+    return type(lattice) is LWW and lattice.value.shared is not None
+
+
+def is_lost(lattice: AnyLattice | None) -> bool:
+    """Whether an element's value lies in shared memory that has it no longer, or cannot be reached."""
+    return type(lattice) is LWW and lattice.value.shared is not None and lattice.value.shared.held is None
+
+
+def plain(lattice: AnyLattice) -> AnyLattice:
+    """The same element with its value in the message, for whoever cannot reach the shared memory."""
+    if type(lattice) is LWW and lattice.value.shared is not None:
+        return LWW(lattice.stamp, lattice.writer, lattice.value.copied())
+    return lattice
+
+
+def private_bytes(lattice: AnyLattice) -> int:
+    """How many bytes an element takes in the memory of the process that keeps it."""
+    if type(lattice) is LWW and lattice.value.shared is not None:
+        return len(lattice.value.data)
+    return lattice.nbytes
 
 
 def _inner(name: str) -> str | None:

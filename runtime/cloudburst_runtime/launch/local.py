@@ -23,6 +23,7 @@ import msgspec
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import RuntimeUnavailable
 from cloudburst_runtime.launch.names import CONFIG_NAME, LOCK_NAME, LOG_NAME
+from cloudburst_runtime.shell import arena_file
 
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 5.0
@@ -66,7 +67,7 @@ class LocalRuntime:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        _remove(self.directory)
 
     def let_go(self) -> None:
         """In a forked child: be no owner, whose end the runtime would wait for."""
@@ -123,7 +124,7 @@ def start(config: Config, detached: bool = False) -> LocalRuntime:
         process.wait()
         if process.stdin is not None:
             process.stdin.close()
-        shutil.rmtree(directory, ignore_errors=True)
+        _remove(directory)
         raise
     finally:
         for pipe in (process.stdout, process.stderr):
@@ -135,9 +136,11 @@ def start(config: Config, detached: bool = False) -> LocalRuntime:
 def _await_ready(process: subprocess.Popen[bytes], directory: str) -> None:
     assert process.stdout is not None
     ready, _, _ = select.select([process.stdout], [], [], START_SECONDS_MAX)
-    if ready and process.stdout.readline() == b"ready\n":
+    line = process.stdout.readline() if ready else b""
+    if line == b"ready\n":
         return
     said = f"it did not answer within {START_SECONDS_MAX:g} s" if not ready else "it ended at once"
+    said = line.decode(errors="replace").strip() or said
     raise RuntimeUnavailable(
         f"the runtime in {directory} did not start: {said}.\n{_end_of_log(process, directory)}"
     )
@@ -196,7 +199,14 @@ def sweep(base: str) -> None:
     for name in os.listdir(base):
         directory = os.path.join(base, name)
         if not _is_alive(directory) and not _is_starting(directory):
-            shutil.rmtree(directory, ignore_errors=True)
+            _remove(directory)
+    arena_file.sweep()
+
+
+def _remove(directory: str) -> None:
+    """Remove a dead runtime: its shared memory first, for its name follows from the directory's."""
+    arena_file.remove_directory(directory)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _is_alive(directory: str) -> bool:

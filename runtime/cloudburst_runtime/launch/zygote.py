@@ -29,16 +29,21 @@ from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.launch.names import CONFIG_NAME, LOCK_NAME, LOG_NAME
 from cloudburst_runtime.messages import Exited, Hello, Kill, Spawn, Stop
+from cloudburst_runtime.shell import arena_file
 from cloudburst_runtime.shell.node import SUPERVISOR, run_node
+from cloudburst_runtime.shell.ticket import LISTENING
 from cloudburst_runtime.shell.transport import Hub, bind
 
 OWNER = "owner"
+GATEWAY = "gateway"
 EXIT_ERROR, EXIT_MEMORY = 70, 71
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 ORPHANS_MAX = 10_000
 EXIT_MILLISECONDS_MAX = 20
 """How long a process that closed its sockets takes to be gone."""
+GATEWAY_MILLISECONDS_MAX = 1_000
+"""How long the gateway may take to send what it has, over a network that may be slow."""
 
 
 class Supervisor:
@@ -73,7 +78,10 @@ class Supervisor:
     def run(self) -> NoReturn:
         """Fork the node, import, serve, clean up."""
         try:
+            arena_file.make_directory(self.directory)
             self._start_node()
+            if self.config.listen:
+                self._start_gateway()
             self._report_ready()
             self._preload()
             self._serve()
@@ -93,6 +101,27 @@ class Supervisor:
         theirs.close()
         listener.close()
         self.hub.adopt(mine, NODE)
+
+    def _start_gateway(self) -> None:
+        """Wait until it listens: whoever starts a runtime that listens may ask at once where."""
+        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        pid = self._fork(GATEWAY)
+        if pid == 0:
+            mine.close()
+            self._let_go()
+            _run_child(lambda: self._run_gateway(theirs))
+        theirs.close()
+        with mine.makefile() as lines:
+            said = lines.readline()
+        if said != LISTENING:
+            os.write(1, said.encode())
+            sys.exit(said)
+        self.hub.adopt(mine, GATEWAY)
+
+    def _run_gateway(self, supervisor: socket.socket) -> NoReturn:
+        from cloudburst_runtime.shell.gateway import run_gateway  # ZeroMQ: nobody else pays for it
+
+        run_gateway(self.directory, self.config, supervisor)
 
     def _report_ready(self) -> None:
         """Tell whoever started us, then let go of the pipe."""
@@ -128,7 +157,7 @@ class Supervisor:
 
     def _handle(self, event: Any) -> bool:
         if type(event) is PeerLost:
-            return False  # the owner or the node is gone
+            return event.peer == GATEWAY  # without the owner or the node there is nothing to do
         assert type(event) is Received
         message = event.message
         if type(message) is Spawn:
@@ -194,7 +223,7 @@ class Supervisor:
             _kill_group(pid)
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self.directory, name))
-            if name != NODE:
+            if name not in (NODE, GATEWAY):
                 reason = self.reasons.pop(name, "") or _describe(status)
                 self.hub.send(NODE, Exited(name, reason))
 
@@ -215,6 +244,7 @@ class Supervisor:
 
     def _end(self) -> None:
         """Leave nothing behind: no process, no socket, no file."""
+        self._end_gateway()
         for pid in list(self.children):
             self._kill(pid)
             _kill_group(pid)
@@ -222,7 +252,19 @@ class Supervisor:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
         _end_adopted()
+        arena_file.remove_directory(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _end_gateway(self) -> None:
+        """Let it hand on to remote clients what was said to them last."""
+        connection = self.hub.peers.get(GATEWAY)
+        if connection is not None:
+            connection.sock.close()
+        for _ in range(GATEWAY_MILLISECONDS_MAX if connection is not None else 0):
+            self._reap()
+            if GATEWAY not in self.pids:
+                return
+            time.sleep(0.001)
 
 
 def _adopt_orphans() -> None:

@@ -6,13 +6,14 @@ what a user sees of it the future's.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
 import threading
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -34,8 +35,11 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import CallTimeout, ErrorKinds, RuntimeUnavailable
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Failure, Hello, Result, Running
+from cloudburst_runtime.shell import arena_file, holding
+from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
 from cloudburst_runtime.shell.loop import Interrupts, Loop
+from cloudburst_runtime.shell.ticket import Ticket
 from cloudburst_runtime.shell.transport import Hub
 
 SCHEME = "unix:"
@@ -54,27 +58,38 @@ class Sink(Protocol):
 
 
 class ClientShell:
-    """Connects to the runtime in ``directory`` and drives a `ClientCore`.
+    """Connects to a runtime and drives a `ClientCore`.
+
+    Parameters
+    ----------
+    where
+        The runtime's directory, or the connection file of one on another host.
+
+    Attributes
+    ----------
+    where
+        As given.
+    address
+        What another process gives to `connect`.
 
     Raises
     ------
     RuntimeUnavailable
-        If no runtime listens there.
+        If no runtime listens there, or it does not let this client in.
     """
 
-    def __init__(self, directory: str) -> None:
-        self.directory = directory
-        self.address = SCHEME + directory
+    def __init__(self, where: str | Ticket) -> None:
+        self.where = where
+        self.address = SCHEME + where if isinstance(where, str) else where.address
         self.name = "c" + uuid.uuid4().hex[:12]
         self.closed_because = ""
         self._numbers = itertools.count(1)
         self._sinks: dict[int, Sink] = {}
         self._answers: dict[int, Any] = {}
-        self.hub = Hub(directory, Hello(self.name, "client", os.getpid()))
-        if self.hub.connect(NODE) is None:
-            self.hub.close()
-            raise RuntimeUnavailable(f"no runtime answers at {self.address}: start one with cb.up()")
-        self.core = ClientCore(read_config(directory), self.name, hybrid_clock(), random.Random().random)
+        hello = Hello(self.name, "client", os.getpid())
+        self.hub, config = _near(where, hello) if isinstance(where, str) else _far(where, hello)
+        holding.install()
+        self.core = ClientCore(config, self.name, hybrid_clock(), random.Random().random)
         carry: dict[type, Callable[[Any], None]] = {
             Resolve: self._resolve,
             Answered: self._answer,
@@ -83,6 +98,10 @@ class ClientShell:
         }
         self._interrupts = Interrupts()
         self.loop = Loop(self.core, self.hub, carry, interrupts=self._interrupts)
+        near = where if isinstance(where, str) else ""
+        shares = bool(near) and arena_file.is_reachable(near)
+        self.arena = Arena(near, self.name, config.arena_bytes_max if shares else 0, self._section)
+        self.core.store.plain = not shares
         self.loop.start()
         self.loop.start_background("cloudburst-client")
         _forget_after_fork(weakref.WeakMethod(self._disown))
@@ -129,9 +148,22 @@ class ClientShell:
     def store(self, kind: str, *arguments: Any, timeout: float | None = 60.0) -> Any:
         """A store operation: ``read`` keys, ``write`` key and lattice, ``delete`` key."""
         self.check()
+        if kind == "write":
+            arguments = (arguments[0], self.arena.moved(arguments[1]))
         with self.loop.lock:
             op = self.core.next_req()
         return self._await(op, Store(op, kind, arguments), timeout)
+
+    @contextlib.contextmanager
+    def _section(self) -> Iterator[None]:
+        """A block that has the loop's lock, and that no interrupt cuts short."""
+        guarded = self._interrupts.begin()
+        try:
+            with self.loop.lock:
+                yield
+        finally:
+            if guarded:
+                self._interrupts.end()
 
     def _await(self, req: int, event: Any, timeout: float | None) -> Any:
         answers = self._answers
@@ -180,6 +212,7 @@ class ClientShell:
 
     def _disown(self) -> None:
         """In a forked child: the connections are the parent's."""
+        self.arena.disown()
         self.closed_because = self.closed_because or (
             f"this process was forked from the one that is connected to {self.address}: "
             "start a runtime with cb.up(), or connect with cb.connect(address)"
@@ -192,6 +225,9 @@ class ClientShell:
         self.closed_because = because
         self._interrupts.release()
         self.loop.close()
+        self.arena.close()
+        if isinstance(self.where, str):
+            holding.HOLDING.leave(self.where)
         failure = Failure("RuntimeUnavailable", because)
         for number, sink in list(self._sinks.items()):
             then = sink.resolve(Result(number, 0, None, [], failure), now_ms())
@@ -207,6 +243,29 @@ def _forget_after_fork(disown: weakref.WeakMethod[Callable[[], None]]) -> None:
             method()
 
     os.register_at_fork(after_in_child=in_child)
+
+
+def _near(directory: str, hello: Hello) -> tuple[Hub, Config]:
+    """The connections to a runtime of this host, and its configuration."""
+    hub = Hub(directory, hello)
+    if hub.connect(NODE) is None:
+        hub.close()
+        raise RuntimeUnavailable(f"no runtime answers at {SCHEME}{directory}: start one with cb.up()")
+    try:
+        return hub, read_config(directory)
+    except BaseException:
+        hub.close()
+        raise
+
+
+def _far(ticket: Ticket, hello: Hello) -> tuple[Hub, Config]:
+    """The connections to a runtime of another host, and its configuration."""
+    from cloudburst_runtime.shell.remote import RemoteHub  # ZeroMQ: nobody else pays for it
+
+    hello.host = os.uname().nodename  # whose files and memory the runtime does not share
+    hub = RemoteHub(ticket, hello)
+    hub.connect(NODE)
+    return hub, hub.config
 
 
 def read_config(directory: str) -> Config:

@@ -36,7 +36,10 @@ from cloudburst_runtime.executor.tasks import (
 )
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Failure, Hello
+from cloudburst_runtime.shell import holding
+from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
+from cloudburst_runtime.shell.holding import HOLDING
 from cloudburst_runtime.shell.loop import REPORT_MS, Loop
 from cloudburst_runtime.shell.transport import Hub
 
@@ -83,6 +86,8 @@ class ExecutorProcess:
             Leave: lambda effect: os._exit(0),
         }
         self.loop = Loop(self.core, self.hub, carry, self._report)
+        self.arena = Arena(directory, name, config.arena_bytes_max, lambda: self.loop.lock)
+        holding.install()
 
     def run(self) -> NoReturn:
         """Serve calls until the node is gone or says to leave."""
@@ -103,6 +108,8 @@ class ExecutorProcess:
             loop.wait(todo.__len__)  # type: ignore[arg-type]
             tasks = todo.popleft()
             loop.post(Ran(tasks, sandbox.run(tasks)))
+            if HOLDING.ended:
+                HOLDING.settle()
 
     # ------------------------------------------------------------ what user code asks for
 
@@ -114,6 +121,8 @@ class ExecutorProcess:
             self._numbers += 1
             number = self._numbers
         with _Outside(self):
+            if kind == "write":
+                arguments = (arguments[0], self.arena.moved(arguments[1]))
             self.loop.post(Op(task, number, kind, arguments))
             self.loop.wait(lambda: number in self._replies or task.cancelled)
             self._report_if_due()
@@ -193,6 +202,7 @@ class ExecutorProcess:
             connection.sock.close()
         if self.hub.listener is not None:
             self.hub.listener.close()
+        self.arena.disown()
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  (for the child's lifetime)
 
 

@@ -25,6 +25,7 @@ from typing import Any
 
 from cloudburst_runtime.effects import Core, Send, SetTimer, Timer
 from cloudburst_runtime.shell.clock import now_ms
+from cloudburst_runtime.shell.holding import HOLDING
 from cloudburst_runtime.shell.transport import Hub
 
 _getsignal = _signal.getsignal
@@ -174,6 +175,8 @@ class Loop:
                 self.perform(self.core.handle(event, now_ms()))
             if self._timers:
                 self._fire_timers()
+            if HOLDING.ended:
+                HOLDING.settle()
         if self.afterwards:
             self._nudge.set()
 

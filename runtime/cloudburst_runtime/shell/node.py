@@ -19,6 +19,9 @@ from cloudburst_runtime.ids import NODE, Millis
 from cloudburst_runtime.messages import Hello
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.scheduler.events import Exited, Kill, Spawn, Stop
+from cloudburst_runtime.shell import arena_file
+from cloudburst_runtime.shell.arena import Heir
+from cloudburst_runtime.shell.holding import HOLDING, install
 from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.transport import Hub
 
@@ -28,9 +31,10 @@ SUPERVISOR = "supervisor"
 class _Supervised:
     """The node's core, with what the supervisor says turned into the scheduler's events."""
 
-    def __init__(self, core: NodeCore, directory: str) -> None:
+    def __init__(self, core: NodeCore, directory: str, heir: Heir) -> None:
         self.core = core
         self.directory = directory
+        self.heir = heir
 
     def start(self, now: Millis) -> list[Any]:
         return self.core.start(now)
@@ -40,8 +44,10 @@ class _Supervised:
             message = event.message
             assert isinstance(message, messages.Exited)
             return self.core.handle(Exited(message.name, message.reason), now)
-        if type(event) is PeerLost and event.peer == SUPERVISOR:
-            self._clear_up()
+        if type(event) is PeerLost:
+            if event.peer == SUPERVISOR:
+                self._clear_up()
+            self.heir.inherit(event.peer)
         return self.core.handle(event, now)
 
     def _clear_up(self) -> NoReturn:
@@ -50,6 +56,7 @@ class _Supervised:
             if executor.pid:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(executor.pid, signal.SIGKILL)
+        arena_file.remove_directory(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
         os._exit(1)
 
@@ -72,7 +79,11 @@ def run_node(directory: str, config: Config, listener: socket.socket, supervisor
     hub = Hub(directory, Hello(NODE, NODE, os.getpid(), 0, os.uname().nodename))
     hub.adopt(supervisor, SUPERVISOR)
     hub.listen(listener)
-    core = _Supervised(NodeCore(config, ReplicaCore(config), random.Random().random), directory)
+    install()
+    heir = Heir(directory, HOLDING.segments)
+    HOLDING.on_release = heir.free
+    replica = ReplicaCore(config)
+    core = _Supervised(NodeCore(config, replica, random.Random().random), directory, heir)
     loop = Loop(
         core,
         hub,

@@ -1,0 +1,240 @@
+"""The cores with values in shared memory: holds live as objects do, and a lost value is asked for again."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+import pytest
+
+from cloudburst_runtime.anna.cache import Answer, CacheCore
+from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import Received, Send
+from cloudburst_runtime.errors import RuntimeUnavailable
+from cloudburst_runtime.ids import HybridClock
+from cloudburst_runtime.lattices import LWW
+from cloudburst_runtime.lattices.wrap import detached, is_lost, is_shared, plain, private_bytes, reveal
+from cloudburst_runtime.messages import (
+    Entry,
+    Failed,
+    Get,
+    GetReply,
+    Message,
+    Put,
+    PutReply,
+    Resync,
+    Unwatch,
+    Update,
+    pack,
+    unpack,
+)
+from cloudburst_runtime.shared import LOST, Installed, Shared, spans
+from cloudburst_runtime.values import Value, decode, decode_own, encode
+
+
+class Held:
+    """A hold that can be counted."""
+
+    def __init__(self, memory: Memory, segment: int) -> None:
+        self.memory, self.segment = memory, segment
+        memory.holds.append(segment)
+
+    def views(self, offset: int, lengths: list[int]) -> list[memoryview]:
+        starts, _ = spans(lengths)
+        data = memoryview(self.memory.segments[self.segment])
+        return [data[start : start + length] for start, length in zip(starts, lengths, strict=True)]
+
+    def __del__(self) -> None:
+        self.memory.holds.remove(self.segment)
+
+
+class Memory:
+    """Shared memory, without any."""
+
+    def __init__(self) -> None:
+        self.segments: dict[int, bytes] = {}
+        self.holds: list[int] = []
+
+    def hold(self, shared: Shared) -> Held | None:
+        return Held(self, shared.segment) if shared.segment in self.segments else None
+
+    def moved(self, value: object, segment: int, stamp: int) -> LWW:
+        encoded = encode(value)
+        lengths = [buffer.nbytes for buffer in encoded.buffers]
+        data = bytearray(spans(lengths)[1])
+        for start, buffer in zip(spans(lengths)[0], encoded.buffers, strict=True):
+            data[start : start + buffer.nbytes] = buffer
+        self.segments[segment] = bytes(data)
+        return LWW(stamp, "w", Value(encoded.data, [], Shared("a/w", segment, 1, 0, lengths)))
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Memory]:
+    made = Memory()
+    monkeypatch.setattr(Installed, "memory", made)
+    yield made
+    gc.collect()  # a core's table of handlers refers to the core
+    assert made.holds == []
+
+
+ARRAY = np.arange(10_000.0)
+
+
+def over_the_wire(message: Message) -> Message:
+    return unpack(pack(message))
+
+
+def sent(effects: list[object]) -> list[Message]:
+    return [effect.message for effect in effects if isinstance(effect, Send)]
+
+
+# ---------------------------------------------------------------- values
+
+
+def test_a_shared_value_is_decoded_from_where_it_lies(memory: Memory) -> None:
+    value = memory.moved({"a": ARRAY, "b": ARRAY[:5000], "c": 1}, 1, 7).value
+    back = decode(value)
+    np.testing.assert_array_equal(back["a"], ARRAY)
+    np.testing.assert_array_equal(back["b"], ARRAY[:5000])
+    assert not back["a"].flags.writeable
+    assert decode_own(value)["a"].flags.writeable
+    assert value.nbytes == len(value.data) + 120_000
+    assert private_bytes(LWW(7, "w", value)) == len(value.data)
+
+
+def test_plain_copies_out_and_detached_has_no_need_to(memory: Memory) -> None:
+    lattice = memory.moved(ARRAY, 1, 7)
+    assert detached(lattice) is lattice
+    copy = plain(lattice)
+    assert is_shared(lattice)
+    assert not is_shared(copy)
+    memory.segments.clear()
+    np.testing.assert_array_equal(reveal(copy), ARRAY)
+
+
+def test_a_lost_value_says_so(memory: Memory) -> None:
+    data = pack(Put(1, "k", memory.moved(ARRAY, 1, 7)))
+    memory.segments.clear()
+    lattice = unpack(data).lattice
+    assert is_lost(lattice)
+    with pytest.raises(RuntimeUnavailable, match="no longer has this value: read its key again"):
+        reveal(lattice)
+
+
+# ---------------------------------------------------------------- the store
+
+
+def test_the_store_holds_what_it_has_and_lets_go_of_what_it_has_no_longer(memory: Memory) -> None:
+    replica = ReplicaCore(Config())
+    for segment in (1, 2):
+        put = over_the_wire(Put(segment, "k", memory.moved(ARRAY, segment, segment)))
+        replica.handle(Received("c1", put), 0.0)
+        del put
+        assert memory.holds == [segment]
+
+
+def test_a_put_whose_memory_cannot_be_reached_is_refused(memory: Memory) -> None:
+    data = pack(Put(1, "k", memory.moved(ARRAY, 1, 7)))
+    memory.segments.clear()
+    replica = ReplicaCore(Config())
+    [failed] = sent(replica.handle(Received("c1", unpack(data)), 0.0))
+    assert isinstance(failed, Failed)
+    assert failed.failure.kind == LOST
+    assert replica.key_count == 0
+
+
+def test_a_plain_get_is_answered_with_the_value_itself(memory: Memory) -> None:
+    replica = ReplicaCore(Config())
+    replica.handle(Received("c1", Put(1, "k", memory.moved(ARRAY, 1, 7))), 0.0)
+    for wanted in (False, True):
+        [reply] = sent(replica.handle(Received("c2", Get(1, ["k"], plain=wanted)), 0.0))
+        assert isinstance(reply, GetReply)
+        assert reply.entries[0] is not None
+        assert is_shared(reply.entries[0].lattice) is not wanted
+        assert reveal(reply.entries[0].lattice)[7] == 7.0
+
+
+# ---------------------------------------------------------------- the cache
+
+
+def cache(caching: bool = True) -> CacheCore:
+    return CacheCore(Config(), "e1", HybridClock(0), caching, count(1).__next__)
+
+
+def get_of(effects: list[object]) -> Get:
+    [get] = [message for message in sent(effects) if isinstance(message, Get)]
+    return get
+
+
+def lost(memory: Memory, segment: int, stamp: int) -> LWW:
+    data = pack(Put(1, "k", memory.moved(ARRAY, segment, stamp)))
+    del memory.segments[segment]
+    return unpack(data).lattice
+
+
+def test_a_value_that_was_lost_on_its_way_is_asked_for_plain(memory: Memory) -> None:
+    core = cache()
+    get = get_of(core.read(5, ["k"], 0, 0.0))
+    assert not get.plain
+    effects = core.handle(Received("node", GetReply(get.req, [Entry(0, lost(memory, 1, 7))], 1)), 0.0)
+    again = get_of(effects)
+    assert again.plain
+    assert not [effect for effect in effects if isinstance(effect, Answer)]
+    assert core.peek("k", 0) is None
+    reply = GetReply(again.req, [Entry(0, LWW(7, "w", encode(ARRAY)))], 1, epoch=core._fresh.epoch)
+    [answer] = [e for e in core.handle(Received("node", reply), 0.0) if isinstance(e, Answer)]
+    np.testing.assert_array_equal(reveal(answer.result[0]), ARRAY)
+
+
+def test_a_lost_update_ends_the_holding(memory: Memory) -> None:
+    core = cache()
+    sends = sent(core.read(5, ["k"], 0, 0.0))
+    assert isinstance(sends[0], Resync)
+    get = sends[1]
+    assert isinstance(get, Get)
+    entry = Entry(0, memory.moved(ARRAY, 1, 7))
+    core.handle(Received("node", GetReply(get.req, [entry], 1, 0, sends[0].epoch)), 0.0)
+    assert core.peek("k", 1) is entry
+    update = Update(sends[0].epoch, 1, 2, "k", Entry(0, lost(memory, 2, 8)))
+    [unwatch] = sent(core.handle(Received("node", update), 0.0))
+    assert isinstance(unwatch, Unwatch)
+    assert core.peek("k", 0) is None
+    assert core.nbytes == 0
+
+
+def test_the_cache_counts_only_what_is_its_own(memory: Memory) -> None:
+    core = cache()
+    sends = sent(core.read(5, ["k"], 0, 0.0))
+    lattice = memory.moved(ARRAY, 1, 7)
+    core.handle(Received("node", GetReply(sends[1].req, [Entry(0, lattice)], 1, 0, sends[0].epoch)), 0.0)
+    assert 0 < core.nbytes < 2000
+    assert memory.holds == [1]
+    del lattice
+    core.handle(Received("node", Update(sends[0].epoch, 1, 2, "k", Entry(9, None))), 0.0)
+    assert memory.holds == []
+
+
+def test_a_write_whose_memory_the_store_cannot_reach_is_sent_again_plain(memory: Memory) -> None:
+    core = cache()
+    [put] = sent(core.write(5, "k", memory.moved(ARRAY, 1, 7), 0.0))
+    assert isinstance(put, Put)
+    failed = ReplicaCore(Config())._put("e1", Put(put.req, "k", lost(memory, 2, 7)))[0].message
+    [again] = sent(core.handle(Received("node", failed), 0.0))
+    assert isinstance(again, Put)
+    assert not is_shared(again.lattice)
+    answers = core.handle(Received("node", PutReply(again.req, 0, 1)), 0.0)
+    assert Answer(5, None) in answers
+
+
+def test_the_memory_of_a_write_is_held_until_it_is_acknowledged(memory: Memory) -> None:
+    core = cache()
+    lattice = memory.moved(ARRAY, 1, 7)
+    [put] = sent(core.write(5, "k", lattice, 0.0))
+    req = put.req
+    del lattice, put
+    assert memory.holds == [1]
+    core.handle(Received("node", PutReply(req, 0, 1)), 0.0)
+    assert memory.holds == []

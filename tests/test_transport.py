@@ -1,0 +1,120 @@
+"""The hub over real sockets: framing, greeting, holding back, and noticing an end."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloudburst_runtime.effects import PeerLost, Received
+from cloudburst_runtime.messages import Done, Failed, Failure, Hello, pack
+from cloudburst_runtime.shell.transport import Hub
+
+PATIENCE_MS = 10_000.0
+
+
+@pytest.fixture
+def hubs(tmp_path: Path) -> Iterator[Callable[[str], Hub]]:
+    made: list[Hub] = []
+
+    def make(name: str) -> Hub:
+        made.append(Hub(str(tmp_path), Hello(name, "test")))
+        return made[-1]
+
+    yield make
+    for hub in made:
+        hub.close()
+
+
+def arrive(hub: Hub, count: int) -> list[Any]:
+    """The next ``count`` events at a hub."""
+    events: list[Any] = []
+    while len(events) < count:
+        ready = hub.wait(PATIENCE_MS)
+        assert ready, f"only {events} came"
+        events += hub.collect(ready)
+    return events
+
+
+def frame(message: Any) -> bytes:
+    body = pack(message)
+    return struct.pack("<I", len(body)) + body
+
+
+def stranger(hub: Hub) -> socket.socket:
+    """A plain socket that is connected to a hub."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.connect(f"{hub.directory}/{hub.hello.name}")
+    return sock
+
+
+def test_messages_go_both_ways_over_one_connection(hubs: Callable[[str], Hub]) -> None:
+    left, right = hubs("e1"), hubs("c1")
+    left.listen()
+    right.send("e1", Done(7))
+    assert [type(event.message) for event in arrive(left, 2)] == [Hello, Done]
+    left.send("c1", Done(8))
+    assert arrive(right, 1) == [Received("e1", Done(8))]
+
+
+def test_a_large_first_message_may_come_with_the_greeting(hubs: Callable[[str], Hub]) -> None:
+    hub = hubs("e1")
+    hub.listen()
+    large = Failed(1, Failure("x", "y" * 1_000_000))
+    with stranger(hub) as sock:
+        sock.setblocking(False)
+        data = memoryview(frame(Hello("c1", "client")) + frame(large))
+        events: list[Any] = []
+        while len(events) < 2:
+            if data:
+                with contextlib.suppress(BlockingIOError):
+                    data = data[sock.send(data) :]
+            events += hub.collect(hub.wait(PATIENCE_MS if not data else 0.0))
+    assert events[1] == Received("c1", large)
+
+
+@pytest.mark.parametrize("first", [b"", frame(Done(1))], ids=["at-once", "after-another-message"])
+def test_a_stranger_cannot_have_memory_set_aside(hubs: Callable[[str], Hub], first: bytes) -> None:
+    hub = hubs("e1")
+    hub.listen()
+    with stranger(hub) as sock:
+        sock.settimeout(PATIENCE_MS / 1000)
+        sock.sendall(first + struct.pack("<I", 2**31) + b"x" * 100)
+        while not hub.connections:
+            hub.collect(hub.wait(PATIENCE_MS))
+        while hub.connections:
+            hub.collect(hub.wait(PATIENCE_MS))
+        assert sock.recv(1) == b""
+
+
+def test_what_cannot_be_delivered_waits_for_a_client_to_call_back(hubs: Callable[[str], Hub]) -> None:
+    hub, client = hubs("e1"), hubs("c1")
+    hub.listen()
+    hub.send("c1", Done(1))
+    hub.send("c1", Done(2))
+    client.connect("e1")
+    arrive(hub, 1)
+    assert [event.message for event in arrive(client, 2)] == [Done(1), Done(2)]
+
+
+def test_an_end_is_noticed_after_all_that_was_said(hubs: Callable[[str], Hub]) -> None:
+    hub = hubs("e1")
+    hub.listen()
+    with stranger(hub) as sock:
+        sock.sendall(frame(Hello("c1", "client")) + frame(Done(1)))
+    events = arrive(hub, 3)
+    assert events[1] == Received("c1", Done(1))
+    assert isinstance(events[2], PeerLost)
+    assert events[2].peer == "c1"
+
+
+def test_an_executor_that_does_not_listen_is_reported_as_lost(hubs: Callable[[str], Hub]) -> None:
+    hub = hubs("c1")
+    hub.send("e9", Done(1))
+    (lost,) = arrive(hub, 1)
+    assert (type(lost), lost.peer) == (PeerLost, "e9")
