@@ -510,6 +510,9 @@ class ExecutorCore:
     def _steps(self, task: Task, step: Step) -> list[Step]:
         if not task.inputs and not task.steps:
             return [step]
+        if len(task.inputs) == 1 and not task.steps:
+            # A chain's story is a copy, not a merge: its length would cost at every link.
+            return [*task.inputs[0].steps, step]
         seen = {known.node: known for known in task.steps}
         for trigger in task.inputs:
             for known in trigger.steps:
