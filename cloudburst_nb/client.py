@@ -647,13 +647,15 @@ class Client:
 
     # ------------------------------------------------------------ many futures
 
-    def gather(self, *futures: Any, timeout: float | None = None) -> list[Any]:
+    def gather(self, *futures: Any, timeout: float | None = None, progress: bool = False) -> list[Any]:
         """The values of futures (or iterables of futures), in order; the first failure is raised.
 
         Parameters
         ----------
         timeout
             Seconds for all of them together; None: as long as it takes. An interrupt cancels them all.
+        progress
+            Show meanwhile how far they are, as `progress` does.
 
         Raises
         ------
@@ -669,12 +671,45 @@ class Client:
         """
         wanted = _flat(futures)
         deadline = None if timeout is None else time.monotonic() + timeout
+        if progress:
+            self.progress(wanted, timeout=timeout)
         try:
             return [future.get(_left(deadline)) for future in wanted]
         except KeyboardInterrupt:
             for future in wanted:
                 future.cancel()
             raise
+
+    def progress(self, *futures: Any, timeout: float | None = None) -> list[CloudburstFuture]:
+        """Wait for futures (or iterables of futures) and show, per function, how far they are.
+
+        In a notebook that is a live display, in a terminal a line; elsewhere one line at the end. An
+        interrupt cancels the calls.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait for all of them.
+
+        Returns
+        -------
+        list of CloudburstFuture
+            All of them, done; what a call raised is for its own ``get()`` to raise.
+
+        Raises
+        ------
+        CallTimeout
+            If not all are done in time; they go on.
+
+        Examples
+        --------
+        >>> futures = cb.progress(square.map(range(100)))
+        >>> futures[99].get()
+        9801
+        """
+        from cloudburst_nb.display.progress import watch
+
+        return watch(_flat(futures), timeout)
 
     def as_completed(self, futures: Any, timeout: float | None = None) -> Iterator[CloudburstFuture]:
         """Futures as they are done, as in ``concurrent.futures``.

@@ -198,6 +198,11 @@ class CloudFunction(Composable):
         kind = "class" if self._packed.spec.kind == "class" else "function"
         return f"<cloud {kind} {self.name}{self.signature}{version}>"
 
+    def _repr_html_(self) -> str:
+        from cloudburst_nb.display.functions import html
+
+        return html(self)
+
 
 class CloudClass(CloudFunction):
     """A stateful function: a class that is built once per executor; ``run`` is called per request.
@@ -380,3 +385,8 @@ class _Unbound(CloudClass):
 
     def __repr__(self) -> str:
         return f"<cloud class {self.name}: call {self.name}.bind(…) with the arguments of its __init__>"
+
+    def _repr_html_(self) -> str:
+        from cloudburst_nb.display.functions import html
+
+        return html(self, bound=False)

@@ -354,7 +354,7 @@ class CloudburstFuture:
         """Function name → ``"waiting"``, ``"running"``, ``"done"`` or ``"failed"``."""
         names = self._node_names()
         states = dict.fromkeys(names, "waiting")
-        for node in self._news or {}:
+        for node in list(self._news or ()):
             states[names[node]] = "running"
         if self._result is not None:
             for step in self._result.steps:
@@ -399,6 +399,11 @@ class CloudburstFuture:
             assert self._result.failure is not None
             return f"<CloudburstFuture {self._target}: failed: {self._result.failure.message:.80}>"
         return f"<CloudburstFuture {self._target}: {state}>"
+
+    def _repr_html_(self) -> str:
+        from cloudburst_nb.display.futures import html
+
+        return html(self)
 
     def __reduce__(self) -> Any:
         raise SerializationError(

@@ -71,6 +71,9 @@ def steps(task: Task, step: Step) -> list[Step]:
     """The steps that led to this task's outcome, each once, and ``step``, its own."""
     if not task.inputs and not task.steps:
         return [step]
+    if len(task.inputs) == 1 and not task.steps:
+        # A chain's story is a copy, not a merge: its length would cost at every link.
+        return [*task.inputs[0].steps, step]
     seen = {known.node: known for known in task.steps}
     for trigger in task.inputs:
         for known in trigger.steps:
