@@ -444,7 +444,7 @@ class ExecutorCore:
     def _run_next(self, now: Millis) -> Effects:
         if not self.queue:
             self.last_busy = now
-            return self._at_rest(now)
+            return self._free_again() + self._at_rest(now) if self._pressed else self._at_rest(now)
         task = self.queue.popleft()
         batch = [task]
         if task.batching:
@@ -747,7 +747,7 @@ class ExecutorCore:
         """Tasks waited for as long as that: find out whether more executors would help."""
         self._pressure_armed = False
         if not self.queue:
-            return self._calm()
+            return self._calm(now)
         self._pressure_armed = True
         period = self.config.pressure_after_ms
         due = self.queue[0].ready_at + period
@@ -760,23 +760,34 @@ class ExecutorCore:
 
     def _on_measured(self, event: Measured, now: Millis) -> Effects:
         if not self.queue:
-            return self._calm()
+            return self._calm(now)
         self._pressed = True
         waiting = [task for task in self.queue if task.function is not None]
         names = list(dict.fromkeys(task.function.name for task in waiting if task.function))
-        running = self.running[0].function.name if self.running and self.running[0].function else ""
         worth = len(self.queue)
         if now - self.running_since < self.config.pressure_after_ms:
             worth = min(worth, math.ceil(worth * self.mean_run_ms / self.config.drain_ms))
-        load = Load(len(self.queue), running, names, worth, event.share > COMPUTING_SHARE)
+        load = Load(len(self.queue), self._running_name(), names, worth, event.share > COMPUTING_SHARE)
         return [Send(NODE, load)]
 
-    def _calm(self) -> Effects:
-        """Nothing waits any more."""
+    def _calm(self, now: Millis) -> Effects:
+        """Nothing waits any more: its tasks went elsewhere, or into the call that runs.
+
+        If that runs for long, this executor is not free, whatever its queue says: the tasks that it gave
+        away would come back to it, and go round for ever among executors that all are blocked.
+        """
         if not self._pressed:
             return []
+        if not self.running or now - self.running_since < self.config.pressure_after_ms:
+            return self._free_again()
+        return [Send(NODE, Load(0, self._running_name()))]
+
+    def _free_again(self) -> Effects:
         self._pressed = False
         return [Send(NODE, Load(0))]
+
+    def _running_name(self) -> str:
+        return self.running[0].function.name if self.running and self.running[0].function else ""
 
     def _on_idle(self, now: Millis) -> Effects:
         """Say that there was nothing to do for long; again after twice as long, should that be lost."""
