@@ -274,9 +274,8 @@ class ClientCore:
         """A `Call` to each source and to each other node that has fixed arguments."""
         header = call.header
         assert header is not None
-        if held.simple and len(call.args) == 1:
-            args = next(iter(call.args.values()))
-            return [Send(header.schedule[0], Call(header, 0, args))]
+        if held.simple and len(call.args) == 1 and None in call.args:
+            return [Send(header.schedule[0], Call(header, 0, call.args[None]))]
         by_node = self._args_by_node(call, held)
         sources = held.topology.sources
         header.fixed = [node for node in by_node if node not in sources]
