@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from benchmarks import work
+from benchmarks.clients import close_all, shared
 from benchmarks.contender import Contender
 from benchmarks.measure import Probe, timed
 
@@ -73,8 +74,7 @@ cb.down()
         return str(self.client.address)
 
     def stop(self) -> None:
-        for station in self._stations:
-            station.close()
+        close_all(self._stations)
         if hasattr(self, "cb"):
             self.cb.down()
 
@@ -134,8 +134,6 @@ cb.down()
 
     def from_clients(self, clients: int, count: int) -> Probe:
         """So many calls from several client processes at once; the time of one."""
-        from benchmarks.clients import shared
-
         return shared(self, "cloudburst", self._stations, clients, count)
 
     # ------------------------------------------------------------ arrays and state

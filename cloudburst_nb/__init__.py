@@ -16,10 +16,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cloudburst_nb import errors
-from cloudburst_nb.client import Client, connect, down, up
+from cloudburst_nb.client import Client
 from cloudburst_nb.enums import Consistency, ErrorCode
 from cloudburst_nb.function import CloudClass, CloudFunction, function
 from cloudburst_nb.future import CloudburstFuture
+from cloudburst_nb.latency import Summary, summary
 from cloudburst_nb.module import (
     as_completed,
     dag,
@@ -32,6 +33,7 @@ from cloudburst_nb.module import (
     get_dag,
     get_function,
     keys,
+    progress,
     put,
     ref,
     status,
@@ -40,8 +42,10 @@ from cloudburst_nb.module import (
 from cloudburst_nb.pipeline import Dag
 from cloudburst_nb.reference import CloudburstReference
 from cloudburst_nb.runtimes import running
+from cloudburst_nb.starting import connect, down, up
 
 if TYPE_CHECKING:
+    from cloudburst_nb import plots as plots
     from cloudburst_nb.compat import CloudburstConnection
 
 __version__ = "0.1.0"
@@ -56,6 +60,7 @@ __all__ = [
     "Consistency",
     "Dag",
     "ErrorCode",
+    "Summary",
     "as_completed",
     "connect",
     "dag",
@@ -71,10 +76,12 @@ __all__ = [
     "get_dag",
     "get_function",
     "keys",
+    "progress",
     "put",
     "ref",
     "running",
     "status",
+    "summary",
     "up",
     "wait",
 ]
@@ -85,6 +92,10 @@ def __getattr__(name: str) -> Any:
         from cloudburst_nb.compat import CloudburstConnection
 
         return CloudburstConnection
+    if name == "plots":  # with matplotlib, which need not be loaded for anything else
+        import importlib
+
+        return importlib.import_module("cloudburst_nb.plots")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

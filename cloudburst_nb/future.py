@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cloudburst_nb.client import Client
 
 _UNSET: Any = object()
+RESULTS_PREFIX = "result/"
+"""Keys under which results were put because somebody asked for a future's key."""
 
 
 class CloudburstFuture:
@@ -306,7 +308,7 @@ class CloudburstFuture:
         is done, so that it can be read by anybody who is given the key; delete it when it has served.
         """
         if self._key is None:
-            self._key = f"result/{self._client.name}/{self._number}"
+            self._key = f"{RESULTS_PREFIX}{self._client.name}/{self._number}"
         if not self._published:
             self._published = True
             self._client._publish(self)
@@ -352,7 +354,7 @@ class CloudburstFuture:
         """Function name → ``"waiting"``, ``"running"``, ``"done"`` or ``"failed"``."""
         names = self._node_names()
         states = dict.fromkeys(names, "waiting")
-        for node in self._news or {}:
+        for node in list(self._news or ()):
             states[names[node]] = "running"
         if self._result is not None:
             for step in self._result.steps:
@@ -397,6 +399,11 @@ class CloudburstFuture:
             assert self._result.failure is not None
             return f"<CloudburstFuture {self._target}: failed: {self._result.failure.message:.80}>"
         return f"<CloudburstFuture {self._target}: {state}>"
+
+    def _repr_html_(self) -> str:
+        from cloudburst_nb.display.futures import html
+
+        return html(self)
 
     def __reduce__(self) -> Any:
         raise SerializationError(

@@ -10,6 +10,7 @@ from cloudburst_runtime.messages import DagSpec
 
 if TYPE_CHECKING:
     import networkx
+    from matplotlib.figure import Figure
 
     from cloudburst_nb.client import Client
     from cloudburst_nb.future import CloudburstFuture
@@ -94,6 +95,25 @@ class Dag:
     def graph(self) -> networkx.DiGraph:
         """A ``networkx.DiGraph`` of the function names, with the nodes' attributes. A copy."""
         return graph_of(self._spec)
+
+    def plot(self) -> Figure:
+        """The DAG's picture as a matplotlib figure, to be saved or built upon.
+
+        Examples
+        --------
+        >>> negate = cb.function(lambda x: -x, name="negate")
+        >>> figure = cb.dag("pipe", square >> negate).plot()
+        >>> sorted(text.get_text() for text in figure.axes[0].texts)
+        ['negate', 'square', 'v1', 'v1']
+        """
+        from cloudburst_nb.display.dags import plot
+
+        return plot(self)
+
+    def _repr_html_(self) -> str:
+        from cloudburst_nb.display.dags import html
+
+        return html(self)
 
     def __repr__(self) -> str:
         names = self.functions

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from html import escape
-
+from cloudburst_nb.display.html import size
 from cloudburst_runtime.messages import ExecutorStatus, StatusReply
 
 
@@ -51,7 +50,7 @@ class Status:
             ("executors", f"{len(self.executors)} ({busy} busy, {waiting} calls waiting), {self.policy}"),
             ("functions", functions or "none"),
             ("DAGs", ", ".join(self.dags) or "none"),
-            ("store", f"{self.keys} keys, {_bytes(self.store_bytes)}"),
+            ("store", f"{self.keys} keys, {size(self.store_bytes)}"),
         ]
 
     def __repr__(self) -> str:
@@ -59,17 +58,6 @@ class Status:
         return "\n".join([f"Cloudburst runtime {self.name!r}", *rows])
 
     def _repr_html_(self) -> str:
-        left = "style='text-align:left'"
-        rows = "".join(
-            f"<tr><th {left}>{label}</th><td {left}>{escape(text)}</td></tr>" for label, text in self._rows()
-        )
-        return f"<table><caption>Cloudburst runtime {escape(self.name)}</caption>{rows}</table>"
+        from cloudburst_nb.display.statuses import html
 
-
-def _bytes(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"
+        return html(self)

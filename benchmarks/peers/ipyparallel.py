@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from benchmarks import work
-from benchmarks.clients import shared
+from benchmarks.clients import close_all, shared
 from benchmarks.contender import Contender
 from benchmarks.measure import Probe, timed
 
@@ -82,8 +82,7 @@ cluster.stop_cluster_sync()
         return next(path for path in found if os.path.exists(path))
 
     def stop(self) -> None:
-        for station in self._stations:
-            station.close()
+        close_all(self._stations)
         if hasattr(self, "client"):
             self.client.close()
         if hasattr(self, "cluster"):

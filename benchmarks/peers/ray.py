@@ -6,7 +6,7 @@ import os
 from typing import Any, ClassVar
 
 from benchmarks import work
-from benchmarks.clients import shared
+from benchmarks.clients import close_all, shared
 from benchmarks.contender import Contender
 from benchmarks.measure import Probe, check, timed
 
@@ -103,8 +103,7 @@ ray.shutdown()
         return str(self.ray.get_runtime_context().gcs_address)
 
     def stop(self) -> None:
-        for station in self._stations:
-            station.close()
+        close_all(self._stations)
         if hasattr(self, "ray"):
             self.ray.shutdown()
 

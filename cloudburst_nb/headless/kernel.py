@@ -207,6 +207,7 @@ def check_installed(specs: KernelSpecManager, name: str) -> None:
 def surroundings(folder: Path) -> dict[str, str]:
     """The kernel's environment: ours, with folders of its own wherever the user's cannot be written."""
     environment = dict(os.environ)
+    environment["CLOUDBURST_NB_HEADLESS"] = "1"  # progress is shown once, at its end, without widgets
     environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # no remark about frozen modules on every start
     for variable, below_home in (
         ("IPYTHONDIR", ".ipython"),

@@ -84,8 +84,8 @@ class Sandbox:
         self.tasks = tasks
         if task.batching:
             return self._run_batch(tasks, task.function)
-        value, failure, result, started, ended = self._attempt(task, lambda: self._arguments(task))
-        invalid = False
+        failure, result, started, ended = self._attempt(task, lambda: self._arguments(task))
+        value, invalid = None, False
         if failure is None:
             value, failure = self._encode(result, task.function)
             if task.node is not None and task.node.invalid and failure is None:
@@ -95,8 +95,8 @@ class Sandbox:
 
     def _attempt(
         self, task: Task, arguments: Callable[[], tuple[list[Any], dict[str, Any]]]
-    ) -> tuple[Value | None, Failure | None, Any, float, float]:
-        """Call the task's function; (nothing, failure, result, started, ended)."""
+    ) -> tuple[Failure | None, Any, float, float]:
+        """Call the task's function; (failure, result, started, ended)."""
         function = task.function
         assert function is not None
         failure, result = None, None
@@ -125,7 +125,7 @@ class Sandbox:
                 sys.stdout.flush()
             os._exit(0 if failure is None else 1)
         self.library._task = None
-        return None, failure, result, started, ended
+        return failure, result, started, ended
 
     def _complete(self, coroutine: Any) -> Any:
         """Run a coroutine to its end, on an event loop that is kept."""
@@ -187,7 +187,7 @@ class Sandbox:
 
     def _run_batch(self, tasks: list[Task], function: FunctionSpec) -> list[Outcome]:
         """Call a batching function once, with a list per argument, and deal the results out."""
-        _, failure, results, started, ended = self._attempt(tasks[0], lambda: self._columns(tasks, function))
+        failure, results, started, ended = self._attempt(tasks[0], lambda: self._columns(tasks, function))
         stdout, stderr = self.streams.take()
         if failure is None:
             failure = self._check_batch(results, tasks, function)

@@ -89,7 +89,7 @@ class Pool:
         self.minimum = max(1, config.executors_min)
         self.maximum = max(self.minimum, config.executors_max)
         self.executors: dict[PeerName, Executor] = {}
-        self.gone: OrderedDict[PeerName, str] = OrderedDict()
+        self.gone: OrderedDict[PeerName, None] = OrderedDict()
         self.last_reason = ""
         self._count = 0
         self._failures: list[Millis] = []
@@ -177,7 +177,7 @@ class Pool:
     def remove(self, name: PeerName, reason: str, now: Millis) -> list[Effect]:
         """It is gone: start another if that leaves too few."""
         executor = self.executors.pop(name)
-        self.gone[name] = reason
+        self.gone[name] = None
         while len(self.gone) > GONE_MAX:
             self.gone.popitem(last=False)
         if not executor.seen:

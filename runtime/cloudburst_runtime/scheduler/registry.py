@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,9 +25,6 @@ from cloudburst_runtime.scheduler.names import suggest
 
 VERSIONS_KEPT_MAX = 8
 PLANS_KEPT_MAX = 10_000
-
-Origin: TypeAlias = tuple[str, str, str | None]
-"""What a plan was asked for: kind, target, continuation."""
 
 
 class Planned(NamedTuple):
@@ -234,8 +231,10 @@ class Registry:
         versions: list[int],
     ) -> int:
         nodes, edges = parts[0].nodes, parts[0].edges
-        if len(parts) == 2:
+        dags = [target] if kind == "dag" else []
+        if continuation is not None:
             nodes, edges = compose(parts[0], parts[1])
+            dags.append(continuation)
             target = f"{target} >> {continuation}"
         self._number += 1
         plan = Plan(self._number, target, nodes, versions, edges)
@@ -246,16 +245,12 @@ class Registry:
             plan,
             topology,
             functions=dict.fromkeys(node.function for node in nodes),
-            dags=dict.fromkeys(self._dag_names(kind, key[1], continuation)),
+            dags=dict.fromkeys(dags),
             groups=_groups(parts),
         )
         self._numbers[key] = self._number
         self._keys[self._number] = key
         return self._number
-
-    def _dag_names(self, kind: str, target: object, continuation: str | None) -> list[str]:
-        named = [str(target)] if kind == "dag" else []
-        return named if continuation is None else [*named, continuation]
 
     def _timeout(self, plan: Plan, topology: Topology) -> float | None:
         """The longest that a call may take if every function keeps to its own time-out, in seconds."""

@@ -1,0 +1,175 @@
+"""Waiting for many calls and showing how far they are.
+
+Law: everything is shown by the thread that waits, so that it lands in the cell that asked; no more often than
+every `PERIOD_S`. Where it is shown is found out once: in a notebook with a front end as a widget, which is
+replaced by plain HTML at the end, so that a saved notebook shows the outcome; in a terminal as one line that
+is written over; elsewhere (a file, a notebook run headless) once, at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from cloudburst_nb.display.tally import Tally
+from cloudburst_nb.errors import CallTimeout
+
+if TYPE_CHECKING:
+    from cloudburst_nb.future import CloudburstFuture
+
+PERIOD_S = 0.1
+HEADLESS = "CLOUDBURST_NB_HEADLESS"
+"""In the environment of a kernel that nobody looks at while it runs."""
+
+
+class View(Protocol):
+    """Somewhere to show a tally."""
+
+    def show(self, tally: Tally, seconds: float) -> None:
+        """How far it is now."""
+
+    def end(self, tally: Tally, seconds: float) -> None:
+        """The last word; also when the wait was broken off."""
+
+
+class Final:
+    """One line, at the end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def show(self, tally: Tally, seconds: float) -> None:
+        """Nobody is there to see it."""
+
+    def end(self, tally: Tally, seconds: float) -> None:
+        self.stream.write(f"{tally.line(seconds)}\n")
+        self.stream.flush()
+
+
+class Terminal:
+    """One line, written over and over."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def show(self, tally: Tally, seconds: float) -> None:
+        columns = shutil.get_terminal_size().columns
+        self.stream.write(f"\r\x1b[K{tally.bar(seconds, columns)}")
+        self.stream.flush()
+
+    def end(self, tally: Tally, seconds: float) -> None:
+        self.show(tally, seconds)
+        self.stream.write("\n")
+        self.stream.flush()
+
+
+class Page:
+    """HTML in a notebook that is run headless: the outcome only."""
+
+    def show(self, tally: Tally, seconds: float) -> None:
+        """Nobody is there to see it."""
+
+    def end(self, tally: Tally, seconds: float) -> None:
+        from IPython.display import display
+
+        display(_bundle(tally, seconds), raw=True)  # type: ignore[no-untyped-call]
+
+
+class Widget:
+    """A widget in a notebook, which leaves plain HTML behind."""
+
+    def __init__(self) -> None:
+        self._widget: Any = None
+        self._handle: Any = None
+
+    def show(self, tally: Tally, seconds: float) -> None:
+        if self._handle is None:
+            import ipywidgets
+            from IPython.display import display
+
+            self._widget = ipywidgets.HTML(tally.html(seconds))
+            self._handle = display(self._widget, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._widget.value = tally.html(seconds)
+
+    def end(self, tally: Tally, seconds: float) -> None:
+        if self._handle is None:
+            Page().end(tally, seconds)
+            return
+        self._handle.update(_bundle(tally, seconds), raw=True)
+        self._widget.close()
+
+
+def _bundle(tally: Tally, seconds: float) -> dict[str, str]:
+    return {"text/plain": tally.line(seconds), "text/html": tally.html(seconds)}
+
+
+def view() -> View:
+    """Where this process shows progress."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if getattr(shell, "kernel", None) is not None:
+        return Page() if os.environ.get(HEADLESS) else Widget()
+    stream = sys.stderr
+    return Terminal(stream) if stream is not None and stream.isatty() else Final(stream)
+
+
+def watch(
+    futures: Sequence[CloudburstFuture], timeout: float | None, where: View | None = None
+) -> list[CloudburstFuture]:
+    """Wait until all are done, and show it meanwhile; see `Client.progress`."""
+    start = time.monotonic()
+    watched = _Watched(futures)
+    where = view() if where is None else where
+    try:
+        while not watched.wait(start, timeout):
+            where.show(watched.tally, time.monotonic() - start)
+    except KeyboardInterrupt:
+        for future in futures:
+            future.cancel()
+        raise
+    finally:
+        watched.count()
+        if watched.futures:
+            where.end(watched.tally, time.monotonic() - start)
+    return list(futures)
+
+
+class _Watched:
+    """Futures, of which each is counted once, when it has ended."""
+
+    def __init__(self, futures: Sequence[CloudburstFuture]) -> None:
+        self.futures = list(dict.fromkeys(futures))
+        self.tally = Tally(future._target for future in self.futures)
+        self._arrived: list[CloudburstFuture] = []
+        for future in self.futures:
+            future._subscribe(self._arrived.append)
+
+    def wait(self, start: float, timeout: float | None) -> bool:
+        """Wait for a moment; True once all have ended."""
+        left = PERIOD_S if timeout is None else min(PERIOD_S, start + timeout - time.monotonic())
+        first = next((future for future in self.futures if not future.done()), None)
+        if first is not None:
+            first._client._shell.wait(self._all_ended, max(0.0, left))
+        self.count()
+        if self._all_ended():
+            return True
+        if timeout is not None and time.monotonic() >= start + timeout:
+            unfinished = len(self.futures) - self.tally.over
+            raise CallTimeout(
+                f"{unfinished:,} of {len(self.futures):,} calls are not done within {timeout:g} s; they go on"
+            )
+        return False
+
+    def _all_ended(self) -> bool:
+        return len(self._arrived) >= len(self.futures)
+
+    def count(self) -> None:
+        """Take note of those that have ended since."""
+        for future in self._arrived[self.tally.over :]:
+            failed = future._result is not None and future._result.failure is not None
+            self.tally.ended(future._target, failed)

@@ -1,0 +1,128 @@
+"""How far many calls are: counts per function, a rate, and the time that is left.
+
+Law: pure. Calls are reported to it as they end, and time is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cloudburst_nb.display.html import STATES, card, code, duration, faint, line, spans, table
+
+BAR_CHARACTERS = 20
+NAME_CHARACTERS_MAX = 24
+FUNCTIONS_IN_LINE_MAX = 3
+
+
+@dataclass
+class Count:
+    """Of one function's calls, how many there are and how many ended how."""
+
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+
+    @property
+    def waiting(self) -> int:
+        return self.total - self.done - self.failed
+
+
+class Tally:
+    """Counts calls by function.
+
+    Parameters
+    ----------
+    targets
+        The function or DAG of each call.
+
+    Examples
+    --------
+    >>> tally = Tally(["square", "square", "cube"])
+    >>> tally.ended("square", failed=False)
+    >>> tally.line(2.0)
+    '1/3 done, 0.5/s, 4 s left: square 1/2, cube 0/1'
+    """
+
+    def __init__(self, targets: Iterable[str]) -> None:
+        self.counts: dict[str, Count] = {}
+        for target in targets:
+            self.counts.setdefault(target, Count()).total += 1
+        self.total = sum(count.total for count in self.counts.values())
+        self.over = 0
+        self.failed = 0
+
+    def ended(self, target: str, failed: bool) -> None:
+        """One call of ``target`` has an outcome."""
+        count = self.counts[target]
+        self.over += 1
+        if failed:
+            self.failed += 1
+            count.failed += 1
+        else:
+            count.done += 1
+
+    def pace(self, seconds: float) -> str:
+        """The rate so far, and what it promises."""
+        if not self.over or seconds <= 0:
+            return ""
+        rate = self.over / seconds
+        if self.over == self.total:
+            return f"{duration(seconds)}, {rate:.3g}/s"
+        return f"{rate:.3g}/s, {duration((self.total - self.over) / rate)} left"
+
+    def line(self, seconds: float) -> str:
+        """One line of plain text."""
+        failed = f" ({self.failed:,} failed)" if self.failed else ""
+        pace = f", {pace}" if (pace := self.pace(seconds)) else ""
+        return f"{self.over:,}/{self.total:,} done{failed}{pace}{self._by_function()}"
+
+    def _by_function(self) -> str:
+        if len(self.counts) == 1:
+            return f": {_short(next(iter(self.counts)))}"
+        shown = [
+            f"{_short(name)} {count.total - count.waiting:,}/{count.total:,}"
+            for name, count in list(self.counts.items())[:FUNCTIONS_IN_LINE_MAX]
+        ]
+        more = [", …"] if len(self.counts) > FUNCTIONS_IN_LINE_MAX else []
+        return f": {', '.join(shown)}{''.join(more)}" if shown else ""
+
+    def bar(self, seconds: float, columns: int = 80) -> str:
+        """The line behind a bar, cut to a terminal's width."""
+        filled = BAR_CHARACTERS * self.over // self.total if self.total else BAR_CHARACTERS
+        return f"{'█' * filled}{'░' * (BAR_CHARACTERS - filled)} {self.line(seconds)}"[: columns - 1]
+
+    def html(self, seconds: float) -> str:
+        """A bar for each function."""
+        rows = [
+            [
+                code(name),
+                spans(
+                    [
+                        (0, count.done, STATES["done"]),
+                        (count.done, count.done + count.failed, STATES["failed"]),
+                    ],
+                    count.total,
+                    f"{count.done} of {count.total} done",
+                    width=220,
+                ),
+                *_words(count),
+            ]
+            for name, count in self.counts.items()
+        ]
+        words = f"{self.over:,} of {self.total:,} calls are done"
+        state = "running" if self.over < self.total else "failed" if self.failed else "done"
+        pace = self.pace(seconds)
+        return card(STATES[state], line(words, faint(f"· {pace}" if pace else "")), table(rows))
+
+
+def _words(count: Count) -> list[str]:
+    return [
+        f"{count.done:,} done",
+        f'<span style="color:{STATES["failed"]}">{count.failed:,} failed</span>' if count.failed else "",
+        faint(f"{count.waiting:,} waiting") if count.waiting else "",
+    ]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME_CHARACTERS_MAX else f"{name[: NAME_CHARACTERS_MAX - 1]}…"
