@@ -58,8 +58,8 @@ bench: $(VENV)/.bench  ## this project, its peers and the machine's limit; QUICK
 bench-report: $(VENV)/.base  ## docs/benchmarks.md and its picture, from the figures of make bench
 	$(BIN)/python -m benchmarks.report out/bench.json
 
-lab: $(VENV)/.lab  ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab notebooks
+lab: $(VENV)/.lab  ## JupyterLab on the notebooks; its options in LAB="…"
+	$(BIN)/jupyter lab $(LAB) notebooks
 
 screenshots: $(VENV)/.browser  ## make the README's picture again; needs Chromium
 	$(BIN)/python docs/screenshot.py

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from benchmarks.contender import Contender
 from benchmarks.measure import Probe, timed
-from benchmarks.stations import Station, together
+from benchmarks.stations import Station, at_once, together
 
 
 def shared(contender: Contender, name: str, opened: list[Station], clients: int, count: int) -> Probe | None:
@@ -24,7 +24,13 @@ def shared(contender: Contender, name: str, opened: list[Station], clients: int,
     address = contender.address()
     if address is None:
         return None
-    while len(opened) < clients:
-        opened.append(Station(name, address=address))
+    more = range(clients - len(opened))
+    at_once([lambda: opened.append(Station(name, address=address)) for _ in more])
     share = (count // clients,)
     return timed(lambda: together(opened[:clients], "burst", share), each=share[0] * clients)
+
+
+def close_all(stations: list[Station]) -> None:
+    """End the stations, all at once."""
+    at_once([station.close for station in stations])
+    stations.clear()

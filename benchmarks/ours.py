@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from benchmarks import work
+from benchmarks.clients import close_all, shared
 from benchmarks.contender import Contender
 from benchmarks.measure import Probe, timed
 
@@ -73,8 +74,7 @@ cb.down()
         return str(self.client.address)
 
     def stop(self) -> None:
-        for station in self._stations:
-            station.close()
+        close_all(self._stations)
         if hasattr(self, "cb"):
             self.cb.down()
 
@@ -120,7 +120,7 @@ cb.down()
         names = [self._function(f"link{index}", work.increment).name for index in range(width)]
         sink = self._function("add", work.add).name
         dag = self.cb.dag("fan", functions=[*names, sink], edges=[(name, sink) for name in names])
-        given = {name: [index] for index, name in enumerate(names)}
+        given: dict[str, Any] = {name: [index] for index, name in enumerate(names)}
         return timed(lambda: dag(**given).get(), expect=sum(range(1, width + 1)))
 
     def burst(self, count: int) -> Probe:
@@ -132,10 +132,8 @@ cb.down()
         same, gather = self.same, self.cb.gather
         return timed(lambda: gather(same.map(range(count))), expect=list(range(count)), each=count)
 
-    def from_clients(self, clients: int, count: int) -> Probe:
+    def from_clients(self, clients: int, count: int) -> Probe | None:
         """So many calls from several client processes at once; the time of one."""
-        from benchmarks.clients import shared
-
         return shared(self, "cloudburst", self._stations, clients, count)
 
     # ------------------------------------------------------------ arrays and state

@@ -38,9 +38,20 @@ def draw(result: dict[str, Any], target: Path) -> None:
         panel(axis, result, colours)
         if not axis.has_data():
             axis.text(0.5, 0.5, "not measured in this run", ha="center", transform=axis.transAxes)
-    figure.tight_layout(h_pad=3, w_pad=3)
+    _legend(figure, axes.flat[2:5])
+    figure.tight_layout(h_pad=3, w_pad=3, rect=(0, 0, 1, 0.95))
     figure.savefig(target, dpi=110)
     pyplot.close(figure)
+
+
+def _legend(figure: Any, axes: Any) -> None:
+    """One legend of the contenders, above the panels whose lines it names."""
+    named: dict[str, Any] = {}
+    for axis in axes:
+        for line, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, line)
+    if named:
+        figure.legend(named.values(), named.keys(), loc="upper center", ncols=4, fontsize=9)
 
 
 def colours_of(result: dict[str, Any]) -> dict[str, str]:
@@ -117,8 +128,7 @@ def _arrays(axis: Any, result: dict[str, Any], colours: dict[str, str]) -> None:
 
 def _store(axis: Any, result: dict[str, Any], colours: dict[str, str]) -> None:
     _lines(axis, curves(result, "put from the client", ("ours", "peer")), colours)
-    gets = curves(result, "get from the client", ("ours", "peer"))
-    _lines(axis, gets, colours, "--", legend=False)
+    _lines(axis, curves(result, "get from the client", ("ours", "peer")), colours, "--")
     axis.set(
         title="Store, from the client: put (solid) and get (dashed)",
         xlabel="bytes of the value",
@@ -127,11 +137,7 @@ def _store(axis: Any, result: dict[str, Any], colours: dict[str, str]) -> None:
 
 
 def _lines(
-    axis: Any,
-    found: dict[str, list[tuple[float, float]]],
-    colours: dict[str, str],
-    style: str = "-",
-    legend: bool = True,
+    axis: Any, found: dict[str, list[tuple[float, float]]], colours: dict[str, str], style: str = "-"
 ) -> None:
     for label, points in found.items():
         again = colours.get(label) == OURS_COLOUR and "," in label
@@ -142,14 +148,13 @@ def _lines(
             marker="o",
             markersize=4,
             color=colours.get(label),
-            label=label if legend else None,
+            label=label,
             linewidth=2.5 if colours.get(label) == OURS_COLOUR else 1.5,
         )
     if found:
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
 
 
 def _growth(axis: Any, result: dict[str, Any], colours: dict[str, str]) -> None:

@@ -42,6 +42,11 @@ Measured on {date}: {cores} cores ({processor}), {system}, Python {python}, clou
 - An empty place: that system has no such thing.
 """
 
+GROWTH_NOTE = """\
+This project alone. **× first** compares with the first line; where a limit was measured at the same time, the
+machine's drift is divided out by it.
+"""
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the figures, write ``docs/benchmarks.md`` and its picture."""
@@ -110,8 +115,7 @@ def tables(group: str, cases: list[dict[str, Any]]) -> Iterator[str]:
 def growth(cases: list[dict[str, Any]]) -> Iterator[str]:
     """A table for each curve, each point as a multiple of the first one."""
     yield f"## {GROWTH}\n"
-    yield "This project alone. **× first** compares with the first line; the machine's drift is divided out\n"
-    yield "by the limit that was measured at the same time, where there is one.\n"
+    yield GROWTH_NOTE
     for series in dict.fromkeys(case["series"] for case in cases):
         yield f"### {series}\n"
         points = [case for case in cases if case["series"] == series]

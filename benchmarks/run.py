@@ -19,7 +19,7 @@ from benchmarks.case import Case, Effort
 from benchmarks.contender import PEERS, contender_class, missing, version_of
 from benchmarks.lives import Lives
 from benchmarks.measure import figures, ratio
-from benchmarks.stations import Station, StationError
+from benchmarks.stations import Station, StationError, at_once
 
 OURS, MACHINE, LIFE = "cloudburst", "machine", "life"
 Say = Callable[[str], None]
@@ -119,15 +119,14 @@ class Bench:
         listed = list(chosen)
         try:
             for index, case in enumerate(listed):
+                begun = time.perf_counter()
                 done.append(self.measure(case))
-                self._say_done(case, f"{index + 1}/{len(listed)}")
                 self._close_unused(listed[index + 1 :])
+                took = time.perf_counter() - begun
+                self._say(f"  {index + 1}/{len(listed)}  {took:5.1f} s  {case.group}: {case.name}")
         finally:
             self.close()
         return {**result, "seconds": time.time() - started, "cases": done}
-
-    def _say_done(self, case: Case, position: str) -> None:
-        self._say(f"  {position} {case.group}: {case.name}")
 
     def measure(self, case: Case) -> dict[str, Any]:
         """One case: rounds of blocks in turn."""
@@ -187,15 +186,11 @@ class Bench:
     def _close_unused(self, coming: list[Case]) -> None:
         """Stations that no later case asks are not left to disturb the others."""
         needed = {_key(entry) for case in coming for entry in entries(case, self.peers)}
-        for key in [key for key in self._sources if key not in needed]:
-            self._sources.pop(key).close()
+        at_once([self._sources.pop(key).close for key in list(self._sources) if key not in needed])
 
     def close(self) -> None:
         """End all stations."""
-        while self._sources:
-            _, source = self._sources.popitem()
-            with contextlib.suppress(StationError, OSError):
-                source.close()
+        self._close_unused([])
 
 
 def _key(entry: Entry) -> str:

@@ -14,10 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import psutil
 
+T = TypeVar("T")
 START_SECONDS_MAX = 60.0
 BLOCK_SECONDS_MAX = 300.0
 STOP_SECONDS_MAX = 20.0
@@ -134,9 +137,10 @@ def environment() -> dict[str, str]:
 def descendants(pid: int) -> list[psutil.Process]:
     """The processes below one, as of now."""
     try:
-        return psutil.Process(pid).children(recursive=True)
+        below: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+    return below
 
 
 def end_all(processes: list[psutil.Process]) -> None:
@@ -145,6 +149,14 @@ def end_all(processes: list[psutil.Process]) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(processes, timeout=STOP_SECONDS_MAX)
+
+
+def at_once(calls: Iterable[Callable[[], T]]) -> list[T]:
+    """The results of calls that mostly wait, each in a thread; the first failure is raised at the end."""
+    listed = list(calls)
+    with ThreadPoolExecutor(max(1, len(listed))) as threads:
+        futures = [threads.submit(call) for call in listed]
+    return [future.result() for future in futures]
 
 
 def together(stations: list[Station], probe: str, args: tuple[Any, ...]) -> float:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cloudburst_nb import errors
-from cloudburst_nb.client import Client, connect, down, up
+from cloudburst_nb.client import Client
 from cloudburst_nb.enums import Consistency, ErrorCode
 from cloudburst_nb.function import CloudClass, CloudFunction, function
 from cloudburst_nb.future import CloudburstFuture
@@ -42,6 +42,7 @@ from cloudburst_nb.module import (
 from cloudburst_nb.pipeline import Dag
 from cloudburst_nb.reference import CloudburstReference
 from cloudburst_nb.runtimes import running
+from cloudburst_nb.starting import connect, down, up
 
 if TYPE_CHECKING:
     from cloudburst_nb import plots as plots

@@ -7,7 +7,7 @@ the runtime of this process.
 
 from __future__ import annotations
 
-import os
+import importlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -15,39 +15,35 @@ from typing import Any, NamedTuple
 import msgspec
 
 from cloudburst_nb import runtimes
+from cloudburst_nb.addresses import listening
+from cloudburst_nb.arguments import BY_KEY, encode_arguments, pack_arguments
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
 from cloudburst_nb.errors import (
     CallTimeout,
     ConsistencyError,
     KeyNotFound,
-    RuntimeUnavailable,
     SerializationError,
 )
 from cloudburst_nb.function import CloudFunction, function
-from cloudburst_nb.future import CloudburstFuture
+from cloudburst_nb.future import RESULTS_PREFIX, CloudburstFuture
 from cloudburst_nb.packaging import Packed
 from cloudburst_nb.pipeline import Dag
 from cloudburst_nb.reference import CloudburstReference
 from cloudburst_nb.status import Status
 from cloudburst_runtime import messages
 from cloudburst_runtime.client.calls import OwnedCall
-from cloudburst_runtime.config import POLICIES, Config
 from cloudburst_runtime.errors import check_name
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.wrap import delta, reveal
 from cloudburst_runtime.launch import local
-from cloudburst_runtime.messages import Args, DagSpec, Inline, Ref
-from cloudburst_runtime.shell.client import SCHEME, ClientShell
+from cloudburst_runtime.messages import Args, DagSpec
+from cloudburst_runtime.shell.client import ClientShell
 from cloudburst_runtime.shell.clock import now_ms
-from cloudburst_runtime.shell.ticket import TCP, TICKET_NAME, Ticket, read_ticket, split_address
-from cloudburst_runtime.values import Value, decode, encode, explain
+from cloudburst_runtime.shell.ticket import Ticket
+from cloudburst_runtime.values import decode, explain
 
 _REQUIRED: Any = object()
-EXECUTORS_MAX = 32
-MEMORY_BYTES_MIN = 128 * 1024 * 1024
-RESULTS_PREFIX = "result/"
-"""Keys under which results were put because somebody asked for a future's key."""
 
 
 class DoneAndNotDone(NamedTuple):
@@ -86,7 +82,7 @@ class Client:
         self._settings = settings
         self._nodes: dict[str, list[str]] = {}
         self.name = shell.name
-        self._listening = _listening(shell)
+        self._listening = listening(shell)
 
     # ------------------------------------------------------------ life
 
@@ -117,8 +113,8 @@ class Client:
         ...     [address.partition(":")[0] for address in client.addresses]
         ['unix', 'tcp']
         """
-        listening = self._listening.address if self._listening is not None else self.address
-        return list(dict.fromkeys([self.address, listening]))
+        other = self._listening.address if self._listening is not None else self.address
+        return list(dict.fromkeys([self.address, other]))
 
     @property
     def closed(self) -> bool:
@@ -309,13 +305,13 @@ class Client:
     ) -> CloudburstFuture:
         """The common call: arguments for the only source, and no options; without detours."""
         for arg in args:
-            if type(arg) in _BY_KEY:
+            if type(arg) in BY_KEY:
                 return self._submit(kind, name, {None: (args, kwargs)})
         for arg in kwargs.values():
-            if type(arg) in _BY_KEY:
+            if type(arg) in BY_KEY:
                 return self._submit(kind, name, {None: (args, kwargs)})
         shell = self._shell
-        call = OwnedCall(shell.new_number(), kind, name, {None: Args(self._encode(name, args, kwargs))})
+        call = OwnedCall(shell.new_number(), kind, name, {None: Args(encode_arguments(name, args, kwargs))})
         future = CloudburstFuture(self, call.number, name, nodes, now_ms())
         shell.submit(call, future)
         return future
@@ -372,58 +368,13 @@ class Client:
         )
         refs: dict[str, None] = {}
         for node, (args, kwargs) in by_node.items():
-            call.args[node] = self._pack_args(node or name, args, kwargs, call, refs)
+            call.args[node] = pack_arguments(self, node or name, args, kwargs, call, refs)
         call.refs = tuple(refs)
         future = CloudburstFuture(self, call.number, name, self._nodes.get(name, []), now_ms())
         if output_key is not None:
             future._key, future._published = output_key, True
         self._shell.submit(call, future)
         return future
-
-    def _pack_args(
-        self,
-        name: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        call: OwnedCall,
-        refs: dict[str, None],
-    ) -> Args:
-        """Encode arguments; a reference or a future leaves a hole, to be filled with its value."""
-        packed = Args(NOTHING, [], [])
-        slots: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
-        holes = {slot: arg for slot, arg in slots if type(arg) in _BY_KEY}
-        for slot, arg in holes.items():
-            if isinstance(arg, CloudburstReference):
-                packed.refs.append(Ref(slot, arg.key))
-                refs[arg.key] = None
-            else:
-                self._pack_future(arg, slot, packed, call)
-        kept = tuple(None if index in holes else arg for index, arg in enumerate(args))
-        kept_by_name = {key: None if key in holes else arg for key, arg in kwargs.items()}
-        packed.value = self._encode(name, kept, kept_by_name)
-        return packed
-
-    def _pack_future(self, future: CloudburstFuture, slot: int | str, packed: Args, call: OwnedCall) -> None:
-        """A future of this client is waited for here; its result goes on without being decoded."""
-        if future._client is not self:
-            packed.inline.append(Inline(slot, encode(future.get())))
-            return
-        if future._result is None:
-            call.depends.setdefault(future._number, []).append((packed, slot))
-            future._subscribe(_look)
-        if future._result is not None:
-            call.depends.pop(future._number, None)
-            if future._result.failure is not None:
-                future.get()
-            assert future._result.value is not None
-            packed.inline.append(Inline(slot, future._result.value))
-
-    def _encode(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
-        try:
-            return encode((args, kwargs))
-        except SerializationError:
-            known = runtimes.state.known.get(name)
-            raise SerializationError(_blame(name, known, args, kwargs)) from None
 
     # ------------------------------------------------------------ DAGs
 
@@ -853,16 +804,7 @@ class Client:
         return f"<cloudburst client of {self.address}{': down' if self.closed else ''}>"
 
 
-NOTHING_ASKED = (None, "local", (), 1, "locality", None, None, None)
-"""What `up` is called with by default: whoever says nothing takes the runtime that is up."""
-
 _NO_NODES: list[str] = []
-_BY_KEY = (CloudburstReference, CloudburstFuture)
-NOTHING = encode(((), {}))
-
-
-def _look(_: CloudburstFuture) -> None:
-    """A subscriber that only makes `_subscribe` look at the future with the lock held."""
 
 
 def _check_level(consistency: object) -> None:
@@ -882,27 +824,6 @@ def _seconds(timeout: float | None) -> float | None:
     return timeout
 
 
-def _blame(name: str, known: CloudFunction | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """Which argument cannot travel."""
-    names = _parameter_names(known)
-    slots = [(names[i] if i < len(names) else f"number {i + 1}", arg) for i, arg in enumerate(args)]
-    for slot, arg in [*slots, *kwargs.items()]:
-        try:
-            encode(arg)
-        except SerializationError as error:
-            part = explain(arg, slot)
-            return f"argument {slot!r} of {name!r} cannot be sent: {part} ({error.__cause__ or error})"
-    return f"the arguments of {name!r} cannot be sent"
-
-
-def _parameter_names(known: CloudFunction | None) -> list[str]:
-    if known is None:
-        return []
-    inside = known.signature.partition("(")[2].rpartition(")")[0]
-    parts = [part.strip().split("=")[0].split(":")[0].strip() for part in inside.split(",")]
-    return [part for part in parts if part.isidentifier()]
-
-
 def _flat(futures: Iterable[Any]) -> list[CloudburstFuture]:
     flat: list[CloudburstFuture] = []
     for item in futures:
@@ -919,223 +840,7 @@ def _left(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
-# ---------------------------------------------------------------- starting and connecting
-
-
-def up(
-    executors: int | tuple[int, int] | None = None,
-    *,
-    listen: str | None = None,
-    state_dir: str | None = None,
-    name: str = "local",
-    preload: Iterable[str] = (),
-    threads: int = 1,
-    policy: str = "locality",
-    gpus: int | None = None,
-    memory_limit: int | None = None,
-    detach: bool = False,
-) -> Client:
-    """Start a runtime on this machine and use it. Optional: the first use starts one with the defaults.
-
-    Parameters
-    ----------
-    executors
-        How many processes run functions: a number to start with (more are forked when calls wait, up to
-        32), or ``(min, max)``; by default from the number of cores up to 32.
-    listen
-        Let clients on other hosts in, as ``"tcp://HOST:PORT"`` (port 0 picks one, host ``*`` is every
-        interface): encrypted, and only with the file at ``client.key_file``. Whoever has that file can
-        run code as you.
-    state_dir
-        For durable state, which is not available in this version.
-    name
-        What `status` shows.
-    preload
-        Modules imported once, before executors are forked.
-    threads
-        BLAS and OpenMP threads per executor.
-    policy
-        ``"locality"``, ``"random"`` or ``"round-robin"``.
-    gpus
-        GPUs of this machine; found out if not given.
-    memory_limit
-        Bytes of private memory per executor, 64 MiB or more; beyond it, user code gets a ``MemoryError``.
-    detach
-        Leave it running when this process ends; ``connect(client.address)`` from another one.
-
-    Raises
-    ------
-    RuntimeUnavailable
-        If it does not start; the message has the end of its log.
-    ValueError
-        If a runtime with other settings is up: take it ``down()`` first.
-
-    Examples
-    --------
-    >>> client = cb.up(executors=(2, 8), preload=["json"])
-    >>> cb.running()
-    True
-    """
-    if state_dir is not None:
-        raise ValueError(
-            "state_dir: durable state is not available in this version; the state of a runtime ends with it"
-        )
-    low, high = _executor_range(executors)
-    if listen is not None:
-        split_address(listen)
-    if memory_limit is not None and memory_limit < MEMORY_BYTES_MIN:
-        raise ValueError(f"memory_limit is in bytes, at least {MEMORY_BYTES_MIN}; not {memory_limit}")
-    if policy not in POLICIES:
-        raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")
-    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit, listen)
-    config = Config(
-        name=name,
-        executors_min=low,
-        executors_max=high,
-        policy=policy,
-        listen=listen or "",
-        cores=os.cpu_count() or 1,
-        gpus=_count_gpus() if gpus is None else gpus,
-        threads=threads,
-        preload=asked[2],
-        executor_memory_bytes=memory_limit or 0,
-    )
-    with runtimes.state.lock:
-        current = runtimes.state.current
-        if current is not None and current.lost:
-            current.down()
-        if current is not None and not current.closed and not detach:
-            if current._settings == config or asked == NOTHING_ASKED:
-                return current
-            raise ValueError(
-                f"a runtime with other settings is up at {current.address}: cb.down() ends it and its state"
-            )
-        runtime = local.start(config, detached=detach)
-        try:
-            shell = ClientShell(runtime.directory)
-        except BaseException:
-            runtime.stop()
-            raise
-        if detach:
-            runtimes.state.detached.append(runtime)
-        client = Client(shell, None if detach else runtime, config)
-        runtimes.use(client)
-        return client
-
-
-def connect(address: str | os.PathLike[str], key_file: str | os.PathLike[str] | None = None) -> Client:
-    """Use a runtime that runs already.
-
-    Parameters
-    ----------
-    address
-        As ``client.address`` or ``cloudburst-nb status`` gives it, such as ``"unix:/tmp/…"``; of a runtime
-        on another host, its connection file (``client.key_file`` there), or ``"tcp://HOST:PORT"``.
-    key_file
-        With a TCP address: the connection file, or a copy of it that only you can read.
-
-    Raises
-    ------
-    RuntimeUnavailable
-        If no runtime answers there, or it does not know the key.
-
-    Notes
-    -----
-    On another host, functions run with the runtime's directories and environment, not with yours.
-
-    Examples
-    --------
-    >>> address = cb.up(executors=2, detach=True).address
-    >>> client = cb.connect(address)                    # this could be in another notebook
-    >>> client.get("nothing yet", "nothing")
-    'nothing'
-    >>> client.shutdown()
-
-    From another host, with a copy of the file:
-
-    >>> cb.connect("tcp://10.0.0.7:7000", key_file="connection.json")    # doctest: +SKIP
-    """
-    where = _where(address, key_file)
-    wanted = SCHEME + where if isinstance(where, str) else where.address
-    with runtimes.state.lock:
-        current = runtimes.state.current
-        if runtimes.running() and current is not None and current.address == wanted:
-            return current
-        client = Client(ClientShell(where), None)
-        runtimes.use(client)
-        return client
-
-
-def _where(given: object, key_file: str | os.PathLike[str] | None) -> str | Ticket:
-    """A runtime's directory, or its connection file."""
-    address = os.fspath(given) if isinstance(given, str | os.PathLike) else ""
-    if address.startswith(TCP):
-        if key_file is None:
-            raise RuntimeUnavailable(
-                f"a TCP address needs a key: cb.connect({address!r}, key_file=…) with a copy of the "
-                "connection file that cloudburst-nb status shows on the runtime's host"
-            )
-        return read_ticket(os.fspath(key_file), address)
-    if key_file is not None:
-        raise ValueError(f"a key file goes with a {TCP} address, not with {address!r}")
-    if address.startswith(SCHEME):
-        return address.removeprefix(SCHEME)
-    if os.path.isfile(address):
-        return read_ticket(address)
-    raise RuntimeUnavailable(
-        f"{given!r} is no address: it looks like {SCHEME}/tmp/…, or {TCP}HOST:PORT, or is the path of a "
-        "connection file; cloudburst-nb status lists what runs"
-    )
-
-
-def _listening(shell: ClientShell) -> Ticket | None:
-    """The connection file of a runtime that listens."""
-    if isinstance(shell.where, Ticket):
-        return shell.where
-    return read_ticket(os.path.join(shell.where, TICKET_NAME)) if shell.core.config.listen else None
-
-
-def embedded() -> Client:
-    """The client in use, or that of a new runtime: whoever asks for this wants one, also after `down`."""
-    return runtimes.ensure() if runtimes.running() else up()
-
-
-def down() -> None:
-    """Disconnect from the runtime in use, and end it if this process started it.
-
-    After that no runtime starts by itself any more: `up` starts one.
-
-    Examples
-    --------
-    >>> square(3).get()
-    9
-    >>> cb.down()
-    >>> cb.running()
-    False
-    """
-    if runtimes.state.current is not None:
-        runtimes.state.current.down()
-    elif not runtimes.state.ended:
-        runtimes.state.ended = "the runtime was taken down: call cb.up() to start one"
-
-
-def _executor_range(executors: int | tuple[int, int] | None) -> tuple[int, int]:
-    if executors is None:
-        return max(2, os.cpu_count() or 1), EXECUTORS_MAX
-    if isinstance(executors, int):
-        low, high = executors, max(executors, EXECUTORS_MAX)
-    elif isinstance(executors, tuple | list) and len(executors) == 2:
-        low, high = executors
-    else:
-        raise TypeError(f"executors is a number or (min, max), not {executors!r}")
-    if not 1 <= low <= high <= 1000:
-        raise ValueError(f"executors must be from 1 to 1000, min not above max; not {executors!r}")
-    return low, high
-
-
-def _count_gpus() -> int:
-    """NVIDIA devices that the system shows."""
-    try:
-        return sum(entry.startswith("nvidia") and entry[6:].isdigit() for entry in os.listdir("/dev"))
-    except OSError:
-        return 0
+def __getattr__(name: str) -> Any:
+    if name in ("connect", "down", "embedded", "up"):  # they make clients, and so stand above this module
+        return getattr(importlib.import_module("cloudburst_nb.starting"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -125,7 +125,7 @@ class CloudburstConnection:
     def __init__(
         self, func_addr: str = "127.0.0.1", ip: str = "127.0.0.1", tid: int = 0, local: bool = False
     ) -> None:
-        native = importlib.import_module("cloudburst_nb.client")
+        native = importlib.import_module("cloudburst_nb.starting")
         if local or func_addr in LOOPBACK:
             self._client: Native = native.embedded()
         elif isinstance(func_addr, str) and func_addr:

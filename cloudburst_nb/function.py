@@ -27,24 +27,21 @@ class _Inline:
     """While a thread is in this block, cloud functions that it calls run on the spot."""
 
     def __init__(self) -> None:
-        self.depth = 0
         self._threads: dict[int, int] = {}
 
     def here(self) -> bool:
         """Whether this thread is in the block."""
-        return threading.get_ident() in self._threads
+        return bool(self._threads) and threading.get_ident() in self._threads
 
     def __enter__(self) -> None:
         thread = threading.get_ident()
         self._threads[thread] = self._threads.get(thread, 0) + 1
-        self.depth = len(self._threads)
 
     def __exit__(self, *exc: object) -> None:
         thread = threading.get_ident()
         self._threads[thread] -= 1
         if not self._threads[thread]:
             del self._threads[thread]
-        self.depth = len(self._threads)
 
 
 _inline = _Inline()
@@ -126,7 +123,7 @@ class CloudFunction(Composable):
         >>> square(future).get(timeout=5)
         81
         """
-        if _inline.depth and _inline.here():
+        if _inline.here():
             return self.local(*args, **kwargs)
         client = self._home
         if client is None or client is not runtimes.state.current or runtimes.state.pending:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cloudburst_nb.client import Client
 
 _UNSET: Any = object()
+RESULTS_PREFIX = "result/"
+"""Keys under which results were put because somebody asked for a future's key."""
 
 
 class CloudburstFuture:
@@ -306,7 +308,7 @@ class CloudburstFuture:
         is done, so that it can be read by anybody who is given the key; delete it when it has served.
         """
         if self._key is None:
-            self._key = f"result/{self._client.name}/{self._number}"
+            self._key = f"{RESULTS_PREFIX}{self._client.name}/{self._number}"
         if not self._published:
             self._published = True
             self._client._publish(self)

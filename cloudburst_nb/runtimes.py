@@ -87,7 +87,7 @@ def _begin() -> Client:
             return state.current
         if state.ended:
             raise RuntimeUnavailable(state.ended)
-        from cloudburst_nb.client import up
+        from cloudburst_nb.starting import up
 
         return up()
 

@@ -269,6 +269,19 @@ def test_without_a_runtime_everything_fails_at_once_and_later(bench):
     assert answered.answer.kind == "RuntimeUnavailable"
 
 
+def test_store_operations_under_way_end_with_the_runtime(bench):
+    ops = {"read": (["k"],), "write": ("k", Max(1)), "delete": ("gone",)}
+    numbers = []
+    for kind, arguments in ops.items():
+        numbers.append(bench.core.next_req())
+        bench.take(Store(numbers[-1], kind, arguments))
+    effects = bench.take(PeerLost("node", "killed"))
+    answered = {effect.req: effect.answer for effect in effects if type(effect) is Answered}
+    assert list(answered) == numbers
+    assert {answer.kind for answer in answered.values()} == {"RuntimeUnavailable"}
+    assert bench.take(PeerLost("node", "killed")) == []
+
+
 # ---------------------------------------------------------------- probes
 
 

@@ -143,11 +143,11 @@ class FakeClient:
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     fake = FakeClient()
-    module = types.ModuleType("cloudburst_nb.client")
+    module = types.ModuleType("cloudburst_nb.starting")
     module.addresses = []  # type: ignore[attr-defined]
     module.embedded = lambda: fake  # type: ignore[attr-defined]
     module.connect = lambda address: module.addresses.append(address) or fake  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "cloudburst_nb.client", module)
+    monkeypatch.setitem(sys.modules, "cloudburst_nb.starting", module)
     return fake
 
 
@@ -160,7 +160,7 @@ def cloudburst(client: FakeClient) -> CloudburstConnection:
 
 
 def addresses() -> list[str]:
-    found: list[str] = sys.modules["cloudburst_nb.client"].addresses  # type: ignore[attr-defined]
+    found: list[str] = sys.modules["cloudburst_nb.starting"].addresses  # type: ignore[attr-defined]
     return found
 
 

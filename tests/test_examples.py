@@ -36,7 +36,17 @@ HOLDERS = (
 )
 WITH_RUNTIME = {
     f"cloudburst_nb.{name}"
-    for name in ("client", "compat", "errors", "function", "future", "module", "pipeline", "runtimes")
+    for name in (
+        "client",
+        "compat",
+        "errors",
+        "function",
+        "future",
+        "module",
+        "pipeline",
+        "runtimes",
+        "starting",
+    )
 }
 INTERNAL = {
     "Client.register",

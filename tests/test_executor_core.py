@@ -387,7 +387,7 @@ def test_a_task_may_come_back_and_its_repetition_is_not_taken_for_that(bench):
     assert len(bench.core.tasks) == 1
     bench.tell("e2", msgspec.structs.replace(given, hops=2))
     assert executed(bench.ran()) == [["c1.2.0.0"]]
-    assert bench.core.moved == {}
+    assert bench.core.past.moved == {}
 
 
 def test_a_handover_back_that_was_lost_is_noticed_by_a_probe(bench):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from benchmarks import work
-from benchmarks.clients import shared
+from benchmarks.clients import close_all, shared
 from benchmarks.contender import Contender
 from benchmarks.measure import Probe, timed
 
@@ -68,8 +68,7 @@ cluster.close()
         return str(self.cluster.scheduler_address)
 
     def stop(self) -> None:
-        for station in self._stations:
-            station.close()
+        close_all(self._stations)
         for name in ("client", "cluster"):
             if hasattr(self, name):
                 getattr(self, name).close()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 from benchmarks import work
-from benchmarks.clients import shared
+from benchmarks.clients import close_all, shared
 from benchmarks.contender import Contender
 from benchmarks.measure import Probe, timed
 
@@ -71,19 +72,14 @@ cluster.stop_cluster_sync()
         self.engines = [self.client[0], self.client[1]]
 
     def address(self) -> str:
-        return str(self.cluster.cluster_file and self._connection_file())
-
-    def _connection_file(self) -> str:
-        import os
-
+        """The file that its clients read."""
         profile = os.path.join(self.cluster.profile_dir, "security")
         names = (f"ipcontroller-{self.cluster.cluster_id}-client.json", "ipcontroller-client.json")
         found = [os.path.join(profile, name) for name in names]
         return next(path for path in found if os.path.exists(path))
 
     def stop(self) -> None:
-        for station in self._stations:
-            station.close()
+        close_all(self._stations)
         if hasattr(self, "client"):
             self.client.close()
         if hasattr(self, "cluster"):

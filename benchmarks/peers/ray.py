@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any, ClassVar
 
 from benchmarks import work
-from benchmarks.clients import shared
+from benchmarks.clients import close_all, shared
 from benchmarks.contender import Contender
 from benchmarks.measure import Probe, check, timed
 
@@ -97,14 +98,13 @@ ray.shutdown()
         import ray
 
         self.ray = ray
-        ray.init(log_to_driver=False, logging_level="ERROR", namespace=NAMESPACE, **options)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, namespace=NAMESPACE, **options)
 
     def address(self) -> str:
         return str(self.ray.get_runtime_context().gcs_address)
 
     def stop(self) -> None:
-        for station in self._stations:
-            station.close()
+        close_all(self._stations)
         if hasattr(self, "ray"):
             self.ray.shutdown()
 

@@ -28,7 +28,7 @@ USAGES = {
     "keys": "%cloudburst keys [PREFIX]",
 }
 UP_OPTIONS = ("--executors", "--state-dir")
-EXECUTORS_MAX = 1024
+EXECUTORS_MAX = 1000
 
 _OPENING = ("(", "[", "{")
 _CLOSING = (")", "]", "}")

@@ -14,6 +14,7 @@ import zmq
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.messages import Hello
 from cloudburst_runtime.shell import gateway as gateway_module
+from cloudburst_runtime.shell import remote as remote_module
 from cloudburst_runtime.shell.gateway import Gateway
 from cloudburst_runtime.shell.remote import RemoteHub
 from cloudburst_runtime.shell.ticket import TICKET_NAME, read_ticket, split_address
@@ -91,7 +92,7 @@ def test_a_peer_without_the_key_is_not_heard(gateway, ticket, keys):
     if keys == "other":
         dealer.curve_publickey, dealer.curve_secretkey = zmq.curve_keypair()
         dealer.curve_serverkey = ticket.server_key.encode()
-    dealer.setsockopt(zmq.RECONNECT_IVL, -1)
+    dealer.setsockopt(zmq.RECONNECT_IVL, remote_module.RECONNECT_MS)
     monitor = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
     dealer.connect(ticket.address)
     with contextlib.suppress(zmq.Again):  # it was sent away already

@@ -126,6 +126,21 @@ def test_the_store_and_what_the_host_sees_of_it(far, owner):
         far.get("far/k")
 
 
+def test_what_lies_in_the_hosts_shared_memory_is_read_and_written_from_elsewhere(far, owner):
+    array = np.random.default_rng(2).random(1_000_000)
+    owner.put("far/shared", array)
+    assert np.array_equal(far.get("far/shared"), array)
+
+    @cb.function
+    def far_stores(cloudburst, key):
+        cloudburst.put(key, cloudburst.get("far/shared") + 1)
+        return cloudburst.get(key)
+
+    assert np.array_equal(far_stores("far/more").get(LIMIT), array + 1)
+    assert np.array_equal(far.get("far/more"), array + 1)
+    assert np.array_equal(owner.get("far/more"), array + 1)
+
+
 def test_a_large_array_there_and_back(far):
     array = np.random.default_rng(1).random(1_000_000)
     far.put("far/array", array)

@@ -46,9 +46,6 @@ from cloudburst_runtime.messages import (
 )
 from cloudburst_runtime.shared import LOST
 
-REPLIES = (PutReply, GetReply, Update)
-"""The messages that are for a cache; a `Failed` is if the cache `owns` its number."""
-
 TIMER = "cache:resend"
 
 
@@ -127,10 +124,6 @@ class CacheCore:
         """Requests that were not answered yet."""
         return len(self._outbox.requests)
 
-    def owns(self, req: int) -> bool:
-        """Whether this is the number of a request of the cache that was not answered yet."""
-        return req in self._outbox.requests
-
     def peek(self, key: str, floor: int) -> Entry | None:
         """The entry if it is held and includes all changes up to ``floor``, else None: then `read`.
 
@@ -175,17 +168,6 @@ class CacheCore:
             if request.op == op:
                 return self._abandon(req, request)
         return []
-
-    def fail(self, failure: Failure) -> list[Effect]:
-        """Answer every operation with a failure: the store is gone. A write may have taken effect."""
-        ops = [request.op for request in self._outbox.requests.values()]
-        ops += [op for queue in self._queues.values() for op, _ in list(queue)[1:]]
-        for request in self._outbox.requests.values():
-            if isinstance(request, Writing) and request.draft is not None:
-                self._totals.commit(request.message.key, request.draft)
-        self._outbox.requests.clear()
-        self._queues.clear()
-        return [Answer(op, failure) for op in ops if op is not None]
 
     def handle(self, event: Received | PeerLost | Timer, now: Millis) -> list[Effect]:
         """Take an answer, an update, the timer, or the loss of the node; anything else is ignored."""

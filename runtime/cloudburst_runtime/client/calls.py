@@ -9,9 +9,31 @@ import msgspec
 from cloudburst_runtime.effects import Record
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.messages import Args, Failure, Header, Lease, Message, Result, Running
+from cloudburst_runtime.scheduler.dag import Topology
 
 LeaseKey: TypeAlias = tuple[str, str, str | None, tuple[str, ...]]
 """(kind, target, continuation, keys referred to): what a lease was asked for."""
+
+
+class Held(msgspec.Struct):
+    """A lease in use, with what is looked up in its plan on every call."""
+
+    lease: Lease
+    topology: Topology
+    simple: bool
+    """One node: the common call."""
+    multiexec: bool
+    """Some node takes the first valid of its inputs, so that others may still run when the call is done."""
+    names: dict[str, int]
+    """Nodes by function name; the first, if a continuation has it again."""
+
+    @classmethod
+    def of(cls, lease: Lease) -> Held:
+        """Look up once what each call needs."""
+        nodes = lease.plan.nodes
+        names = {node.function: index for index, node in reversed(list(enumerate(nodes)))}
+        multiexec = any(node.invalid is not None for node in nodes)
+        return cls(lease, Topology.of(lease.plan), len(nodes) == 1, multiexec, names)
 
 
 class OwnedCall(msgspec.Struct, eq=False):
@@ -29,6 +51,8 @@ class OwnedCall(msgspec.Struct, eq=False):
         Calls of this client whose results are arguments here: number → where each goes.
     retries, timeout
         None: as the plan says.
+    held, header
+        The lease of the present attempt, and what travels with it; no header while none is under way.
     moved
         The nodes of the present attempt that were handed over, and how often.
     """
@@ -44,7 +68,7 @@ class OwnedCall(msgspec.Struct, eq=False):
     retries: int | None = None
     timeout: float | None = None
     submitted: Millis = 0.0
-    lease: Lease | None = None
+    held: Held | None = None
     header: Header | None = None
     attempt: int = 0
     probe_at: Millis = 0.0

@@ -69,6 +69,7 @@ class Sandbox:
         self._loaded: dict[tuple[str, int], Loaded] = {}
         self._context: Context | None = None
         self._contexts: list[Context] = []
+        self._directory = ""
         self._asyncio: asyncio.AbstractEventLoop | None = None
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -84,8 +85,8 @@ class Sandbox:
         self.tasks = tasks
         if task.batching:
             return self._run_batch(tasks, task.function)
-        value, failure, result, started, ended = self._attempt(task, lambda: self._arguments(task))
-        invalid = False
+        failure, result, started, ended = self._attempt(task, lambda: self._arguments(task))
+        value, invalid = None, False
         if failure is None:
             value, failure = self._encode(result, task.function)
             if task.node is not None and task.node.invalid and failure is None:
@@ -95,8 +96,8 @@ class Sandbox:
 
     def _attempt(
         self, task: Task, arguments: Callable[[], tuple[list[Any], dict[str, Any]]]
-    ) -> tuple[Value | None, Failure | None, Any, float, float]:
-        """Call the task's function; (nothing, failure, result, started, ended)."""
+    ) -> tuple[Failure | None, Any, float, float]:
+        """Call the task's function; (failure, result, started, ended)."""
         function = task.function
         assert function is not None
         failure, result = None, None
@@ -125,7 +126,9 @@ class Sandbox:
                 sys.stdout.flush()
             os._exit(0 if failure is None else 1)
         self.library._task = None
-        return None, failure, result, started, ended
+        if _directory() != self._directory:  # user code went elsewhere: the next call does not begin there
+            self._context = None
+        return failure, result, started, ended
 
     def _complete(self, coroutine: Any) -> Any:
         """Run a coroutine to its end, on an event loop that is kept."""
@@ -187,7 +190,7 @@ class Sandbox:
 
     def _run_batch(self, tasks: list[Task], function: FunctionSpec) -> list[Outcome]:
         """Call a batching function once, with a list per argument, and deal the results out."""
-        _, failure, results, started, ended = self._attempt(tasks[0], lambda: self._columns(tasks, function))
+        failure, results, started, ended = self._attempt(tasks[0], lambda: self._columns(tasks, function))
         stdout, stderr = self.streams.take()
         if failure is None:
             failure = self._check_batch(results, tasks, function)
@@ -263,6 +266,15 @@ class Sandbox:
             sys.path[:] = context.sys_path
         if context.environ:
             os.environ.update(context.environ)
+        self._directory = _directory()
+
+
+def _directory() -> str:
+    """Where this process is; empty if that directory was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def _fill(args: list[Any], kwargs: dict[str, Any], slot: int | str, value: Any) -> None:

@@ -79,6 +79,25 @@ class Task(msgspec.Struct, eq=False):
         """Whether its DAG or its function says that waiting requests become one call."""
         return self.node is not None and self.node.batching
 
+    @property
+    def function_key(self) -> tuple[str, int]:
+        """Name and version of the function that it runs; its plan must be known."""
+        assert self.known is not None
+        plan, node = self.known.plan, self.id.node
+        return plan.nodes[node].function, plan.versions[node]
+
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """The nodes that its outcome goes to; none for the sink. Its plan must be known."""
+        assert self.known is not None
+        return self.known.topology.succs[self.id.node]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all its inputs are here; a MULTIEXEC node is ready with the first of them."""
+        assert self.known is not None
+        return len(self.triggers) == len(self.known.topology.preds[self.id.node])
+
 
 class Outcome(Record, frozen=True):
     """What running one task gave: a value or a failure, and when it ran (milliseconds, host clock)."""

@@ -22,8 +22,8 @@ import msgspec
 
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import RuntimeUnavailable
-from cloudburst_runtime.launch.names import CONFIG_NAME, LOCK_NAME, LOG_NAME
 from cloudburst_runtime.shell import arena_file
+from cloudburst_runtime.shell.names import CONFIG_NAME, LOCK_NAME, LOG_NAME
 
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 5.0
@@ -75,10 +75,6 @@ class LocalRuntime:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
         self._process.returncode = 0  # it is no child of this process
-
-    def alive(self) -> bool:
-        """Whether its supervisor runs."""
-        return self._process.poll() is None
 
 
 def start(config: Config, detached: bool = False) -> LocalRuntime:

@@ -27,9 +27,9 @@ import msgspec
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.ids import NODE
-from cloudburst_runtime.launch.names import CONFIG_NAME, LOCK_NAME, LOG_NAME
 from cloudburst_runtime.messages import Exited, Hello, Kill, Spawn, Stop
 from cloudburst_runtime.shell import arena_file
+from cloudburst_runtime.shell.names import CONFIG_NAME, LOCK_NAME, LOG_NAME
 from cloudburst_runtime.shell.node import SUPERVISOR, run_node
 from cloudburst_runtime.shell.ticket import LISTENING
 from cloudburst_runtime.shell.transport import Hub, bind

@@ -122,16 +122,6 @@ def sink(graph: Graph) -> int:
     return Topology.of(graph).sink
 
 
-def predecessors(graph: Graph, node: int) -> tuple[int, ...]:
-    """What feeds ``node``, in the order of its arguments."""
-    return tuple(start for start, end in graph.edges if end == node)
-
-
-def successors(graph: Graph, node: int) -> tuple[int, ...]:
-    """What ``node`` feeds."""
-    return tuple(end for start, end in graph.edges if start == node)
-
-
 def compose(first: Graph, second: Graph) -> tuple[list[DagNode], list[tuple[int, int]]]:
     """Nodes and edges of ``first`` continued by ``second``: the sink feeds every source.
 

@@ -39,6 +39,7 @@ from cloudburst_runtime.shell import arena_file, holding
 from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
 from cloudburst_runtime.shell.loop import Interrupts, Loop
+from cloudburst_runtime.shell.names import CONFIG_NAME
 from cloudburst_runtime.shell.ticket import Ticket
 from cloudburst_runtime.shell.transport import Hub
 
@@ -101,7 +102,7 @@ class ClientShell:
         near = where if isinstance(where, str) else ""
         shares = bool(near) and arena_file.is_reachable(near)
         self.arena = Arena(near, self.name, config.arena_bytes_max if shares else 0, self._section)
-        self.core.store.plain = not shares
+        self.core.requests.store.plain = not shares
         self.loop.start()
         self.loop.start_background("cloudburst-client")
         _forget_after_fork(weakref.WeakMethod(self._disown))
@@ -271,7 +272,7 @@ def _far(ticket: Ticket, hello: Hello) -> tuple[Hub, Config]:
 def read_config(directory: str) -> Config:
     """The configuration that the runtime in ``directory`` was started with."""
     try:
-        with open(os.path.join(directory, "config.json"), "rb") as file:
+        with open(os.path.join(directory, CONFIG_NAME), "rb") as file:
             return msgspec.json.decode(file.read(), type=Config)
     except (OSError, msgspec.MsgspecError) as error:
         raise RuntimeUnavailable(f"there is no runtime in {directory}: {error}") from None

@@ -1,4 +1,4 @@
-"""The one place that reads clocks."""
+"""Where shells read clocks. (The executor's sandbox times user code itself; cores are told the time.)"""
 
 from __future__ import annotations
 

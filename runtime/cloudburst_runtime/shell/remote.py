@@ -39,9 +39,10 @@ HEARTBEAT_TIMEOUT_MS = 15_000
 """Silence after which a runtime whose machine vanished is given up."""
 
 LINGER_MS = 500
-RECONNECT_MS = 600_000
-"""Never: `_break` comes first, since another connection would be another client to the runtime. But without
-any intention to reconnect, ZeroMQ drops what has arrived and was not read when a connection ends."""
+RECONNECT_MS = 1_000_000_000
+"""Not before this client is closed: another connection would be another client to the runtime. But to a
+socket that never is to reconnect, or is told to disconnect, ZeroMQ loses what has arrived and was not read
+when the connection ends, and may wait for ever when its context is to end."""
 
 _ENDED: dict[int, str] = {
     zmq.EVENT_CLOSED: "nothing listens there, or a firewall is in between",
@@ -254,10 +255,7 @@ class RemoteHub(Hub):
         return why
 
     def _break(self, why: str) -> None:
-        if self.broken:
-            return
-        self.broken = why
-        self._socket.disconnect(self.ticket.address)
+        self.broken = self.broken or why
         for connection in list(self.connections.values()):
             self.drop(connection, f"{self.ticket.address}: {why}")
 

@@ -26,7 +26,6 @@ from cloudburst_runtime.ids import PeerName
 from cloudburst_runtime.messages import Hello, pack, unpack
 
 READ_BYTES = 65_536
-MESSAGE_BYTES_MAX = 2**32 - 1
 HELD_MESSAGES_MAX = 100_000
 STRANGER_BYTES_MAX = 4096
 """The most that a connection may send as one message before it said Hello."""
@@ -234,7 +233,7 @@ class Hub:
             self.send_on(connection, data)
 
     def drop(self, connection: Connection, reason: str) -> None:
-        """Close a connection; `poll` will report the loss if it was the one to its peer."""
+        """Close a connection; `collect` will report the loss if it was the one to its peer."""
         fd = connection.sock.fileno()
         if self.connections.pop(fd, None) is None:
             return
@@ -260,19 +259,18 @@ class Hub:
     # ------------------------------------------------------------ sending
 
     def send(self, peer: PeerName, message: Any) -> None:
-        """Send a message; if the peer cannot be reached, keep it until that peer connects."""
+        """Send a message; to a client that is not connected, when it connects; another peer is lost then."""
         connection = self.peers.get(peer) or self.connect(peer)
         data = frame(message)
-        if connection is None:
+        if connection is not None:
+            self.send_on(connection, data)
+        elif peer.startswith("c"):  # only clients are expected to call back
             held = self.held.setdefault(peer, [])
             if len(held) < HELD_MESSAGES_MAX:
                 held.append(data)
-            if not peer.startswith("c"):  # only clients are expected to call back
-                del self.held[peer]
-                self.lost.append(PeerLost(peer, "it does not accept connections"))
-                self.wake()
-            return
-        self.send_on(connection, data)
+        else:
+            self.lost.append(PeerLost(peer, "it does not accept connections"))
+            self.wake()
 
     def send_on(self, connection: Connection, data: bytes) -> None:
         if not connection.send(data):

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.client.core import ClientCore
+from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.executor.core import ExecutorCore
-from cloudburst_runtime.executor.tasks import Reply
+from cloudburst_runtime.executor.past import Past
+from cloudburst_runtime.executor.tasks import Op, Reply
 from cloudburst_runtime.ids import HybridClock, Micros, Millis, PeerName, TaskId
 from cloudburst_runtime.messages import Entry, Put
 from cloudburst_runtime.node import NodeCore
@@ -35,19 +37,26 @@ HONEST = Mutant("nothing")
 # ---------------------------------------------------------------- executors
 
 
-class _Forgetful(ExecutorCore):
-    def _elsewhere(self, task_id: TaskId, now: Millis) -> Any:
+class _ForgetfulPast(Past):
+    def reply(self, task_id: TaskId) -> Any:
         self.finished.pop(task_id, None)
-        return super()._elsewhere(task_id, now)
+        return super().reply(task_id)
+
+
+class _Forgetful(ExecutorCore):
+    def __init__(self, config: Config, name: PeerName, clock: HybridClock) -> None:
+        super().__init__(config, name, clock)
+        self.past = _ForgetfulPast(config.outputs_kept_max)
 
 
 class _Keeping(ExecutorCore):
-    def _on_shed(self, message: Any, peer: PeerName, now: Millis) -> Any:
-        kept = list(self.queue)
-        effects = super()._on_shed(message, peer, now)
+    def _on_shed(self, message: Any, now: Millis) -> Any:
+        queue = self.runner.queue
+        kept = list(queue)
+        effects = super()._on_shed(message, now)
         for task in kept:
-            if task not in self.queue:
-                self.queue.append(task)
+            if task not in queue:
+                queue.append(task)
                 self.tasks[task.id] = task
         return effects
 
@@ -70,30 +79,34 @@ class _AmountsCache(CacheCore):
         return super()._done(request, failure, now)
 
 
-class _Stale(ExecutorCore):
-    def __init__(self, config: Any, name: PeerName, clock: HybridClock) -> None:
+class _WithCache(ExecutorCore):
+    kind: type[CacheCore]
+
+    def __init__(self, config: Config, name: PeerName, clock: HybridClock) -> None:
         super().__init__(config, name, clock)
-        self.cache = _StaleCache(config, name, clock, True, self._next_req)
+        operations = self.operations
+        self.cache = operations.cache = self.kind(config, name, clock, True, operations.next_req)
 
 
-class _Deaf(ExecutorCore):
-    def __init__(self, config: Any, name: PeerName, clock: HybridClock) -> None:
-        super().__init__(config, name, clock)
-        self.cache = _DeafCache(config, name, clock, True, self._next_req)
+class _Stale(_WithCache):
+    kind = _StaleCache
 
 
-class _Amounts(ExecutorCore):
-    def __init__(self, config: Any, name: PeerName, clock: HybridClock) -> None:
-        super().__init__(config, name, clock)
-        self.cache = _AmountsCache(config, name, clock, True, self._next_req)
+class _Deaf(_WithCache):
+    kind = _DeafCache
+
+
+class _Amounts(_WithCache):
+    kind = _AmountsCache
 
 
 class _Hasty(ExecutorCore):
-    def _on_op(self, event: Any, now: Millis) -> Any:
-        effects = super()._on_op(event, now)
-        if event.kind != "write":
+    def handle(self, event: Any, now: Millis) -> Any:
+        effects = super().handle(event, now)
+        if type(event) is not Op or event.kind != "write":
             return effects
-        self._ops.pop(max(self._ops, default=0), None)
+        pending = self.operations.pending
+        pending.pop(max(pending, default=0), None)
         return [*effects, Reply(event.number, None)]
 
 
@@ -111,21 +124,24 @@ class _Unmindful(ClientCore):
 
 
 class _Impatient(ClientCore):
-    def _probes(self, now: Millis) -> Any:
-        return []
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.recovery.probes = lambda now: []  # type: ignore[method-assign]
 
 
 class _Giving(ClientCore):
-    def _try_again(self, call: Any, why: str, free: bool, now: Millis) -> Any:
-        return []
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.recovery._try_again = lambda call, why, free, now: []  # type: ignore[method-assign]
 
 
 class _Clinging(ClientCore):
-    def _on_revoke(self, message: Any, peer: PeerName, now: Millis) -> Any:
-        held = dict(self.leases)
-        effects = super()._on_revoke(message, peer, now)
-        self.leases = held
-        self.revoked_until = {}
+    def _on_revoke(self, message: Any, now: Millis) -> Any:
+        leases = self.leases
+        held = dict(leases.held)
+        effects = super()._on_revoke(message, now)
+        leases.held = held
+        leases.revoked_until = {}
         return effects
 
 
@@ -145,7 +161,7 @@ class _DeafClock(HybridClock):
 
 
 class _Unheeding(ExecutorCore):
-    def __init__(self, config: Any, name: PeerName, clock: HybridClock) -> None:
+    def __init__(self, config: Config, name: PeerName, clock: HybridClock) -> None:
         super().__init__(config, name, _DeafClock(clock))
 
 

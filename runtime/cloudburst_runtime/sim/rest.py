@@ -43,11 +43,11 @@ def _client(client: ClientProcess) -> dict[str, object]:
     return {
         "calls": list(core.calls),
         "calls that wait for others": core.blocked,
-        "placements under way": core.placing,
-        "requests": list(core._requests),
-        "placement requests": core._place_reqs,
-        "drains": core._drains,
-        "store requests": core.store.outstanding,
+        "placements under way": core.leases.placing,
+        "requests": list(core.requests.unanswered),
+        "placement requests": core.leases.place_reqs,
+        "drains": core.leases.drains,
+        "store requests": core.requests.store.outstanding,
         "load": {name: count for name, count in core.load.items() if count},
         "timers": list(client.timers),
     }
@@ -57,7 +57,7 @@ def _executor(executor: ExecutorProcess) -> dict[str, object]:
     core = executor.core
     return {
         "tasks": list(core.tasks),
-        "operations": list(core._ops),
+        "operations": list(core.operations.pending),
         "store requests": core.cache.outstanding,
         "counter writes": core.cache._queues,
         "user code": executor.code,

@@ -1,0 +1,100 @@
+"""Arguments on their way into a call: values, references to keys, and the results of other calls.
+
+Law: this module encodes and names what cannot be encoded; it sends nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cloudburst_nb import runtimes
+from cloudburst_nb.errors import SerializationError
+from cloudburst_nb.future import CloudburstFuture
+from cloudburst_nb.reference import CloudburstReference
+from cloudburst_runtime.messages import Args, Inline, Ref
+from cloudburst_runtime.values import Value, encode, explain
+
+if TYPE_CHECKING:
+    from cloudburst_nb.client import Client
+    from cloudburst_nb.function import CloudFunction
+    from cloudburst_runtime.client.calls import OwnedCall
+
+BY_KEY = (CloudburstReference, CloudburstFuture)
+"""Arguments that become values only where the function runs."""
+NOTHING = encode(((), {}))
+
+
+def pack_arguments(
+    client: Client,
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    call: OwnedCall,
+    refs: dict[str, None],
+) -> Args:
+    """Encode arguments; a reference or a future leaves a hole, to be filled with its value."""
+    packed = Args(NOTHING, [], [])
+    slots: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+    holes = {slot: arg for slot, arg in slots if type(arg) in BY_KEY}
+    for slot, arg in holes.items():
+        if isinstance(arg, CloudburstReference):
+            packed.refs.append(Ref(slot, arg.key))
+            refs[arg.key] = None
+        else:
+            _pack_future(client, arg, slot, packed, call)
+    kept = tuple(None if index in holes else arg for index, arg in enumerate(args))
+    kept_by_name = {key: None if key in holes else arg for key, arg in kwargs.items()}
+    packed.value = encode_arguments(name, kept, kept_by_name)
+    return packed
+
+
+def _pack_future(
+    client: Client, future: CloudburstFuture, slot: int | str, packed: Args, call: OwnedCall
+) -> None:
+    """A future of ``client`` is waited for here; its result goes on without being decoded."""
+    if future._client is not client:
+        packed.inline.append(Inline(slot, encode(future.get())))
+        return
+    if future._result is None:
+        call.depends.setdefault(future._number, []).append((packed, slot))
+        future._subscribe(_look)
+    if future._result is not None:
+        call.depends.pop(future._number, None)
+        if future._result.failure is not None:
+            future.get()
+        assert future._result.value is not None
+        packed.inline.append(Inline(slot, future._result.value))
+
+
+def encode_arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
+    """The value of ``(args, kwargs)``; the argument that cannot travel is named in the error."""
+    try:
+        return encode((args, kwargs))
+    except SerializationError:
+        known = runtimes.state.known.get(name)
+        raise SerializationError(_blame(name, known, args, kwargs)) from None
+
+
+def _look(_: CloudburstFuture) -> None:
+    """A subscriber that only makes `_subscribe` look at the future with the lock held."""
+
+
+def _blame(name: str, known: CloudFunction | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Which argument cannot travel."""
+    names = _parameter_names(known)
+    slots = [(names[i] if i < len(names) else f"number {i + 1}", arg) for i, arg in enumerate(args)]
+    for slot, arg in [*slots, *kwargs.items()]:
+        try:
+            encode(arg)
+        except SerializationError as error:
+            part = explain(arg, slot)
+            return f"argument {slot!r} of {name!r} cannot be sent: {part} ({error.__cause__ or error})"
+    return f"the arguments of {name!r} cannot be sent"
+
+
+def _parameter_names(known: CloudFunction | None) -> list[str]:
+    if known is None:
+        return []
+    inside = known.signature.partition("(")[2].rpartition(")")[0]
+    parts = [part.strip().split("=")[0].split(":")[0].strip() for part in inside.split(",")]
+    return [part for part in parts if part.isidentifier()]

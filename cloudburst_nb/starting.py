@@ -1,0 +1,214 @@
+"""Starting a runtime, connecting to one, and leaving it: how a process comes by a `Client`.
+
+Law: this module decides which runtime the process uses, and checks what `up` is asked for; what a client
+does once it is there is `client`'s business, the process-wide state that of `runtimes`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from cloudburst_nb import runtimes
+from cloudburst_nb.addresses import find
+from cloudburst_nb.client import Client
+from cloudburst_runtime.config import POLICIES, Config
+from cloudburst_runtime.launch import local
+from cloudburst_runtime.shell.client import SCHEME, ClientShell
+from cloudburst_runtime.shell.ticket import split_address
+
+EXECUTORS_MAX = 32
+MEMORY_BYTES_MIN = 128 * 1024 * 1024
+
+NOTHING_ASKED = (None, "local", (), 1, "locality", None, None, None)
+"""What `up` is called with by default: whoever says nothing takes the runtime that is up."""
+
+
+def up(
+    executors: int | tuple[int, int] | None = None,
+    *,
+    listen: str | None = None,
+    state_dir: str | None = None,
+    name: str = "local",
+    preload: Iterable[str] = (),
+    threads: int = 1,
+    policy: str = "locality",
+    gpus: int | None = None,
+    memory_limit: int | None = None,
+    detach: bool = False,
+) -> Client:
+    """Start a runtime on this machine and use it. Optional: the first use starts one with the defaults.
+
+    Parameters
+    ----------
+    executors
+        How many processes run functions: a number to start with (more are forked when calls wait, up to
+        32), or ``(min, max)``; by default from the number of cores up to 32.
+    listen
+        Let clients on other hosts in, as ``"tcp://HOST:PORT"`` (port 0 picks one, host ``*`` is every
+        interface): encrypted, and only with the file at ``client.key_file``. Whoever has that file can
+        run code as you.
+    state_dir
+        For durable state, which is not available in this version.
+    name
+        What `status` shows.
+    preload
+        Modules imported once, before executors are forked.
+    threads
+        BLAS and OpenMP threads per executor.
+    policy
+        ``"locality"``, ``"random"`` or ``"round-robin"``.
+    gpus
+        GPUs of this machine; found out if not given.
+    memory_limit
+        Bytes of private memory per executor, 128 MiB or more; beyond it, user code gets a ``MemoryError``.
+    detach
+        Leave it running when this process ends; ``connect(client.address)`` from another one.
+
+    Raises
+    ------
+    RuntimeUnavailable
+        If it does not start; the message has the end of its log.
+    ValueError
+        If a runtime with other settings is up: take it ``down()`` first.
+
+    Examples
+    --------
+    >>> client = cb.up(executors=(2, 8), preload=["json"])
+    >>> cb.running()
+    True
+    """
+    if state_dir is not None:
+        raise ValueError(
+            "state_dir: durable state is not available in this version; the state of a runtime ends with it"
+        )
+    low, high = _executor_range(executors)
+    if listen is not None:
+        split_address(listen)
+    if memory_limit is not None and memory_limit < MEMORY_BYTES_MIN:
+        raise ValueError(f"memory_limit is in bytes, at least {MEMORY_BYTES_MIN}; not {memory_limit}")
+    if policy not in POLICIES:
+        raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")
+    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit, listen)
+    config = Config(
+        name=name,
+        executors_min=low,
+        executors_max=high,
+        policy=policy,
+        listen=listen or "",
+        cores=os.cpu_count() or 1,
+        gpus=_count_gpus() if gpus is None else gpus,
+        threads=threads,
+        preload=asked[2],
+        executor_memory_bytes=memory_limit or 0,
+    )
+    with runtimes.state.lock:
+        current = runtimes.state.current
+        if current is not None and current.lost:
+            current.down()
+        if current is not None and not current.closed and not detach:
+            if current._settings == config or asked == NOTHING_ASKED:
+                return current
+            raise ValueError(
+                f"a runtime with other settings is up at {current.address}: cb.down() ends it and its state"
+            )
+        runtime = local.start(config, detached=detach)
+        try:
+            shell = ClientShell(runtime.directory)
+        except BaseException:
+            runtime.stop()
+            raise
+        if detach:
+            runtimes.state.detached.append(runtime)
+        client = Client(shell, None if detach else runtime, config)
+        runtimes.use(client)
+        return client
+
+
+def connect(address: str | os.PathLike[str], key_file: str | os.PathLike[str] | None = None) -> Client:
+    """Use a runtime that runs already.
+
+    Parameters
+    ----------
+    address
+        As ``client.address`` or ``cloudburst-nb status`` gives it, such as ``"unix:/tmp/…"``; of a runtime
+        on another host, its connection file (``client.key_file`` there), or ``"tcp://HOST:PORT"``.
+    key_file
+        With a TCP address: the connection file, or a copy of it that only you can read.
+
+    Raises
+    ------
+    RuntimeUnavailable
+        If no runtime answers there, or it does not know the key.
+
+    Notes
+    -----
+    On another host, functions run with the runtime's directories and environment, not with yours.
+
+    Examples
+    --------
+    >>> address = cb.up(executors=2, detach=True).address
+    >>> client = cb.connect(address)                    # this could be in another notebook
+    >>> client.get("nothing yet", "nothing")
+    'nothing'
+    >>> client.shutdown()
+
+    From another host, with a copy of the file:
+
+    >>> cb.connect("tcp://10.0.0.7:7000", key_file="connection.json")    # doctest: +SKIP
+    """
+    where = find(address, key_file)
+    wanted = SCHEME + where if isinstance(where, str) else where.address
+    with runtimes.state.lock:
+        current = runtimes.state.current
+        if runtimes.running() and current is not None and current.address == wanted:
+            return current
+        client = Client(ClientShell(where), None)
+        runtimes.use(client)
+        return client
+
+
+def embedded() -> Client:
+    """The client in use, or that of a new runtime: whoever asks for this wants one, also after `down`."""
+    return runtimes.ensure() if runtimes.running() else up()
+
+
+def down() -> None:
+    """Disconnect from the runtime in use, and end it if this process started it.
+
+    After that no runtime starts by itself any more: `up` starts one.
+
+    Examples
+    --------
+    >>> square(3).get()
+    9
+    >>> cb.down()
+    >>> cb.running()
+    False
+    """
+    if runtimes.state.current is not None:
+        runtimes.state.current.down()
+    elif not runtimes.state.ended:
+        runtimes.state.ended = "the runtime was taken down: call cb.up() to start one"
+
+
+def _executor_range(executors: int | tuple[int, int] | None) -> tuple[int, int]:
+    if executors is None:
+        return max(2, os.cpu_count() or 1), EXECUTORS_MAX
+    if isinstance(executors, int):
+        low, high = executors, max(executors, EXECUTORS_MAX)
+    elif isinstance(executors, tuple | list) and len(executors) == 2:
+        low, high = executors
+    else:
+        raise TypeError(f"executors is a number or (min, max), not {executors!r}")
+    if not 1 <= low <= high <= 1000:
+        raise ValueError(f"executors must be from 1 to 1000, min not above max; not {executors!r}")
+    return low, high
+
+
+def _count_gpus() -> int:
+    """NVIDIA devices that the system shows."""
+    try:
+        return sum(entry.startswith("nvidia") and entry[6:].isdigit() for entry in os.listdir("/dev"))
+    except OSError:
+        return 0

@@ -1,0 +1,152 @@
+"""Sends calls to executors picked from their leases, and counts how many unfinished tasks each has.
+
+Law: a call has a header while an attempt of it is under way, and its tasks count as load until then; when
+to send, and when to give an attempt up, is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from cloudburst_runtime.client.calls import Dispatched, Held, OwnedCall
+from cloudburst_runtime.effects import Send
+from cloudburst_runtime.ids import HybridClock, Millis, PeerName
+from cloudburst_runtime.messages import Args, Call, Cancel, Header
+from cloudburst_runtime.scheduler.policy import assign
+from cloudburst_runtime.values import encode
+
+Effects = list[Any]
+
+NO_ARGS = encode(((), {}))
+
+
+class Dispatcher:
+    """Dispatches the calls of one client.
+
+    Parameters
+    ----------
+    name, clock
+        The client's; each header carries the clock's latest stamp.
+    resend_ms
+        How long a call may stay unanswered until it is probed.
+    uniform
+        Uniform random numbers from 0 to 1, for the policies.
+
+    Attributes
+    ----------
+    load
+        How many tasks of unfinished calls each executor has.
+    """
+
+    def __init__(
+        self, name: PeerName, clock: HybridClock, resend_ms: Millis, uniform: Callable[[], float]
+    ) -> None:
+        self._name = name
+        self._clock = clock
+        self._resend_ms = resend_ms
+        self._uniform = uniform
+        self._turn = 0
+        self.load: dict[PeerName, int] = {}
+
+    def send(self, call: OwnedCall, held: Held, floor: int, now: Millis) -> Effects:
+        """Begin an attempt.
+
+        Raises
+        ------
+        LookupError
+            If the arguments do not fit the nodes of the plan.
+        """
+        lease, load = held.lease, self.load
+        self._turn += 1
+        schedule = assign(lease, held.topology, load, self._uniform, self._turn)
+        header = Header(
+            self._name,
+            call.number,
+            call.attempt,
+            lease.plan.number,
+            schedule,
+            [],
+            self._clock.last,
+            floor,
+            call.output_key,
+        )
+        sends = starts(call, header, held)
+        call.held = held
+        call.header = header
+        call.probe_after = self._resend_ms
+        call.probe_at = now + self._resend_ms
+        for peer in schedule:
+            load[peer] = load.get(peer, 0) + 1
+        return sends if held.simple else [Dispatched(call.number, schedule), *sends]
+
+    def move(self, call: OwnedCall, node: int, executor: PeerName) -> list[PeerName]:
+        """A task of the call went to another executor; returns the new schedule."""
+        assert call.header is not None
+        schedule = list(call.header.schedule)
+        self._relieve(schedule[node])
+        self.load[executor] = self.load.get(executor, 0) + 1
+        schedule[node] = executor
+        call.header = msgspec.structs.replace(call.header, schedule=schedule)
+        return schedule
+
+    def release(self, header: Header) -> None:
+        """An attempt has ended."""
+        for peer in header.schedule:
+            self._relieve(peer)
+
+    def _relieve(self, peer: PeerName) -> None:
+        self.load[peer] = max(0, self.load.get(peer, 0) - 1)
+
+    def give_up(self, call: OwnedCall) -> Effects:
+        """End the attempt that is under way, if there is one: nobody wants what it gives."""
+        header = call.header
+        if header is None:
+            return []
+        self.release(header)
+        call.header = None
+        return cancels(header)
+
+
+def cancels(header: Header) -> Effects:
+    """Tell the executors of an attempt that it is not wanted any more."""
+    cancel = Cancel(header.client, header.number, header.attempt)
+    return [Send(peer, cancel) for peer in dict.fromkeys(header.schedule)]
+
+
+def starts(call: OwnedCall, header: Header, held: Held) -> Effects:
+    """A `Call` to each source and to each other node that has fixed arguments, which the header notes."""
+    if held.simple and len(call.args) == 1 and None in call.args:
+        args = call.args[None]
+        return [Send(header.schedule[0], Call(header, 0, args))]
+    by_node = _args_by_node(call, held)
+    sources = held.topology.sources
+    header.fixed = [node for node in by_node if node not in sources]
+    return [
+        Send(header.schedule[node], Call(header, node, by_node.get(node) or Args(NO_ARGS)))
+        for node in [*sources, *header.fixed]
+    ]
+
+
+def _args_by_node(call: OwnedCall, held: Held) -> dict[int, Args]:
+    sources, names = held.topology.sources, held.names
+    by_node: dict[int, Args] = {}
+    for name, args in call.args.items():
+        if name is None:
+            if len(sources) > 1:
+                nodes = held.lease.plan.nodes
+                shown = ", ".join(nodes[source].function for source in sources)
+                raise LookupError(
+                    f"{call.target!r} has several sources ({shown}): "
+                    "say which arguments are whose, as in dag(source_name=[…])"
+                )
+            by_node[sources[0]] = args
+        elif name in names:
+            by_node[names[name]] = args
+        else:
+            raise LookupError(
+                f"{call.target!r} has no function {name!r} to give arguments to; it has " + ", ".join(names)
+            )
+    return by_node

@@ -1,0 +1,114 @@
+"""What a client has asked the node and the store, and has no answer to yet.
+
+Law: each request is sent until it is answered or nobody waits for it any more, first after ``resend_ms``
+and then after twice as long each time, up to ten times that; each answer goes out as one `Answered`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from cloudburst_runtime.anna.cache import Answer, CacheCore
+from cloudburst_runtime.client.calls import Answered, Store
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import Received, Send, Timer
+from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName
+from cloudburst_runtime.messages import Failed, Failure
+
+Effects = list[Any]
+
+
+class _Request(msgspec.Struct):
+    """A request to the node that is not answered yet."""
+
+    message: Any
+    send_at: Millis
+    after: Millis
+
+
+class Requests:
+    """The requests of one client.
+
+    Parameters
+    ----------
+    config, name, clock
+        As of the client's core; the store's end is made with them.
+
+    Examples
+    --------
+    >>> from cloudburst_runtime.messages import Keys
+    >>> requests = Requests(Config(resend_ms=1000.0), "c1", HybridClock(0))
+    >>> requests.ask(Keys(requests.next_req()), now=0.0).peer
+    'node'
+    >>> requests.overdue(now=999.0), len(requests.overdue(now=1000.0))
+    ([], 1)
+    """
+
+    def __init__(self, config: Config, name: PeerName, clock: HybridClock) -> None:
+        self._resend_ms = config.resend_ms
+        self._req = 0
+        self.unanswered: dict[int, _Request] = {}
+        self.store = CacheCore(config, name, clock, caching=False, next_req=self.next_req)
+
+    def next_req(self) -> int:
+        """A fresh number for a request or a store operation."""
+        self._req += 1
+        return self._req
+
+    # ------------------------------------------------------------ the node
+
+    def ask(self, message: Any, now: Millis) -> Send:
+        """Send a request, and keep it until it is answered."""
+        self.unanswered[message.req] = _Request(message, now + self._resend_ms, self._resend_ms)
+        return Send(NODE, message)
+
+    def take(self, req: int) -> bool:
+        """This request is answered; False if it was not waited for."""
+        return self.unanswered.pop(req, None) is not None
+
+    def overdue(self, now: Millis) -> Effects:
+        """What to send again."""
+        again: Effects = []
+        for request in self.unanswered.values():
+            if request.send_at <= now:
+                request.after = min(request.after * 2, 10 * self._resend_ms)
+                request.send_at = now + request.after
+                again.append(Send(NODE, request.message))
+        return again
+
+    def answer_all(self, failure: Failure) -> Effects:
+        """The node is gone."""
+        answers: Effects = [Answered(req, failure) for req in self.unanswered]
+        self.unanswered.clear()
+        return answers
+
+    # ------------------------------------------------------------ the store
+
+    def on_store(self, event: Store, floor: int, now: Millis) -> Effects:
+        """Begin a store operation; a read includes all changes up to ``floor``."""
+        given = event.arguments
+        if event.kind == "read":
+            return _answered(self.store.read(event.op, given[0], floor, now))
+        if event.kind == "write":
+            return _answered(self.store.write(event.op, given[0], given[1], now))
+        return _answered(self.store.delete(event.op, given[0], now))
+
+    def forget(self, req: int) -> Effects:
+        """Nobody waits for the answer of this request or operation any more."""
+        self.take(req)
+        return _answered(self.store.cancel(req))
+
+    def handle(self, event: Received | Timer, now: Millis) -> Effects:
+        """Take an answer, or whatever else may be for the store."""
+        if isinstance(event, Received):
+            message: Any = event.message
+            req = getattr(message, "req", None)
+            if req is not None and self.take(req):
+                return [Answered(req, message.failure if isinstance(message, Failed) else message)]
+        return _answered(self.store.handle(event, now))
+
+
+def _answered(effects: Effects) -> Effects:
+    return [Answered(effect.op, effect.result) if type(effect) is Answer else effect for effect in effects]

@@ -1,0 +1,113 @@
+"""What an executor says about a task: results, triggers, handovers, probes, news.
+
+Law: pure functions from a task to messages and whom they are for. The session (``clock``, ``floor``) that
+goes out with an outcome is what its step has seen of the store, so that whoever goes on sees no less.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from cloudburst_runtime.effects import Send
+from cloudburst_runtime.executor.tasks import Known, Task
+from cloudburst_runtime.ids import Micros, PeerName
+from cloudburst_runtime.messages import (
+    Failure,
+    Gone,
+    Handover,
+    Header,
+    Message,
+    Probe,
+    Result,
+    Running,
+    Step,
+    Trigger,
+)
+from cloudburst_runtime.values import Value
+
+Outputs: TypeAlias = list[tuple[PeerName, Message]]
+"""Messages, and whom each is for; that may be this very executor."""
+
+
+# ---------------------------------------------------------------- outcomes
+
+
+def outputs(
+    task: Task,
+    value: Value | None,
+    failure: Failure | None,
+    targets: tuple[int, ...],
+    clock: Micros,
+    floor: int,
+) -> Outputs:
+    """An outcome: an input for each target, or without targets the result of the call."""
+    if not targets:
+        result = Result(task.id.number, task.id.attempt, value, task.steps, failure, clock, floor)
+        return [(task.id.client, result)]
+    header = _onward(task.header, clock, floor)
+    node, steps = task.id.node, task.steps
+    return [
+        (header.schedule[target], Trigger(header, node, target, value, steps, failure)) for target in targets
+    ]
+
+
+def _onward(header: Header, clock: Micros, floor: int) -> Header:
+    if clock == header.clock and floor == header.floor:
+        return header
+    return Header(
+        header.client,
+        header.number,
+        header.attempt,
+        header.plan,
+        header.schedule,
+        header.fixed,
+        clock,
+        floor,
+        header.output_key,
+    )
+
+
+def steps(task: Task, step: Step) -> list[Step]:
+    """The steps that led to this task's outcome, each once, and ``step``, its own."""
+    if not task.inputs and not task.steps:
+        return [step]
+    if len(task.inputs) == 1 and not task.steps:
+        # A chain's story is a copy, not a merge: its length would cost at every link.
+        return [*task.inputs[0].steps, step]
+    seen = {known.node: known for known in task.steps}
+    for trigger in task.inputs:
+        for known in trigger.steps:
+            seen.setdefault(known.node, known)
+    seen[step.node] = step
+    return list(seen.values())
+
+
+# ---------------------------------------------------------------- on the way
+
+
+def handover(task: Task) -> Handover:
+    """A queued task, for another executor."""
+    unused = {trigger.source for trigger in task.unused}
+    return Handover(
+        task.header,
+        task.id.node,
+        task.args,
+        list(task.triggers.values()),
+        task.steps,
+        task.hops + 1,
+        [source for source in task.triggers if source not in unused],
+    )
+
+
+def probes_behind(header: Header, node: int, known: Known | None) -> Outputs:
+    """Ask after the tasks that a task feeds which was probably finished here, rather than run it again."""
+    targets = () if known is None else known.topology.succs[node]
+    if not targets:
+        return [(header.client, Gone(header.number, header.attempt, node))]
+    return [(header.schedule[target], Probe(header, target)) for target in targets]
+
+
+def news(task: Task, executor: PeerName) -> Send:
+    """How far a task is, for its caller; who does not want it answers with a `Cancel`."""
+    number, attempt, node = task.id.number, task.id.attempt, task.id.node
+    return Send(task.id.client, Running(number, attempt, node, executor, *task.progress, *task.printed))
