@@ -68,6 +68,12 @@ def test_the_last_line_has_no_time_left_but_the_time_it_took() -> None:
     assert Tally([]).line(0.0) == "0/0 done"
 
 
+def test_a_high_rate_is_written_out() -> None:
+    tally = Tally(["square"] * 2)
+    tally.ended("square", failed=False)
+    assert "2,000/s, 0.5 ms left" in tally.line(0.0005)
+
+
 def test_a_line_fits_a_terminal() -> None:
     tally = Tally(f"{index}{'f' * 300}" for index in range(50))
     assert len(tally.bar(1.0, columns=80)) < 80

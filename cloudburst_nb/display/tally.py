@@ -67,9 +67,10 @@ class Tally:
         if not self.over or seconds <= 0:
             return ""
         rate = self.over / seconds
+        words = f"{rate:.3g}/s" if rate < 100 else f"{rate:,.0f}/s"
         if self.over == self.total:
-            return f"{duration(seconds)}, {rate:.3g}/s"
-        return f"{rate:.3g}/s, {duration((self.total - self.over) / rate)} left"
+            return f"{duration(seconds)}, {words}"
+        return f"{words}, {duration((self.total - self.over) / rate)} left"
 
     def line(self, seconds: float) -> str:
         """One line of plain text."""
