@@ -16,6 +16,8 @@ import time
 from collections import defaultdict
 from typing import Any
 
+import psutil
+
 from benchmarks.processes import children_of, cpu_seconds, memory, wake_ups
 from benchmarks.stations import StationError, descendants, end_all, environment
 
@@ -88,7 +90,7 @@ def live(program: str, idle_seconds: float) -> dict[str, float]:
             stderr=errors,
             env=environment(),
         )
-        family = []
+        family: list[psutil.Process] = []
         try:
             phases, family = _watch(process, idle_seconds)
         except (ValueError, OSError, subprocess.TimeoutExpired):
@@ -101,7 +103,9 @@ def live(program: str, idle_seconds: float) -> dict[str, float]:
     return phases
 
 
-def _watch(process: subprocess.Popen[bytes], idle_seconds: float) -> tuple[dict[str, float], list[Any]]:
+def _watch(
+    process: subprocess.Popen[bytes], idle_seconds: float
+) -> tuple[dict[str, float], list[psutil.Process]]:
     assert process.stdout is not None
     ready, _, _ = select.select([process.stdout], [], [], LIFE_SECONDS_MAX)
     if not ready:

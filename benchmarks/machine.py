@@ -18,6 +18,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy
@@ -79,7 +80,7 @@ for child in children:
         out = first
         for hop in range(hops):
             left, right = socket.socketpair()
-            self._fork(lambda given=incoming, to=left: relay([given], [to], 1), _core(cores, hop + 1))
+            self._fork(partial(relay, [incoming], [left], 1), _core(cores, hop + 1))
             incoming.close()
             left.close()
             incoming = right
@@ -92,8 +93,8 @@ for child in children:
         to_one, at_one = socket.socketpair()
         to_two, at_two = socket.socketpair()
         from_two, at_one_too = socket.socketpair()
-        self._fork(lambda: relay([at_one, at_one_too], [at_one], half), _core(cores, 1))
-        self._fork(lambda: relay([at_two], [from_two], width - half), _core(cores, 0))
+        self._fork(partial(relay, [at_one, at_one_too], [at_one], half), _core(cores, 1))
+        self._fork(partial(relay, [at_two], [from_two], width - half), _core(cores, 0))
         for sock in (at_one, at_two, from_two, at_one_too):
             sock.close()
         self._kept += [to_one, to_two]
@@ -111,7 +112,7 @@ for child in children:
         Either side takes the messages apart and puts them together again.
         """
         here, there = socket.socketpair()
-        self._fork(lambda: relay([there], [there], 1), _core(cores, 1))
+        self._fork(partial(relay, [there], [there], 1), _core(cores, 1))
         there.close()
         self._kept.append(here)
 

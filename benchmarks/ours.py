@@ -120,7 +120,7 @@ cb.down()
         names = [self._function(f"link{index}", work.increment).name for index in range(width)]
         sink = self._function("add", work.add).name
         dag = self.cb.dag("fan", functions=[*names, sink], edges=[(name, sink) for name in names])
-        given = {name: [index] for index, name in enumerate(names)}
+        given: dict[str, Any] = {name: [index] for index, name in enumerate(names)}
         return timed(lambda: dag(**given).get(), expect=sum(range(1, width + 1)))
 
     def burst(self, count: int) -> Probe:
@@ -132,7 +132,7 @@ cb.down()
         same, gather = self.same, self.cb.gather
         return timed(lambda: gather(same.map(range(count))), expect=list(range(count)), each=count)
 
-    def from_clients(self, clients: int, count: int) -> Probe:
+    def from_clients(self, clients: int, count: int) -> Probe | None:
         """So many calls from several client processes at once; the time of one."""
         return shared(self, "cloudburst", self._stations, clients, count)
 

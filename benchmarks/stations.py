@@ -137,9 +137,10 @@ def environment() -> dict[str, str]:
 def descendants(pid: int) -> list[psutil.Process]:
     """The processes below one, as of now."""
     try:
-        return psutil.Process(pid).children(recursive=True)
+        below: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+    return below
 
 
 def end_all(processes: list[psutil.Process]) -> None:

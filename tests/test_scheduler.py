@@ -93,11 +93,20 @@ class TestRegister:
         assert kind == "InvalidName"
         assert message in text
 
-    def test_the_last_eight_versions_are_kept_for_calls_in_flight(self, world: World) -> None:
+    def test_old_versions_are_kept_for_calls_in_flight(self, world: World) -> None:
         world.register("c1", *[fn("f") for _ in range(10)])
         (pin,) = sent(world.say("e1", Fetch([("f", 2), ("f", 3), ("f", 10), ("g", 1)], [99])), Pin)
+        assert [spec.version for spec in pin.functions] == [2, 3, 10]
+        assert pin.missing == ["g@1", "#99"]
+
+    def test_of_large_functions_the_last_eight_versions_are_kept(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(registry, "VERSIONS_KEPT_BYTES_MAX", 1)
+        world.register("c1", *[fn("f") for _ in range(10)])
+        (pin,) = sent(world.say("e1", Fetch([("f", 2), ("f", 3), ("f", 10)], [])), Pin)
         assert [spec.version for spec in pin.functions] == [3, 10]
-        assert pin.missing == ["f@2", "g@1", "#99"]
+        assert pin.missing == ["f@2"]
 
 
 class TestDags:

@@ -216,11 +216,20 @@ class TestLoad:
         assert not sent(world.wait(4_500), Revoke), "avoided from the last report on"
         assert sent(world.wait(1_000), Revoke)
 
-    def test_a_report_of_no_queue_ends_it(self, world: World) -> None:
+    def test_a_report_of_no_queue_and_no_call_ends_it(self, world: World) -> None:
+        world.say("e1", Load(1, "f", ["f"], 1))
+        world.say("e1", Load(0))
+        assert world.lease("c1", "f").placement == [["e1", "e2"]]
+        assert world.core.pool.executors["e1"].running == ""
+
+    def test_one_that_gave_its_tasks_away_and_is_still_in_a_call_is_not_free(self, world: World) -> None:
         world.say("e1", Load(1, "f", ["f"], 1))
         world.say("e1", Load(0, "f"))
-        assert world.lease("c1", "f").placement == [["e1", "e2"]]
         assert world.core.pool.executors["e1"].running == "f"
+        world.wait(300)
+        effects = world.say("e2", Load(1, "f", ["f"], 1))
+        assert not sent(effects, Shed, to="e2"), "else the task goes round between two that are blocked"
+        assert spawned(effects) == ["e3"]
 
     def test_waiting_tasks_go_to_a_free_executor_first_and_the_rest_to_new_ones(self, world: World) -> None:
         effects = world.say("e1", Load(3, "f", ["f"], 3))

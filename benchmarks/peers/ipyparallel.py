@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 from benchmarks import work
@@ -71,11 +72,7 @@ cluster.stop_cluster_sync()
         self.engines = [self.client[0], self.client[1]]
 
     def address(self) -> str:
-        return str(self.cluster.cluster_file and self._connection_file())
-
-    def _connection_file(self) -> str:
-        import os
-
+        """The file that its clients read."""
         profile = os.path.join(self.cluster.profile_dir, "security")
         names = (f"ipcontroller-{self.cluster.cluster_id}-client.json", "ipcontroller-client.json")
         found = [os.path.join(profile, name) for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any, ClassVar
 
@@ -97,7 +98,7 @@ ray.shutdown()
         import ray
 
         self.ray = ray
-        ray.init(log_to_driver=False, logging_level="ERROR", namespace=NAMESPACE, **options)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, namespace=NAMESPACE, **options)
 
     def address(self) -> str:
         return str(self.ray.get_runtime_context().gcs_address)

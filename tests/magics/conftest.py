@@ -1,5 +1,6 @@
 """A real shell with the magics, over a fake client."""
 
+import builtins
 import inspect
 
 import pytest
@@ -106,6 +107,7 @@ def cb(monkeypatch):
 @pytest.fixture
 def shell(cb, tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    monkeypatch.delattr(builtins, "_", raising=False)  # a doctest's: IPython leaves one that is there alone
     InteractiveShell.clear_instance()
     config = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "nocolor"}})
     shell = InteractiveShell.instance(config=config)

@@ -435,6 +435,36 @@ def test_a_call_in_flight_finishes_on_the_old_version():
     assert in_flight.get(LIMIT) == "old"
 
 
+def test_calls_that_wait_run_on_the_old_version_however_often_it_is_replaced():
+    def make(version):
+        def edited():
+            time.sleep(0.2)
+            return version
+
+        return edited
+
+    first = cb.function(make(0))
+    first().get(LIMIT)
+    waiting = [first() for _ in range(30)]
+    for version in range(1, 12):
+        cb.function(make(version))
+    assert cb.gather(waiting, timeout=LIMIT) == [0] * len(waiting)
+    assert cb.get_function("edited")().get(LIMIT) == 11
+
+
+def test_a_call_begins_where_its_function_was_registered_wherever_the_last_one_went():
+    @cb.function
+    def leave():
+        os.chdir("/")
+
+    @cb.function
+    def where():
+        return os.getcwd()
+
+    cb.gather([leave() for _ in range(6)], timeout=LIMIT)
+    assert set(cb.gather([where() for _ in range(6)], timeout=LIMIT)) == {os.getcwd()}
+
+
 def test_a_function_is_found_by_name_with_its_source():
     @cb.function
     def findable(x):

@@ -109,6 +109,13 @@ def test_several_sources_get_arguments_by_name():
         pipe(left=1, right=1, nobody=[2]).get(LIMIT)
 
 
+def test_arguments_for_a_function_that_a_dag_of_one_does_not_have_are_refused():
+    pipe = cb.dag("alone", left)
+    assert pipe(left=[1, 5]).get(LIMIT) == pipe(1, 5).get(LIMIT)
+    with pytest.raises(InvalidDag, match="has no function 'nobody'"):
+        pipe(nobody=[1, 5]).get(LIMIT)
+
+
 def test_fixed_arguments_of_an_inner_function_come_before_its_predecessors_results():
     pipe = cb.dag("fixed", load >> [left, right] >> merge)
     assert pipe(load=[1], merge=["a", "b"]).get(LIMIT) == ["a", "b", 2, 3]

@@ -45,6 +45,27 @@ def test_ten_functions_that_wait_for_each_other_do_not_deadlock_on_two_executors
         assert len(client.status().executors) >= 10
 
 
+def test_more_functions_than_before_may_wait_for_each_other():
+    with cb.up(executors=2):
+        meeting = cb.function(meet)
+        assert len(cb.gather([meeting(me, 10) for me in range(10)], timeout=LIMIT)) == 10
+
+        def meet_elsewhere(cloudburst, me, others):
+            cloudburst.put(f"again/{me}", cloudburst.getid())
+            for other in range(others):
+                while (address := cloudburst.get(f"again/{other}")) is None:
+                    time.sleep(0.01)
+                cloudburst.send(address, me)
+            heard = set()
+            while len(heard) < others:
+                heard |= {message for _, message in cloudburst.recv(timeout=10)}
+            return len(heard)
+
+        again = cb.function(meet_elsewhere)
+        futures = [again(me, 20) for me in range(20)]
+        assert cb.gather(futures, timeout=LIMIT) == [20] * 20, "no call goes round among the blocked"
+
+
 def test_messages_arrive_in_order_with_their_sender_and_late_ones_are_dropped():
     with cb.up(executors=2):
 

@@ -118,8 +118,8 @@ def cancels(header: Header) -> Effects:
 
 def starts(call: OwnedCall, header: Header, held: Held) -> Effects:
     """A `Call` to each source and to each other node that has fixed arguments, which the header notes."""
-    if held.simple and len(call.args) == 1:
-        args = next(iter(call.args.values()))
+    if held.simple and len(call.args) == 1 and None in call.args:
+        args = call.args[None]
         return [Send(header.schedule[0], Call(header, 0, args))]
     by_node = _args_by_node(call, held)
     sources = held.topology.sources

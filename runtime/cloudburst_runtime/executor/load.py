@@ -68,7 +68,7 @@ class LoadWatch:
         """Tasks waited for as long as that: find out whether more executors would help."""
         self._pressure_armed = False
         if not runner.queue:
-            return self._calm()
+            return self._calm(runner, now)
         self._pressure_armed = True
         period = self._config.pressure_after_ms
         due = runner.queue[0].ready_at + period
@@ -83,10 +83,10 @@ class LoadWatch:
         """It is known whether this executor computes: report what waits."""
         queue = runner.queue
         if not queue:
-            return self._calm()
+            return self._calm(runner, now)
         self._pressed = True
         names = list(dict.fromkeys(_function_name(task) for task in queue))
-        running = _function_name(runner.running[0]) if runner.running else ""
+        running = _running_name(runner)
         computes = event.share > COMPUTING_SHARE
         return [Send(NODE, Load(len(queue), running, names, self._worth(runner, now), computes))]
 
@@ -97,8 +97,19 @@ class LoadWatch:
             return waiting
         return min(waiting, math.ceil(waiting * runner.mean_run_ms / self._config.drain_ms))
 
-    def _calm(self) -> Effects:
-        """Nothing waits any more."""
+    def _calm(self, runner: Runner, now: Millis) -> Effects:
+        """Nothing waits any more: its tasks went elsewhere, or one of them runs.
+
+        If what runs does so for long, this executor is not free, whatever its queue says: the tasks that
+        it gave away would come back to it, and go round for ever among executors that all are blocked.
+        """
+        if not self._pressed:
+            return []
+        if not runner.running or now - runner.since < self._config.pressure_after_ms:
+            return self._free_again()
+        return [Send(NODE, Load(0, _running_name(runner)))]
+
+    def _free_again(self) -> Effects:
         if not self._pressed:
             return []
         self._pressed = False
@@ -111,10 +122,11 @@ class LoadWatch:
         self._last_busy = now
         if self._retiring and not self._tasks:
             return [Leave()]
+        effects = self._free_again()
         due = now + self._config.executor_idle_ms
         if self._idle_due <= due:
-            return []
-        return self._arm_idle(due)
+            return effects
+        return effects + self._arm_idle(due)
 
     def on_idle(self, now: Millis) -> Effects:
         """Say that there was nothing to do for long; again after twice as long, should that be lost."""
@@ -139,3 +151,7 @@ class LoadWatch:
 def _function_name(task: Task) -> str:
     assert task.function is not None, task
     return task.function.name
+
+
+def _running_name(runner: Runner) -> str:
+    return _function_name(runner.running[0]) if runner.running else ""

@@ -69,6 +69,7 @@ class Sandbox:
         self._loaded: dict[tuple[str, int], Loaded] = {}
         self._context: Context | None = None
         self._contexts: list[Context] = []
+        self._directory = ""
         self._asyncio: asyncio.AbstractEventLoop | None = None
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -125,6 +126,8 @@ class Sandbox:
                 sys.stdout.flush()
             os._exit(0 if failure is None else 1)
         self.library._task = None
+        if _directory() != self._directory:  # user code went elsewhere: the next call does not begin there
+            self._context = None
         return failure, result, started, ended
 
     def _complete(self, coroutine: Any) -> Any:
@@ -263,6 +266,15 @@ class Sandbox:
             sys.path[:] = context.sys_path
         if context.environ:
             os.environ.update(context.environ)
+        self._directory = _directory()
+
+
+def _directory() -> str:
+    """Where this process is; empty if that directory was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def _fill(args: list[Any], kwargs: dict[str, Any], slot: int | str, value: Any) -> None:

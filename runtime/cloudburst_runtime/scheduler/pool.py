@@ -18,7 +18,8 @@ whose connection broke is *doubted* for a moment, because the supervisor's `Exit
 reason. Starts that fail are repeated five times in ten seconds, then no more until somebody asks.
 
 Load: an executor says every ``pressure_after_ms`` how many tasks wait in it. It is then avoided for a
-while, and the waiting tasks go one each to executors that are free, or else to new ones.
+while, also when they were taken from it and its call goes on, and the waiting tasks go one each to
+executors that are free, or else to new ones.
 """
 
 from __future__ import annotations
@@ -207,11 +208,11 @@ class Pool:
     # ------------------------------------------------------------ load
 
     def loaded(self, message: Load, name: PeerName, now: Millis) -> list[Effect]:
-        """Note an executor's report; one whose tasks wait is avoided for a while."""
+        """Note a report: whoever has tasks that wait, or is in a long call, is avoided for a while."""
         executor = self.executors[name]
         self._relax(executor)
         executor.running = message.running
-        if not message.queued:
+        if not message.queued and not message.running:
             return []
         executor.queued, executor.waiting = message.queued, dict.fromkeys(message.functions)
         executor.worth, executor.computing = message.worth, message.computing

@@ -5,8 +5,8 @@ clients or time.
 
 A `Plan` is a DAG with its function versions fixed, numbered and immutable, so that a call in flight is
 not touched by a registration. The same plan is handed out as long as nothing in it changes. Old versions
-and plans are kept for the calls that still use them: the last few of each function, and the plans used
-most recently.
+and plans are kept for the calls that still use them: of each function as many as fit into some megabytes,
+and the plans used most recently.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from cloudburst_runtime.messages import DagNode, DagSpec, FunctionSpec, Plan
 from cloudburst_runtime.scheduler.dag import Topology, compose, validate
 from cloudburst_runtime.scheduler.names import suggest
 
-VERSIONS_KEPT_MAX = 8
+VERSIONS_KEPT_MIN = 8
+VERSIONS_KEPT_MAX = 1_000
+VERSIONS_KEPT_BYTES_MAX = 32 * 1024 * 1024
+"""Of one function: a call that waits needs its version, however often the function is replaced meanwhile."""
 PLANS_KEPT_MAX = 10_000
 
 
@@ -79,8 +82,7 @@ class Registry:
         versions = self.functions.setdefault(name, {})
         spec = msgspec.structs.replace(function, version=max(versions, default=0) + 1)
         versions[spec.version] = spec
-        while len(versions) > VERSIONS_KEPT_MAX:
-            del versions[min(versions)]
+        _trim(versions)
         return spec
 
     def latest(self, name: str) -> FunctionSpec:
@@ -261,6 +263,15 @@ class Registry:
                 return None
             ends[node] = limit + max((ends[pred] for pred in topology.preds[node]), default=0.0)
         return ends[topology.sink]
+
+
+def _trim(versions: dict[int, FunctionSpec]) -> None:
+    """Drop the oldest versions, beyond a number, or beyond a few if together they are large."""
+    size = sum(len(spec.payload) for spec in versions.values())
+    while len(versions) > VERSIONS_KEPT_MIN and (
+        len(versions) > VERSIONS_KEPT_MAX or size > VERSIONS_KEPT_BYTES_MAX
+    ):
+        size -= len(versions.pop(min(versions)).payload)
 
 
 def _groups(parts: list[_Part]) -> list[list[int]]:
