@@ -37,17 +37,18 @@ class View(Protocol):
 
 
 class Final:
-    """One line, at the end."""
+    """One line, at the end; none where there is no stream, as in a program without a console."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         self.stream = stream
 
     def show(self, tally: Tally, seconds: float) -> None:
         """Nobody is there to see it."""
 
     def end(self, tally: Tally, seconds: float) -> None:
-        self.stream.write(f"{tally.line(seconds)}\n")
-        self.stream.flush()
+        if self.stream is not None:
+            self.stream.write(f"{tally.line(seconds)}\n")
+            self.stream.flush()
 
 
 class Terminal:

@@ -1,0 +1,96 @@
+"""Futures in a notebook: each state, and nothing of what users wrote is taken for HTML."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloudburst_nb.display import futures as module
+from cloudburst_nb.future import CloudburstFuture
+from cloudburst_runtime.messages import Failure, Result
+from cloudburst_runtime.values import Value
+from tests.showing import Shell, done, failed, future, named, pictures, read, running, step
+
+TRACEBACK = 'Traceback (most recent call last):\n  File "x"\n    1 < 2\nZeroDivisionError: division by zero\n'
+
+
+def words(made: CloudburstFuture) -> str:
+    return read(made._repr_html_())
+
+
+def test_a_future_that_waits_says_so_and_nobody_waits_for_it() -> None:
+    shell = Shell()
+    assert words(future(shell=shell)) == "● waiting square not done yet: get() waits for it"
+    assert shell.waits == []
+
+
+def test_a_call_that_runs_says_where_and_how_far_it_is_and_what_it_printed() -> None:
+    said = words(running(future(), fraction=0.25, text="step 3", stdout="a\nb\n"))
+    assert said == "● running square on e3, 25% step 3 stdout (2 lines) a b"
+
+
+def test_a_value_comes_with_the_split_of_its_latency() -> None:
+    made = done(9)
+    assert words(made) == (
+        "● done square in 5 ms 9 ■ queued 1 ms ■ transfer 2 ms ■ run 2 ms on e1"  # the bar is a picture
+    )
+    (bar,) = pictures(made._repr_html_())
+    rail, *stages = named(bar, "rect")
+    assert float(rail.attrib["width"]) == sum(float(each.attrib["width"]) for each in stages) == 260
+    assert [float(each.attrib["width"]) for each in stages] == [52, 104, 104]
+
+
+def test_a_failure_shows_the_remote_traceback_open() -> None:
+    html = failed(Failure("user", "division by zero", TRACEBACK), steps=[step(stderr="oh")])._repr_html_()
+    assert "<details open><summary>" in html
+    said = read(html)
+    assert said.startswith("● failed broken after 5 ms ZeroDivisionError: division by zero Traceback")
+    assert "1 < 2" in said
+    assert said.endswith("stderr (1 line) oh")
+
+
+def test_a_failure_without_a_traceback_is_one_line() -> None:
+    said = words(failed(Failure("ExecutorLost", "it is <gone>")))
+    assert said == "● failed broken ExecutorLost: it is <gone>"
+
+
+def test_a_cancelled_call_says_so() -> None:
+    assert words(failed(Failure("CallCancelled", "given up"))).startswith("● cancelled broken")
+
+
+def test_a_dag_has_a_row_for_each_function() -> None:
+    nodes = ["load", "left", "merge"]
+    steps = [step(0), step(1, "e2", 1003.0, 0.5)]
+    made = done([1], "pipe", steps, nodes=nodes)
+    said = words(made)
+    assert "● done load queued 1 ms, run 2 ms e1" in said
+    assert "● done left queued 1 ms, run 0.5 ms e2" in said
+    assert said.endswith("● waiting merge")
+    assert len(pictures(made._repr_html_())) == 3
+
+
+def test_a_wide_dag_is_shown_in_part() -> None:
+    nodes = [f"f{index}" for index in range(module.NODES_SHOWN_MAX + 7)]
+    said = words(future("pipe", nodes))
+    assert said.endswith("… and 7 more functions")
+    assert "f60" not in said
+
+
+def test_what_users_wrote_is_no_html() -> None:
+    said = words(done("<script>1</script>", "<b>f", [step(stdout="<img src=x>")]))
+    assert "'<script>1</script>'" in said
+    assert "<b>f" in said
+    assert "<img src=x>" in said
+
+
+def test_a_value_that_cannot_be_read_here_says_why() -> None:
+    made = future()
+    made.resolve(Result(1, 0, Value(b"no pickle"), [step()]), 1005.0)
+    assert "returned what this process cannot read" in words(made)
+
+
+@pytest.mark.parametrize("count", [1, 50_000])
+def test_of_much_output_the_end_is_shown(count: int) -> None:
+    html = done(9, steps=[step(stdout="x" * count + "the end")])._repr_html_()
+    assert "the end" in read(html)
+    assert len(html) < 25_000
+    assert ("characters before this" in html) == (count > 20_000)

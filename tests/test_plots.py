@@ -1,0 +1,123 @@
+"""Figures of latency: what is on them, and that nothing but the figure is made."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from cloudburst_nb import plots
+from cloudburst_nb.display.chart import Chart
+from cloudburst_nb.future import CloudburstFuture
+from tests.showing import done, future, step
+
+
+def timings(total: float, **nodes: Any) -> dict[str, Any]:
+    half = total / 2
+    return {"total": total, "queued": 0.0, "transfer": half, "run": half, **nodes}
+
+
+def words(figure: Figure) -> list[str]:
+    legend = figure.axes[0].get_legend()
+    return [text.get_text() for text in legend.get_texts()] if legend else []
+
+
+def pipe(number: int = 0) -> CloudburstFuture:
+    steps = [step(0, "e2", 1001.0 + number), step(1, "e10", 1002.0 + number, 0.5)]
+    return done(1, "pipe", steps, nodes=["load", "merge"])
+
+
+@pytest.mark.parametrize("plot", [plots.latency, plots.breakdown, plots.timeline])
+def test_a_plot_is_a_figure_that_shows_itself(plot: Callable[[Any], Figure]) -> None:
+    figure = plot([pipe(), pipe(1)])
+    assert isinstance(figure, Chart)
+    picture, size = figure._repr_png_()
+    assert picture.startswith(b"\x89PNG")
+    assert size["width"] < 800
+    assert figure.patch.get_alpha() == 0
+    assert "milliseconds" in figure.axes[0].get_xlabel()
+
+
+@pytest.mark.parametrize("plot", [plots.latency, plots.breakdown, plots.timeline])
+def test_calls_that_are_not_done_are_left_out(plot: Callable[[Any], Figure]) -> None:
+    plot([pipe(), future()]).savefig(io.BytesIO())
+    with pytest.raises(ValueError, match=r"of 2 calls none has timings"):
+        plot([future(), future()])
+
+
+def test_one_function_s_percentiles_are_named_at_the_curve() -> None:
+    axes = plots.latency([timings(value / 1000) for value in range(1, 102)]).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["p50 51 ms", "p95 96 ms", "p99 100 ms"]
+    assert axes.get_xscale() == "log"
+    marks = [line.get_xydata()[0].tolist() for line in axes.lines if line.get_marker() == "o"]
+    assert marks == [pytest.approx([51, 0.5]), pytest.approx([96, 0.95]), pytest.approx([100, 0.99])]
+
+
+def test_several_functions_are_told_apart_in_the_legend() -> None:
+    figure = plots.latency([done(1, f"f{index}") for index in range(8)])
+    assert words(figure)[0] == "f0 (1): p50 5, p95 5, p99 5 ms"
+    curves = [line for line in figure.axes[0].lines if line.get_marker() != "o"]
+    assert len({(line.get_color(), line.get_linestyle()) for line in curves}) == 8
+
+
+def test_a_latency_of_nothing_stands_on_a_logarithmic_axis() -> None:
+    plots.latency([timings(0.0), timings(0.001)]).savefig(io.BytesIO())
+
+
+def test_a_breakdown_stacks_the_mean_stages_of_each_function() -> None:
+    figure = plots.breakdown([done(), done(), pipe()])
+    axes = figure.axes[0]
+    assert words(figure) == ["queued", "transfer", "run"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        *("square", "pipe", "pipe · load", "pipe · merge"),
+    ]
+    queued, transfer, run = ([bar.get_width() for bar in bars] for bars in axes.containers)
+    assert (queued[0], transfer[0], run[0]) == pytest.approx((1, 2, 2))
+    assert transfer[2:] == [0, 0]
+    assert axes.texts[0].get_text() == "5"
+
+
+def test_a_timeline_has_a_row_for_each_executor_in_natural_order() -> None:
+    figure = plots.timeline(pipe())
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["client", "e2", "e10"]
+    assert words(figure) == ["load", "merge", "queued"]
+    bars = {(to_hex(bar.get_facecolor()), bar.get_alpha()): bar for group in axes.containers for bar in group}
+    load = bars[plots.COLOURS[0].lower(), None]
+    assert (load.get_x(), load.get_width()) == pytest.approx((2, 2))
+    assert bars[plots.COLOURS[0].lower(), 0.35].get_width() == pytest.approx(1)
+
+
+def test_a_timeline_needs_futures_and_not_too_many_executors() -> None:
+    with pytest.raises(TypeError, match="dict does not say when"):
+        plots.timeline([timings(1.0)])
+    crowd = [done(1, "f", [step(0, f"e{index}")]) for index in range(41)]
+    with pytest.raises(ValueError, match="41 executors; a timeline shows up to 40"):
+        plots.timeline(crowd)
+
+
+def test_matplotlib_and_the_like_are_loaded_when_they_are_needed_and_pyplot_never() -> None:
+    program = """
+import sys
+import cloudburst_nb as cb
+heavy = {"matplotlib", "networkx", "ipywidgets", "pygments", "IPython", "numpy"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+cb.summary([{"total": 1, "queued": 0, "transfer": 0, "run": 1}])._repr_html_()
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+cb.plots.breakdown([{"total": 1, "queued": 0, "transfer": 0, "run": 1}])._repr_png_()
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{program}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
