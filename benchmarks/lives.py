@@ -8,7 +8,9 @@ gives a sample of every phase.
 from __future__ import annotations
 
 import json
+import os
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,7 +21,7 @@ from typing import Any
 import psutil
 
 from benchmarks.processes import children_of, cpu_seconds, memory, wake_ups
-from benchmarks.stations import StationError, descendants, end_all, environment
+from benchmarks.stations import StationError, descendants, end_all, environment, own_directory
 
 PHASES = ("import", "first", "down", "memory", "memory with client", "cpu", "wake-ups")
 LIFE_SECONDS_MAX = 90.0
@@ -80,7 +82,8 @@ def live(program: str, idle_seconds: float) -> dict[str, float]:
         If the program fails or does not end in time.
     """
     body = "".join(f"    {line}\n" for line in program.strip().splitlines())
-    with tempfile.NamedTemporaryFile("w", suffix=".py") as file, tempfile.TemporaryFile() as errors:
+    directory = own_directory()
+    with open(os.path.join(directory, "life.py"), "w") as file, tempfile.TemporaryFile() as errors:
         file.write(PROLOGUE + body + EPILOGUE)
         file.flush()
         process = subprocess.Popen(
@@ -88,7 +91,7 @@ def live(program: str, idle_seconds: float) -> dict[str, float]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=environment(),
+            env=environment(directory),
         )
         family: list[psutil.Process] = []
         try:
@@ -100,6 +103,7 @@ def live(program: str, idle_seconds: float) -> dict[str, float]:
             end_all([*family, *descendants(process.pid)])
             process.kill()
             process.communicate()
+            shutil.rmtree(directory, ignore_errors=True)
     return phases
 
 

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -54,6 +55,7 @@ class Station:
         patience: float = START_SECONDS_MAX,
     ) -> None:
         self.name = name
+        self._directory = own_directory()
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115  closed with the station
         extra = [] if address is None else [address]
         self._process = subprocess.Popen(
@@ -61,7 +63,7 @@ class Station:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._printed,
-            env=environment(),
+            env=environment(self._directory),
         )
         try:
             self._read(patience)
@@ -125,13 +127,20 @@ class Station:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def environment() -> dict[str, str]:
-    """Of a station and its workers: they import what this process imports, and BLAS gets one thread."""
+def own_directory() -> str:
+    """For one contender's temporary files; its path is short, because sockets will lie in it."""
+    return tempfile.mkdtemp(prefix="cbb", dir="/tmp" if os.path.isdir("/tmp") else None)
+
+
+def environment(directory: str) -> dict[str, str]:
+    """Of a contender: imports as in this process, one thread for BLAS, and temporary files in a directory."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    places = dict.fromkeys(("TMPDIR", "RAY_TMPDIR"), directory)
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-    return {**os.environ, **threads, "PYTHONPATH": path}
+    return {**os.environ, **threads, **places, "PYTHONPATH": path}
 
 
 def descendants(pid: int) -> list[psutil.Process]:

@@ -819,6 +819,8 @@ def _check_level(consistency: object) -> None:
 
 
 def _seconds(timeout: float | None) -> float | None:
+    if timeout is not None and not isinstance(timeout, int | float):
+        raise TypeError(f"a timeout is a number of seconds, or None; not {timeout!r:.80}")
     if timeout is not None and not timeout > 0:
         raise ValueError(f"a timeout is a number of seconds above 0, not {timeout!r}")
     return timeout

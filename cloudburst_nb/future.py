@@ -173,6 +173,8 @@ class CloudburstFuture:
         return self._exception
 
     def _wait(self, timeout: float | None) -> None:
+        if timeout is not None and not isinstance(timeout, int | float):
+            raise TypeError(f"timeout is a number of seconds, or None; not {timeout!r:.80}")
         try:
             in_time = self._client._shell.wait(self._is_done, timeout)
         except KeyboardInterrupt:

@@ -277,6 +277,16 @@ def test_a_cancelled_increment_that_must_be_repeated_stays_unanswered(cache: Dri
     assert cache.tell(PutReply(2, 7, 2)) == ([], [])
 
 
+def test_fail_answers_everything_and_counts_what_may_have_arrived(cache: Driven) -> None:
+    cache.read(1, "a")
+    cache.write(2, "n", Counter({"e1": (1, 0)}))
+    cache.write(3, "n", Counter({"e1": (2, 0)}))
+    gone = Failure("RuntimeUnavailable", "gone")
+    assert cache.core.fail(gone) == [Answer(1, gone), Answer(2, gone), Answer(3, gone)]
+    assert cache.core.outstanding == 0
+    assert cache.write(4, "n", Counter({"e1": (4, 0)}))[0] == [Put(3, "n", Counter({"e1": (5, 0)}))]
+
+
 # ---------------------------------------------------------------- updates, gaps and epochs
 
 

@@ -20,6 +20,7 @@ from benchmarks.case import FULL, QUICK, Case, Effort, Row
 from benchmarks.contender import CONTENDERS, PEERS, Contender, contender_class, missing
 from benchmarks.picture import bars, colours_of, curves
 from benchmarks.station import answer
+from benchmarks.stations import Station, descendants
 
 TINY = Effort(quick=True, rounds=2, count=5, seconds=0.01, row_seconds=10.0, lives=1, idle_seconds=0.01)
 
@@ -325,6 +326,18 @@ def test_memory_limits_compute_what_the_functions_do() -> None:
         assert len(probe(2, 60.0)) == 2
     made.stop()
     assert work.total(*work.new_arrays(8_000)) == work.sum_of_arrays(8_000)
+
+
+@pytest.mark.processes
+def test_a_station_that_is_closed_leaves_no_process_and_no_file() -> None:
+    station = Station("futures")
+    directory, family = station._directory, descendants(os.getpid())
+    assert station.block("noop", (), 3, 60.0) is not None
+    assert os.path.isdir(directory)
+    station.close()
+    assert not os.path.exists(directory)
+    assert family
+    assert not [process for process in family if process.is_running()]
 
 
 @pytest.mark.processes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import logging
 import os
 from typing import Any, ClassVar
@@ -10,6 +12,7 @@ from benchmarks import work
 from benchmarks.clients import close_all, shared
 from benchmarks.contender import Contender
 from benchmarks.measure import Probe, check, timed
+from benchmarks.processes import children_of
 
 NAMESPACE = "benchmarks"
 
@@ -106,7 +109,9 @@ ray.shutdown()
     def stop(self) -> None:
         close_all(self._stations)
         if hasattr(self, "ray"):
+            family = [os.getpid(), *children_of()]
             self.ray.shutdown()
+            forget_semaphores(family)
 
     def noop(self) -> Probe:
         get, actor = self.ray.get, self.actors[0]
@@ -215,3 +220,12 @@ ray.shutdown()
     def _inside(self, kind: str, size: int) -> Probe:
         actor = self.actors[0]
         return lambda count, seconds: list(self.ray.get(actor.measured.remote(kind, size, count, seconds)))
+
+
+def forget_semaphores(pids: list[int]) -> None:
+    """Remove what compiled graphs of these processes have left in shared memory: Ray does not."""
+    for pid in pids:
+        for kind in ("hdr", "obj"):
+            for path in glob.glob(f"/dev/shm/sem.{kind}{pid}-*"):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)

@@ -6,6 +6,7 @@ import linecache
 import os
 import sys
 import threading
+import time
 import traceback
 
 import pytest
@@ -335,3 +336,13 @@ def test_an_error_of_the_tree_raised_by_user_code_comes_back_as_itself():
 
     with pytest.raises(InvalidName, match="empty"):
         raises().get(LIMIT)
+
+
+def test_a_timeout_that_is_no_number_is_told():
+    one = cb.function(lambda: 1, name="one-in-time")
+    future = cb.function(lambda: time.sleep(0.2), name="a-while")()
+    with pytest.raises(TypeError, match="number of seconds"):
+        future.get(timeout="soon")
+    with pytest.raises(TypeError, match="number of seconds"):
+        cb.dag("in-time", one)(timeout="soon")
+    assert future.get(LIMIT) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 
@@ -308,3 +309,13 @@ def test_a_burst_of_writes_from_threads_of_the_client_is_stored():
     status = cb.status()
     assert status.keys >= 160
     assert status.store_bytes > 0
+
+
+def test_the_bytes_of_an_array_are_a_whole_pickle():
+    cb.put("store/whole", np.arange(100_000))
+
+    @cb.function
+    def raw(cloudburst):
+        return cloudburst.get("store/whole", deserialize=False)
+
+    assert int(pickle.loads(raw().get(LIMIT))[-1]) == 99_999

@@ -169,6 +169,17 @@ class CacheCore:
                 return self._abandon(req, request)
         return []
 
+    def fail(self, failure: Failure) -> list[Effect]:
+        """Answer every operation with a failure: the store is gone. A write may have taken effect."""
+        ops = [request.op for request in self._outbox.requests.values()]
+        ops += [op for queue in self._queues.values() for op, _ in list(queue)[1:]]
+        for request in self._outbox.requests.values():
+            if isinstance(request, Writing) and request.draft is not None:
+                self._totals.commit(request.message.key, request.draft)
+        self._outbox.requests.clear()
+        self._queues.clear()
+        return [Answer(op, failure) for op in ops if op is not None]
+
     def handle(self, event: Received | PeerLost | Timer, now: Millis) -> list[Effect]:
         """Take an answer, an update, the timer, or the loss of the node; anything else is ignored."""
         if isinstance(event, Received):

@@ -79,10 +79,10 @@ class Requests:
         return again
 
     def answer_all(self, failure: Failure) -> Effects:
-        """The node is gone."""
+        """The node is gone, and the store with it."""
         answers: Effects = [Answered(req, failure) for req in self.unanswered]
         self.unanswered.clear()
-        return answers
+        return answers + _answered(self.store.fail(failure))
 
     # ------------------------------------------------------------ the store
 

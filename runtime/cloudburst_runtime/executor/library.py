@@ -7,6 +7,7 @@ serving its sockets.
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, overload
@@ -15,7 +16,7 @@ from cloudburst_runtime.errors import ErrorKinds, SerializationError, check_name
 from cloudburst_runtime.executor.printed import sendable
 from cloudburst_runtime.lattices.wrap import delta, reveal
 from cloudburst_runtime.messages import Failure
-from cloudburst_runtime.values import decode, decode_own, encode
+from cloudburst_runtime.values import Value, decode, decode_own, encode
 
 if TYPE_CHECKING:
     from cloudburst_runtime.executor.core import ExecutorCore
@@ -102,7 +103,7 @@ class UserLibrary:
     def _reveal(lattice: Any, deserialize: bool) -> Any:
         if lattice is None:
             return None
-        return reveal(lattice, decode if deserialize else lambda value: value.data)
+        return reveal(lattice, decode if deserialize else _as_pickle)
 
     def put(self, key: str, value: object, lattice: str | None = None) -> bool:
         """Merge a value into a key; it is in the store when this returns True.
@@ -187,3 +188,10 @@ class UserLibrary:
 
     def __reduce__(self) -> Any:
         raise SerializationError("the user library belongs to one running call; it cannot be sent or stored")
+
+
+def _as_pickle(value: Value) -> bytes:
+    """One pickle of a value, with its large buffers in it: what ``pickle.loads`` takes."""
+    if not value.buffers and value.shared is None:
+        return value.data
+    return pickle.dumps(decode(value), 5)
