@@ -126,7 +126,7 @@ def _add_runtime(commands: Any) -> None:
     up.add_argument(
         "--executors", metavar="N|MIN:MAX", type=_executors, help="how many processes run functions"
     )
-    up.add_argument("--state-dir", metavar="DIR", help="keep the store's contents there")
+    up.add_argument("--state-dir", metavar="DIR", help="durable state: refused in this version")
     up.add_argument(
         "--listen",
         metavar="tcp://HOST:PORT",

@@ -6,7 +6,17 @@ import pytest
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
 from cloudburst_runtime.executor.core import ExecutorCore
-from cloudburst_runtime.executor.tasks import Execute, Interrupt, Leave, Op, Outcome, Ran, Reply
+from cloudburst_runtime.executor.tasks import (
+    Execute,
+    Interrupt,
+    Leave,
+    Measure,
+    Measured,
+    Op,
+    Outcome,
+    Ran,
+    Reply,
+)
 from cloudburst_runtime.ids import HybridClock
 from cloudburst_runtime.lattices import Max
 from cloudburst_runtime.messages import (
@@ -25,6 +35,7 @@ from cloudburst_runtime.messages import (
     Handover,
     Header,
     Idle,
+    Load,
     Mail,
     Moved,
     Pin,
@@ -483,3 +494,19 @@ def test_a_value_that_is_kept_is_the_one_that_was_sent(bench):
     sent = one(bench.ran([1, 2]), Result)[1].value
     assert isinstance(sent, Value)
     assert one(bench.probe(1), Result)[1].value is sent
+
+
+def test_an_executor_in_a_long_call_says_so_also_when_it_gave_its_queue_away(bench):
+    """Else it counts as free, and what it gave away goes round among executors that all are blocked."""
+    bench.call(1)
+    bench.call(2)
+    bench.now = 100.0
+    assert [type(effect) for effect in bench.take(Timer("pressure"))] == [SetTimer, Measure]
+    _, load = one(bench.take(Measured(0.0)), Load)
+    assert (load.queued, load.worth, load.computing) == (1, 1, False)
+    shed(bench, "e2")
+    bench.now = 200.0
+    peer, occupied = one(bench.take(Timer("pressure")), Load)
+    assert (peer, occupied.queued, occupied.running) == ("node", 0, load.running)
+    assert occupied.running
+    assert one(bench.ran(), Load)[1] == Load(0)
