@@ -1,7 +1,8 @@
 """The command line: arguments in, exit status out. What is done lies elsewhere, imported when asked for.
 
 An error is one line on stderr that begins with ``cloudburst-nb:``, then its detail. Exit status: 0 only if
-all that was asked for was done, 1 if it failed, 2 if the request itself is at fault, 130 if interrupted.
+all that was asked for was done, 1 if it failed, 2 if the request itself is at fault, 3 if a time was over,
+4 if a verification found a difference, 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -98,14 +99,33 @@ def _parser() -> Parser:
 def _add_run(commands: Any) -> None:
     run = commands.add_parser(
         "run",
-        help="execute a notebook headless",
-        description="Execute a notebook in a kernel of its own and write it with its outputs.",
-        epilog="exit status: 0 every cell ran; 1 a cell failed; 2 bad request; 130 interrupted",
+        help="execute notebooks headless",
+        description="Execute notebooks, each in a kernel of its own, and write them with their outputs.",
+        epilog="exit status: 0 every cell ran; 1 a cell failed; 2 bad request; 3 a time was over; "
+        "130 interrupted. The executed notebook is written in every case but 2.",
     )
-    run.add_argument("notebook", metavar="NOTEBOOK", type=Path)
-    run.add_argument("-o", "--output", metavar="OUT", help="default: beside the input, as NAME.out.ipynb")
-    run.add_argument("--inplace", action="store_true", help="write over the input")
+    run.add_argument("notebooks", metavar="NOTEBOOK", type=Path, nargs="+")
     run.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="a file, or for several notebooks a folder; default: beside the input, as NAME.out.ipynb",
+    )
+    run.add_argument("--inplace", action="store_true", help="write over the input")
+    run.add_argument("--html", action="store_true", help="also write a self-contained page")
+    run.add_argument(
+        "--markdown", action="store_true", help="also write Markdown, with its pictures beside it"
+    )
+    run.add_argument("--results", action="store_true", help="print the text outputs at the end")
+    run.add_argument("--json", action="store_true", help="print one JSON object a notebook at the end")
+    run.add_argument("-j", "--jobs", metavar="N", type=_count, default=1, help="so many notebooks at once")
+    _add_what_runs(run)
+    run.set_defaults(command=_run)
+
+
+def _add_what_runs(parser: Any) -> None:
+    """The options that say what is executed, and how."""
+    parser.add_argument(
         "-p",
         "--parameter",
         nargs=2,
@@ -114,11 +134,22 @@ def _add_run(commands: Any) -> None:
         metavar=("NAME", "VALUE"),
         help="set a name of the cell tagged `parameters`; VALUE is a Python literal, or else a string",
     )
-    run.add_argument("--html", action="store_true", help="also write a self-contained page")
-    run.add_argument("--results", action="store_true", help="print the text outputs at the end")
-    run.add_argument("--timeout", metavar="S", type=_seconds, help="seconds that each cell may take")
-    run.add_argument("--kernel", metavar="NAME", help="default: the notebook's own")
-    run.set_defaults(command=_run)
+    parser.add_argument(
+        "-y", "--parameters", metavar="FILE", type=Path, help="a YAML file of names and values; -p goes first"
+    )
+    parser.add_argument(
+        "--cells", metavar="WHICH", help="execute these only, such as 1-5,tag:train (parameters always are)"
+    )
+    parser.add_argument("--timeout", metavar="S", type=_seconds, help="seconds that each cell may take")
+    parser.add_argument(
+        "--total-timeout", metavar="S", type=_seconds, help="seconds that all cells together may take"
+    )
+    parser.add_argument("--allow-errors", action="store_true", help="go on after a cell that raised")
+    parser.add_argument(
+        "--executors", metavar="N|MIN:MAX", type=_executors, help="of its runtime, whatever the notebook says"
+    )
+    parser.add_argument("--state-dir", metavar="DIR", help="durable state there, whatever the notebook says")
+    parser.add_argument("--kernel", metavar="NAME", help="default: the notebook's own")
 
 
 def _add_runtime(commands: Any) -> None:
@@ -173,6 +204,12 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
 def _executors(text: str) -> int | tuple[int, int]:
     parts = text.split(":")
     if len(parts) > 2 or not all(part.isascii() and part.isdecimal() and int(part) for part in parts):
@@ -184,24 +221,40 @@ def _executors(text: str) -> int | tuple[int, int]:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from cloudburst_nb.headless.parameters import parse_pairs
-    from cloudburst_nb.headless.run import Request, run
+    from cloudburst_nb.headless.run import run
 
-    pairs = [(name, value.removeprefix(GUARD)) for name, value in arguments.parameter]
     if arguments.inplace and arguments.output is not None:
         return _complain("--inplace and -o exclude each other", "", USAGE)
-    return run(
+    return run(_requests(arguments), arguments.jobs, arguments.json)
+
+
+def _requests(arguments: argparse.Namespace) -> list[Any]:
+    from cloudburst_nb.headless.parameters import parse_pairs, read_yaml
+    from cloudburst_nb.headless.run import Request
+
+    pairs = [(name, value.removeprefix(GUARD)) for name, value in arguments.parameter]
+    values = {} if arguments.parameters is None else read_yaml(arguments.parameters)
+    values.update(parse_pairs(pairs))
+    several = len(arguments.notebooks) > 1 and arguments.output is not None
+    return [
         Request(
-            notebook=arguments.notebook,
-            out=arguments.output,
+            notebook=notebook,
+            out=os.path.join(arguments.output, notebook.name) if several else arguments.output,
             inplace=arguments.inplace,
-            parameters=parse_pairs(pairs),
+            parameters=values,
             kernel=arguments.kernel,
             timeout_s=arguments.timeout,
+            total_timeout_s=arguments.total_timeout,
+            cells=arguments.cells,
+            allow_errors=arguments.allow_errors,
+            executors=arguments.executors,
+            state_dir=None if arguments.state_dir is None else os.path.abspath(arguments.state_dir),
             html=arguments.html,
+            markdown=arguments.markdown,
             results=arguments.results,
         )
-    )
+        for notebook in arguments.notebooks
+    ]
 
 
 def _from_runtime(name: str) -> Callable[[argparse.Namespace], int]:

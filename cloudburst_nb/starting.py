@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from cloudburst_nb import runtimes
+from cloudburst_nb import overrides, runtimes
 from cloudburst_nb.addresses import find
 from cloudburst_nb.client import Client
 from cloudburst_runtime.config import POLICIES, Config
@@ -78,6 +78,8 @@ def up(
     >>> cb.running()
     True
     """
+    executors = overrides.executors() or executors
+    state_dir = overrides.state_dir() or state_dir
     if state_dir is not None:
         raise ValueError(
             "state_dir: durable state is not available in this version; the state of a runtime ends with it"

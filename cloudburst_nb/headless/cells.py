@@ -7,15 +7,15 @@ or that its time is up. Nothing here waits without a bound, except for a cell wi
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from traceback import format_exception
 from typing import Any, Protocol
 
 from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
 
-from .document import runnable
 from .kernel import Kernel, KernelFailed
 
 DRAIN_S = 1.0
@@ -44,6 +44,10 @@ class Failure:
         As the kernel sent it, with its colours.
     interrupted
         True if the user stopped the run.
+    timed_out
+        True if a limit of time was over.
+    raised
+        True if the cell's code raised, and the kernel would go on.
     """
 
     reason: str
@@ -53,6 +57,34 @@ class Failure:
     line: int | None = None
     traceback: str = ""
     interrupted: bool = False
+    timed_out: bool = False
+    raised: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may take and put up with.
+
+    Attributes
+    ----------
+    cell_s, total_s
+        The seconds that each cell has, and all of them together; None: no limit.
+    allow_errors
+        Go on after a cell that raised.
+    """
+
+    cell_s: float | None = None
+    total_s: float | None = None
+    allow_errors: bool = False
+
+
+@dataclass(frozen=True)
+class Ended:
+    """One cell that ended: its number counted from 1, its seconds, and the exception's line if it raised."""
+
+    number: int
+    seconds: float
+    error: str | None
 
 
 class Progress(Protocol):
@@ -101,20 +133,32 @@ class Run:
         Ends the run early.
     progress
         Is told about each cell.
-    timeout_s
-        The time that each cell has; None: no limit.
+    indices
+        The cells to execute.
+    limits
+        Of time, and whether a cell may raise.
+
+    Attributes
+    ----------
+    ended
+        The cells so far.
     """
 
     kernel: Kernel
     stop: Stop
     progress: Progress
-    timeout_s: float | None = None
+    indices: list[int]
+    limits: Limits = field(default_factory=Limits)
+    ended: list[Ended] = field(default_factory=list)
+    _until: float = field(init=False, default=math.inf)
     _stopped: asyncio.Task[None] = field(init=False)
     _died: asyncio.Task[None] = field(init=False)
 
     async def cells(self) -> Failure | None:
         """Start the kernel, execute every cell, end the kernel; the failure if there was one."""
         asyncio.get_running_loop().set_exception_handler(_ignore_abandoned)
+        if self.limits.total_s is not None:
+            self._until = time.monotonic() + self.limits.total_s
         self._stopped = asyncio.create_task(self.stop.asked())
         self._died = asyncio.create_task(self.kernel.started_and_died())
         try:
@@ -145,16 +189,17 @@ class Run:
         await ending
 
     async def _each(self) -> Failure | None:
-        indices = runnable(self.kernel.client.nb)
-        for number, index in enumerate(indices, 1):
+        total = len(self.indices)
+        for number, index in enumerate(self.indices, 1):
             source = self.kernel.client.nb.cells[index].source
-            self.progress.started(number, len(indices), source)
+            self.progress.started(number, total, source)
             start = time.monotonic()
             failure = await self._one(index, start)
-            self.progress.ended(time.monotonic() - start, failure is None)
-            if failure is not None:
-                place = {"number": number, "total": len(indices), "source": source}
-                return Failure(**{**vars(failure), **place})
+            seconds = time.monotonic() - start
+            self.progress.ended(seconds, failure is None)
+            self.ended.append(Ended(number, seconds, None if failure is None else failure.reason))
+            if failure is not None and not (self.limits.allow_errors and failure.raised):
+                return replace(failure, number=number, total=total, source=source)
         return None
 
     async def _one(self, index: int, start: float) -> Failure | None:
@@ -175,7 +220,8 @@ class Run:
         return await self._late(work, index)
 
     def _is_late(self, start: float) -> bool:
-        return self.timeout_s is not None and time.monotonic() - start >= self.timeout_s
+        now = time.monotonic()
+        return now >= self._until or (self.limits.cell_s is not None and now - start >= self.limits.cell_s)
 
     def _ended(self, work: asyncio.Task[None], index: int) -> Failure | None:
         error = work.exception()
@@ -189,14 +235,19 @@ class Run:
         return Failure(f"the cell could not be run: {type(error).__name__}: {error}", traceback=told)
 
     async def _late(self, work: asyncio.Task[None], index: int) -> Failure:
-        reason = f"the cell ran longer than {self.timeout_s:g} s"
+        whole = time.monotonic() >= self._until
+        reason = (
+            f"the run took longer than {self.limits.total_s:g} s"
+            if whole
+            else f"the cell ran longer than {self.limits.cell_s:g} s"
+        )
         await self.kernel.interrupt()
         await asyncio.wait({work}, timeout=INTERRUPT_S)
         if work.done() and isinstance(error := work.exception(), CellExecutionError):
             told = failure_of(self.kernel.client.nb.cells[index], error)
-            return Failure(reason, line=told.line, traceback=told.traceback)
+            return Failure(reason, line=told.line, traceback=told.traceback, timed_out=True)
         await _abandon(work)
-        return Failure(f"{reason}, and did not let itself be interrupted")
+        return Failure(f"{reason}, and did not let itself be interrupted", timed_out=True)
 
     def _death(self) -> Failure:
         return Failure(f"the kernel died: {self.kernel.cause()}", traceback=self.kernel.last_words())
@@ -211,6 +262,7 @@ def failure_of(cell: Any, error: CellExecutionError) -> Failure:
         ANSI.sub("", reason).splitlines()[0],
         line=failing_line(traceback, cell.get("execution_count")),
         traceback=traceback,
+        raised=True,
     )
 
 

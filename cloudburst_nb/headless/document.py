@@ -205,14 +205,20 @@ def write_text(text: str, target: Path) -> None:
 
     A lone surrogate, which UTF-8 does not have, is written as the escape that JSON has for it.
     """
+    write_bytes(text.encode("utf-8", errors="backslashreplace"), target)
+
+
+def write_bytes(data: bytes, target: Path) -> None:
+    """Write ``data`` to ``target``, whole or not at all; `UsageError` if it cannot be."""
     target = Path(os.path.realpath(target))
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         if not _is_replaceable(target):
-            target.write_text(text, encoding="utf-8", errors="backslashreplace")
+            target.write_bytes(data)
             return
         temporary = _beside(target)
         try:
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+            temporary.write_bytes(data)
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)

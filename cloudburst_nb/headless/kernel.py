@@ -14,7 +14,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,8 @@ class Kernel:
         The kernelspec; None takes the notebook's own.
     folder
         The kernel's working directory.
+    asked
+        Further variables of its environment.
 
     Raises
     ------
@@ -84,11 +86,14 @@ class Kernel:
         If no kernel of that name is installed.
     """
 
-    def __init__(self, notebook: Any, name: str | None, folder: Path) -> None:
+    def __init__(
+        self, notebook: Any, name: str | None, folder: Path, asked: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name or notebook.metadata.get("kernelspec", {}).get("name") or NATIVE[0]
         specs = ThisInterpreter()
         check_installed(specs, self.name)
         self.folder = folder
+        self.asked = dict(asked or {})
         self.private, self._owner = private.make()
         self.log = self.private / "kernel.log"
         self.manager = AsyncKernelManager(
@@ -116,7 +121,10 @@ class Kernel:
         with self.log.open("wb") as log:
             try:
                 await self.client.async_start_new_kernel(
-                    cwd=str(self.folder), env=surroundings(self.private), stdout=log, stderr=log
+                    cwd=str(self.folder),
+                    env={**surroundings(self.private), **self.asked},
+                    stdout=log,
+                    stderr=log,
                 )
                 self.group = getattr(self.manager.provisioner, "pgid", None)
                 await self.client.async_start_new_kernel_client()

@@ -38,11 +38,14 @@ class Lines:
     ----------
     stream
         Usually stderr.
+    name
+        Of the notebook, where several run side by side: then each line is written when its cell has ended.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, name: str | None = None) -> None:
         self.stream = stream
-        self.live = stream.isatty()
+        self.name = name
+        self.live = stream.isatty() and name is None
         columns = shutil.get_terminal_size((WIDTH_MAX, 24)).columns if self.live else WIDTH_MAX
         self.width = max(20, min(columns, WIDTH_MAX) - SECONDS_WIDTH - 1)
         self.line = ""
@@ -50,8 +53,10 @@ class Lines:
     def started(self, number: int, total: int, source: str) -> None:
         """Begin the line of a cell."""
         counter = f"[{number:>{len(str(total))}}/{total}] "
-        self.line = _fit(counter + headline(source), self.width)
-        self._write(self.line)
+        place = "" if self.name is None else f"{self.name} "
+        self.line = _fit(place + counter + headline(source), self.width)
+        if self.name is None:
+            self._write(self.line)
 
     def tick(self, seconds: float) -> None:
         """On a terminal, show how long the cell has been running."""
@@ -60,7 +65,7 @@ class Lines:
 
     def ended(self, seconds: float, ok: bool) -> None:
         """End the line of a cell."""
-        again = f"\r{self.line}" if self.live else ""
+        again = self.line if self.name is not None else f"\r{self.line}" if self.live else ""
         self._write(f"{again} {seconds:7.1f} s{'' if ok else '  failed'}\n")
 
     def note(self, text: str) -> None:

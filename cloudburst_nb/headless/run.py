@@ -1,39 +1,41 @@
-"""`cloudburst-nb run`: one notebook, executed headless, from request to exit status.
+"""`cloudburst-nb run`: notebooks executed headless, from requests to an exit status.
 
 Order matters here: everything that can be refused is refused before a kernel starts, and whatever happens
-after that the notebook is written, with the outputs that there are.
+after that each notebook is written, with the outputs that there are. Each has a kernel of its own, and so a
+runtime of its own; several go side by side, as many at once as asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import os
-import re
+import json
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from . import document, parameters
+from cloudburst_nb.overrides import Executors, variables
+
+from . import document, pages, parameters
 from .errors import UsageError
+from .selection import select
 
 if TYPE_CHECKING:
-    from .cells import Failure, Progress
+    from .cells import Ended, Failure, Progress, Stop
 
-EXTERNAL_SCRIPT = re.compile(r"""<script[^>]*\ssrc=["']https?://[^>]*>\s*</script>""")
-"""What nbconvert's template loads from the network; the page shows without it."""
-
-OK, CELL_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, CELL_FAILED, USAGE, TIMED_OUT, DIFFERS, INTERRUPTED = 0, 1, 2, 3, 4, 130
+STATUSES = {OK: "ok", CELL_FAILED: "failed", TIMED_OUT: "timed out", INTERRUPTED: "interrupted"}
+GRAVEST_FIRST = (INTERRUPTED, CELL_FAILED, TIMED_OUT)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for on the command line.
+    """What is asked for on the command line, of one notebook.
 
     Attributes
     ----------
@@ -47,10 +49,16 @@ class Request:
         Values by name, for the cell tagged ``parameters``.
     kernel
         The kernelspec; None: the notebook's own.
-    timeout_s
-        What each cell may take; None: no limit.
-    html
-        Write a self-contained HTML page beside the output as well.
+    timeout_s, total_timeout_s
+        What each cell may take, and all together; None: no limit.
+    cells
+        Which cells to execute, as `selection.select` reads it; None: all.
+    allow_errors
+        Go on after a cell that raised.
+    executors, state_dir
+        What the runtime is started with, whatever the notebook says; None: as the notebook says.
+    html, markdown
+        Write a page beside the output as well.
     results
         Print the text outputs at the end.
     """
@@ -61,106 +69,213 @@ class Request:
     parameters: dict[str, Any] = field(default_factory=dict)
     kernel: str | None = None
     timeout_s: float | None = None
+    total_timeout_s: float | None = None
+    cells: str | None = None
+    allow_errors: bool = False
+    executors: Executors | None = None
+    state_dir: str | None = None
     html: bool = False
+    markdown: bool = False
     results: bool = False
 
 
-def run(request: Request, stdout: TextIO | None = None, stderr: TextIO | None = None) -> int:
-    """Execute a notebook in a kernel of its own and write it with its outputs.
+@dataclass
+class Job:
+    """A request that was not refused, and what became of it."""
+
+    request: Request
+    notebook: Any
+    notes: list[str]
+    indices: list[int]
+    target: Path
+    pages: dict[Path, Callable[[Any, Path], None]]
+    ended: list[Ended] = field(default_factory=list)
+    failure: Failure | None = None
+    seconds: float = 0.0
+
+    @property
+    def status(self) -> int:
+        """The exit status that this run alone would have."""
+        if self.failure is None:
+            return OK
+        if self.failure.interrupted:
+            return INTERRUPTED
+        return TIMED_OUT if self.failure.timed_out else CELL_FAILED
+
+
+def run(
+    requests: Sequence[Request],
+    jobs: int = 1,
+    as_json: bool = False,
+    stdout: TextIO | None = None,
+    stderr: TextIO | None = None,
+) -> int:
+    """Execute notebooks, each in a kernel of its own, and write them with their outputs.
 
     Parameters
     ----------
-    request
+    requests
         What to do.
+    jobs
+        How many notebooks are executed at the same time.
+    as_json
+        Write one JSON object a notebook to ``stdout``, and nothing else.
     stdout, stderr
         Where results, and progress and errors, are written.
 
     Returns
     -------
     int
-        0 if every cell ran, 1 if one failed, 130 if the run was interrupted.
+        0 if every cell ran, 130 if the run was interrupted, 1 if a cell failed, 3 if a time was over.
 
     Raises
     ------
     UsageError
-        If the request cannot be carried out; nothing was executed then.
+        If a request cannot be carried out; nothing was executed then.
 
     Examples
     --------
-    >>> run(Request(Path("nowhere.ipynb")))
+    >>> run([Request(Path("nowhere.ipynb"))])
     Traceback (most recent call last):
         ...
     cloudburst_nb.headless.errors.UsageError: nowhere.ipynb: no such file
     """
+    prepared = [prepare(request) for request in requests]
+    _check_apart([job.target for job in prepared])
+    stdout, stderr = stdout or sys.stdout, stderr or sys.stderr
+    execute(prepared, jobs, stderr)
+    for job in prepared:
+        _tell(job, as_json, stdout, stderr)
+    found = [job.status for job in prepared]
+    return next((status for status in GRAVEST_FIRST if status in found), OK)
+
+
+def prepare(request: Request) -> Job:
+    """Everything that can be refused, done before anything runs; `UsageError` if it is."""
     notebook, notes = document.read(request.notebook)
     notes += parameters.inject(notebook, request.parameters)
     target = document.output_path(request.notebook, request.out, request.inplace)
-    page = target.with_suffix(".html") if request.html else None
-    if page is not None:
-        _check_html(page)
+    wanted: dict[Path, Callable[[Any, Path], None]] = {}
+    if request.html:
+        wanted[target.with_suffix(".html")] = pages.write_html
+    if request.markdown:
+        wanted[target.with_suffix(".md")] = pages.write_markdown
+    for page in wanted:
+        pages.check(page)
+    indices = select(notebook, request.cells)
     document.clear(notebook)
-    stdout, stderr = stdout or sys.stdout, stderr or sys.stderr
+    return Job(request, notebook, notes, indices, target, wanted)
 
+
+def _check_apart(targets: list[Path]) -> None:
+    for target in targets:
+        if targets.count(target) > 1:
+            raise UsageError(f"{target}: two of the notebooks would be written there")
+
+
+def execute(prepared: Sequence[Job], jobs: int, stderr: TextIO) -> None:
+    """Execute the jobs and write what there is then; signals end the cells, not the writing."""
     from . import progress
+    from .cells import Stop
 
-    lines = progress.Lines(stderr)
-    for note in notes:
-        lines.note(note)
-    failure = _execute(request, notebook, lines, target, page)
-    if request.results:
-        stdout.write("\n".join(["", *progress.results(notebook)]) + "\n")
-        stdout.flush()
-    if failure is not None:
-        lines.failure(failure)
-    told = stdout if request.results else stderr
-    told.write(f"executed notebook: {target}\n" + (f"page: {page}\n" if page is not None else ""))
-    if failure is None:
-        return OK
-    return INTERRUPTED if failure.interrupted else CELL_FAILED
+    side_by_side = len(prepared) > 1 and jobs > 1
+    stops: list[Stop] = []
+
+    async def one(job: Job, turn: asyncio.Semaphore, stop: Stop) -> None:
+        async with turn:
+            lines = progress.Lines(stderr, job.request.notebook.stem if side_by_side else None)
+            for note in job.notes:
+                lines.note(note)
+            await _execute(job, lines, stop)
+
+    async def every() -> None:
+        turn = asyncio.Semaphore(jobs)
+        stops.extend(Stop() for _ in prepared)
+        await asyncio.gather(*(one(job, turn, stop) for job, stop in zip(prepared, stops, strict=True)))
+
+    def ask(number: int) -> None:
+        for stop in stops:
+            stop.ask(number)
+
+    with _signals(ask):
+        _in_own_loop(every)
 
 
-def _execute(
-    request: Request, notebook: Any, lines: Progress, target: Path, page: Path | None
-) -> Failure | None:
-    """Execute the cells and write what there is then; signals end the cells, not the writing."""
-    from .cells import Run, Stop
+async def _execute(job: Job, lines: Progress, stop: Stop) -> None:
+    from .cells import Limits, Run
     from .kernel import Kernel
 
-    stop = Stop()
-    folder = request.notebook.resolve().parent
-
-    async def attempt() -> Failure | None:
-        kernel = Kernel(notebook, request.kernel, folder)
-        return await Run(kernel, stop, lines, request.timeout_s).cells()
-
-    with _signals(stop.ask):
-        failure: Failure | None = _in_own_loop(attempt)
-        document.drop_widget_views(notebook)
-        document.write(notebook, target)
-        if page is not None:
-            document.write_text(_to_html(notebook, target.stem), page)
-    return failure
+    request = job.request
+    asked = variables(request.executors, request.state_dir)
+    kernel = Kernel(job.notebook, request.kernel, request.notebook.resolve().parent, asked)
+    limits = Limits(request.timeout_s, request.total_timeout_s, request.allow_errors)
+    start = time.monotonic()
+    attempt = Run(kernel, stop, lines, job.indices, limits)
+    job.failure = await attempt.cells()
+    job.ended, job.seconds = attempt.ended, time.monotonic() - start
+    document.drop_widget_views(job.notebook)
+    document.write(job.notebook, job.target)
+    for page, write in job.pages.items():
+        write(job.notebook, page)
 
 
-def _in_own_loop(attempt: Callable[[], Any]) -> Any:
+def _tell(job: Job, as_json: bool, stdout: TextIO, stderr: TextIO) -> None:
+    """Results, the failure if there was one, and where the notebook lies."""
+    from . import progress
+
+    if as_json:
+        stdout.write(json.dumps(told(job)) + "\n")
+        stdout.flush()
+    elif job.request.results:
+        stdout.write("\n".join(["", *progress.results(job.notebook)]) + "\n")
+        stdout.flush()
+    if job.failure is not None:
+        progress.Lines(stderr).failure(job.failure)
+    to = stdout if job.request.results and not as_json else stderr
+    raised = sum(cell.error is not None for cell in job.ended) if job.failure is None else 0
+    if raised:
+        to.write(f"cells that raised, as allowed: {raised}\n")
+    to.write(f"executed notebook: {job.target}\n" + "".join(f"page: {page}\n" for page in job.pages))
+
+
+def told(job: Job) -> dict[str, Any]:
+    """What a machine is told of a job."""
+    failure = job.failure
+    return {
+        "notebook": str(job.request.notebook),
+        "output": str(job.target),
+        "pages": [str(page) for page in job.pages],
+        "status": STATUSES[job.status],
+        "exit": job.status,
+        "seconds": round(job.seconds, 3),
+        "cells": [
+            {"number": cell.number, "seconds": round(cell.seconds, 3), "error": cell.error}
+            for cell in job.ended
+        ],
+        "failure": None
+        if failure is None
+        else {"cell": failure.number or None, "line": failure.line, "reason": failure.reason},
+    }
+
+
+def _in_own_loop(attempt: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a coroutine to its end, also when the calling thread runs a loop already (in a notebook)."""
     if asyncio._get_running_loop() is None:
-        return asyncio.run(attempt())
-    box: list[Any] = []
+        asyncio.run(attempt())
+        return
+    failed: list[BaseException] = []
 
     def body() -> None:
         try:
-            box.append((asyncio.run(attempt()), None))
+            asyncio.run(attempt())
         except BaseException as error:
-            box.append((None, error))
+            failed.append(error)
 
     thread = threading.Thread(target=body, name="headless-run")
     thread.start()
     thread.join()
-    value, error = box[0]
-    if error is not None:
-        raise error
-    return value
+    if failed:
+        raise failed[0]
 
 
 @contextmanager
@@ -176,19 +291,3 @@ def _signals(ask: Callable[[int], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _check_html(page: Path) -> None:
-    if importlib.util.find_spec("nbconvert") is None:
-        raise UsageError(
-            f"--html needs nbconvert: {os.path.basename(sys.executable)} -m pip install nbconvert"
-        )
-    document.check_writable(page)
-
-
-def _to_html(notebook: Any, title: str) -> str:
-    from nbconvert import HTMLExporter
-
-    exporter = HTMLExporter(embed_images=True)
-    body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
-    return EXTERNAL_SCRIPT.sub("", str(body))
