@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import json
 import os
 import subprocess
 import sys
@@ -77,6 +78,15 @@ def test_the_wheel_has_every_module_and_nothing_but_the_packages(wheel: Path) ->
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.startswith("cloudburst_nb-")} == set(PACKAGES)
     assert not [name for name in names if "__pycache__" in name]
+
+
+def test_the_kernelspec_is_installed_where_jupyter_looks_for_it(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    (name,) = [name for name in archive.namelist() if name.endswith("kernels/cloudburst/kernel.json")]
+    assert ".data/data/share/jupyter/" in name
+    spec = json.loads(archive.read(name))
+    assert spec["display_name"] == "Cloudburst (Python 3)"
+    assert spec["argv"][:3] == ["python", "-m", "cloudburst_kernel"]
 
 
 def test_its_metadata_are_the_packages(wheel: Path) -> None:

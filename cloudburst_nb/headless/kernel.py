@@ -26,7 +26,9 @@ from nbclient import NotebookClient
 from . import private
 from .errors import UsageError
 
-NATIVE = ("python3", "python")
+NATIVE = {"python3": "ipykernel_launcher", "python": "ipykernel_launcher", "cloudburst": "cloudburst_kernel"}
+"""The kernels that are this interpreter, and the module that each of them runs."""
+DEFAULT = "python3"
 START_S = 60
 ENDING_S = 6.0
 """How long a kernel may take to end by itself after its last cell (``atexit`` functions run then)."""
@@ -61,8 +63,8 @@ class ThisInterpreter(KernelSpecManager):
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         if kernel_name in NATIVE:
-            argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-            return KernelSpec(argv=argv, display_name="Python 3", language="python")
+            argv = [sys.executable, "-m", NATIVE[kernel_name], "-f", "{connection_file}"]
+            return KernelSpec(argv=argv, display_name=kernel_name, language="python")
         return super().get_kernel_spec(kernel_name)
 
 
@@ -89,7 +91,7 @@ class Kernel:
     def __init__(
         self, notebook: Any, name: str | None, folder: Path, asked: Mapping[str, str] | None = None
     ) -> None:
-        self.name = name or notebook.metadata.get("kernelspec", {}).get("name") or NATIVE[0]
+        self.name = name or notebook.metadata.get("kernelspec", {}).get("name") or DEFAULT
         specs = ThisInterpreter()
         check_installed(specs, self.name)
         self.folder = folder
@@ -206,7 +208,7 @@ def check_installed(specs: KernelSpecManager, name: str) -> None:
     try:
         specs.get_kernel_spec(name)
     except NoSuchKernel:
-        names = ", ".join(sorted({NATIVE[0], *specs.find_kernel_specs()}))
+        names = ", ".join(sorted({DEFAULT, "cloudburst", *specs.find_kernel_specs()}))
         raise UsageError(
             f"no kernel {name!r} is installed; there is {names} (choose with --kernel)"
         ) from None

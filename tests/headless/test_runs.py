@@ -529,7 +529,7 @@ def test_bad_requests_are_one_line_and_status_2(tmp_path: Path, program: Program
         ([tmp_path / "none.ipynb"], "no such file"),
         ([path, "-p", "b", "1"], "the notebook has: a"),
         ([path, "-o", path], "--inplace"),
-        ([other], "no kernel 'nosuch' is installed; there is python3"),
+        ([other], "no kernel 'nosuch' is installed; there is cloudburst"),
     ):
         done = program(*arguments)
         assert done.returncode == 2

@@ -1,0 +1,5 @@
+"""``python -m cloudburst_kernel -f CONNECTION_FILE``: the command of the kernelspec."""
+
+from cloudburst_kernel.kernel import main
+
+main()

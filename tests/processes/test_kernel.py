@@ -1,0 +1,125 @@
+"""The Cloudburst kernel: the magics are there, the runtime comes when used, and goes however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+from cloudburst_nb.headless.kernel import ThisInterpreter
+from tests.processes.watching import PATIENCE, alive, eventually, processes_of
+
+pytestmark = [pytest.mark.processes, pytest.mark.notebook]
+
+USE = """\
+%%cloudburst
+def square(x): return x * x
+"""
+RESULT = "square(3).get(timeout=60)"
+WHERE = "import cloudburst_nb as cb; print(cb.up().address.removeprefix('unix:'), end='')"
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[KernelManager]:
+    """A manager of the kernel, not yet started; ended surely."""
+    made = KernelManager(
+        kernel_name="cloudburst",
+        kernel_spec_manager=ThisInterpreter(),
+        transport="ipc",
+        ip=str(tmp_path / "k"),
+        connection_file=str(tmp_path / "kernel.json"),
+    )
+    yield made
+    if made.has_kernel:
+        made.shutdown_kernel(now=True)
+    made.cleanup_resources()
+
+
+@pytest.fixture
+def kernel(manager: KernelManager) -> Iterator[BlockingKernelClient]:
+    """A kernel that answers."""
+    manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=2 * PATIENCE)
+        yield client
+    finally:
+        client.stop_channels()
+
+
+def printed(client: BlockingKernelClient, code: str) -> str:
+    """What a cell writes and shows; fails if it raises."""
+    found: list[str] = []
+
+    def hook(message: dict[str, Any]) -> None:
+        content = message["content"]
+        found.append(content.get("text", "") or content.get("data", {}).get("text/plain", ""))
+
+    reply = client.execute_interactive(code, timeout=3 * PATIENCE, output_hook=hook)
+    assert reply["content"]["status"] == "ok", reply["content"]
+    return "".join(found)
+
+
+def by_request(manager: KernelManager, client: BlockingKernelClient) -> None:
+    client.shutdown()
+
+
+def by_restart(manager: KernelManager, client: BlockingKernelClient) -> None:
+    manager.restart_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def by_exit(manager: KernelManager, client: BlockingKernelClient) -> None:
+    client.execute("exit")
+
+
+def by_sigterm(manager: KernelManager, client: BlockingKernelClient) -> None:
+    manager.signal_kernel(signal.SIGTERM)
+
+
+def by_sigkill(manager: KernelManager, client: BlockingKernelClient) -> None:
+    manager.signal_kernel(signal.SIGKILL)
+
+
+def test_the_first_cell_can_use_the_magics_and_no_runtime_runs_before(kernel: BlockingKernelClient) -> None:
+    assert printed(kernel, "import cloudburst_nb; cloudburst_nb.running()") == "False"
+    assert "square" in printed(kernel, USE)
+    assert printed(kernel, RESULT) == "9"
+
+
+def test_it_introduces_itself(kernel: BlockingKernelClient) -> None:
+    reply = kernel.kernel_info(reply=True, timeout=PATIENCE)["content"]
+    assert reply["implementation"] == "cloudburst"
+    assert "%%cloudburst" in reply["banner"]
+    assert reply["language_info"]["name"] == "python"
+
+
+@pytest.mark.parametrize("end", [by_request, by_restart, by_exit, by_sigterm, by_sigkill])
+def test_its_runtime_ends_with_it(
+    manager: KernelManager, kernel: BlockingKernelClient, end: Callable[[KernelManager, Any], None]
+) -> None:
+    directory = printed(kernel, WHERE)
+    pid = manager.provisioner.pid
+    assert processes_of(directory)
+    end(manager, kernel)
+    eventually(lambda: not alive(pid), what="the kernel ends")
+    eventually(lambda: not processes_of(directory) and not os.path.exists(directory), what="its runtime ends")
+
+
+def test_the_command_of_its_kernelspec_is_a_module_that_runs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cloudburst_kernel", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
