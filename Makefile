@@ -43,7 +43,16 @@ lint: $(VENV)/.test  ## style, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(VENV)/.test lint  ## lint, and every test
+# Chromium comes from the system's packages where we may install them; elsewhere the tests say what to install.
+$(VENV)/.chromium: $(VENV)/.browser
+	@command -v chromium chromium-browser google-chrome >/dev/null || test -n "$$CLOUDBURST_NB_CHROMIUM" \
+	  || { command -v apt-get >/dev/null && test "$$(id -u)" = 0 \
+	       && echo "Installing Chromium …" && apt-get update -qq \
+	       && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } \
+	  || echo "There is no Chromium, and it cannot be installed from here: the browser tests need it." >&2
+	@touch $@
+
+test: $(VENV)/.test $(VENV)/.chromium lint  ## lint, and every test; the browser's need Chromium
 	$(BIN)/python -m pytest
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.base
@@ -62,7 +71,7 @@ lab: $(VENV)/.lab  ## JupyterLab on the notebooks; its options in LAB="…"
 	$(BIN)/jupyter lab $(LAB) notebooks
 
 screenshots: $(VENV)/.browser  ## make the README's picture again; needs Chromium
-	$(BIN)/python docs/screenshot.py
+	$(BIN)/python -m docs.screenshot
 
 clean:  ## remove the environment and everything that was made
 	rm -rf $(VENV) out dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
