@@ -149,6 +149,9 @@ def _add_what_runs(parser: Any) -> None:
         "--executors", metavar="N|MIN:MAX", type=_executors, help="of its runtime, whatever the notebook says"
     )
     parser.add_argument("--state-dir", metavar="DIR", help="durable state there, whatever the notebook says")
+    parser.add_argument(
+        "--seed", metavar="N", type=_whole, help="random numbers that follow from N and from the call alone"
+    )
     parser.add_argument("--kernel", metavar="NAME", help="default: the notebook's own")
 
 
@@ -158,6 +161,9 @@ def _add_runtime(commands: Any) -> None:
         "--executors", metavar="N|MIN:MAX", type=_executors, help="how many processes run functions"
     )
     up.add_argument("--state-dir", metavar="DIR", help="durable state: refused in this version")
+    up.add_argument(
+        "--seed", metavar="N", type=_whole, help="random numbers that follow from N and from the call alone"
+    )
     up.add_argument(
         "--listen",
         metavar="tcp://HOST:PORT",
@@ -202,6 +208,13 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < 1e9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return seconds
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
 
 
 def _count(text: str) -> int:
@@ -249,6 +262,7 @@ def _requests(arguments: argparse.Namespace) -> list[Any]:
             allow_errors=arguments.allow_errors,
             executors=arguments.executors,
             state_dir=None if arguments.state_dir is None else os.path.abspath(arguments.state_dir),
+            seed=arguments.seed,
             html=arguments.html,
             markdown=arguments.markdown,
             results=arguments.results,

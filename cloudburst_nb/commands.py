@@ -33,6 +33,7 @@ def up(arguments: argparse.Namespace) -> int:
         "executors": arguments.executors,
         "state_dir": arguments.state_dir,
         "listen": arguments.listen,
+        "seed": arguments.seed,
     }
     given = {name: value for name, value in options.items() if value is not None}
     try:

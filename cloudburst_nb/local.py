@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from cloudburst_nb import runtimes
@@ -53,6 +54,10 @@ class LocalLibrary:
         """The messages sent so far; nobody else sends any, so there is nothing to wait for."""
         arrived, self._mailbox = self._mailbox, []
         return arrived
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
 
     def progress(self, fraction: float, text: str = "") -> None:
         """Nobody waits for this call's progress."""

@@ -13,11 +13,14 @@ from typing import TypeAlias
 
 EXECUTORS = "CLOUDBURST_NB_EXECUTORS"
 STATE_DIR = "CLOUDBURST_NB_STATE_DIR"
+SEED = "CLOUDBURST_NB_SEED"
 
 Executors: TypeAlias = int | tuple[int, int]
 
 
-def variables(executors: Executors | None = None, state_dir: str | None = None) -> dict[str, str]:
+def variables(
+    executors: Executors | None = None, state_dir: str | None = None, seed: int | None = None
+) -> dict[str, str]:
     """The environment that says so.
 
     Examples
@@ -30,6 +33,8 @@ def variables(executors: Executors | None = None, state_dir: str | None = None) 
         asked[EXECUTORS] = ":".join(map(str, (executors,) if isinstance(executors, int) else executors))
     if state_dir is not None:
         asked[STATE_DIR] = state_dir
+    if seed is not None:
+        asked[SEED] = str(seed)
     return asked
 
 
@@ -51,3 +56,9 @@ def executors(environment: Mapping[str, str] = os.environ) -> Executors | None:
 def state_dir(environment: Mapping[str, str] = os.environ) -> str | None:
     """Where durable state is asked to be; None if nothing is."""
     return environment.get(STATE_DIR) or None
+
+
+def seed(environment: Mapping[str, str] = os.environ) -> int | None:
+    """What random numbers are asked to follow from; None if they need not follow from anything."""
+    text = environment.get(SEED)
+    return int(text) if text else None

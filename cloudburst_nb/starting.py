@@ -20,7 +20,7 @@ from cloudburst_runtime.shell.ticket import split_address
 EXECUTORS_MAX = 32
 MEMORY_BYTES_MIN = 128 * 1024 * 1024
 
-NOTHING_ASKED = (None, "local", (), 1, "locality", None, None, None)
+NOTHING_ASKED = (None, "local", (), 1, "locality", None, None, None, None)
 """What `up` is called with by default: whoever says nothing takes the runtime that is up."""
 
 
@@ -35,6 +35,7 @@ def up(
     policy: str = "locality",
     gpus: int | None = None,
     memory_limit: int | None = None,
+    seed: int | None = None,
     detach: bool = False,
 ) -> Client:
     """Start a runtime on this machine and use it. Optional: the first use starts one with the defaults.
@@ -62,6 +63,9 @@ def up(
         GPUs of this machine; found out if not given.
     memory_limit
         Bytes of private memory per executor, 128 MiB or more; beyond it, user code gets a ``MemoryError``.
+    seed
+        Give each call its own random numbers, for ``random`` and ``numpy.random``, that follow from this
+        whole number and from which call it is: the same in each run, with however many executors.
     detach
         Leave it running when this process ends; ``connect(client.address)`` from another one.
 
@@ -80,6 +84,7 @@ def up(
     """
     executors = overrides.executors() or executors
     state_dir = overrides.state_dir() or state_dir
+    seed = _whole_number(seed) if overrides.seed() is None else overrides.seed()
     if state_dir is not None:
         raise ValueError(
             "state_dir: durable state is not available in this version; the state of a runtime ends with it"
@@ -91,7 +96,7 @@ def up(
         raise ValueError(f"memory_limit is in bytes, at least {MEMORY_BYTES_MIN}; not {memory_limit}")
     if policy not in POLICIES:
         raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")
-    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit, listen)
+    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit, listen, seed)
     config = Config(
         name=name,
         executors_min=low,
@@ -103,6 +108,7 @@ def up(
         threads=threads,
         preload=asked[2],
         executor_memory_bytes=memory_limit or 0,
+        seed=seed,
     )
     with runtimes.state.lock:
         current = runtimes.state.current
@@ -206,6 +212,12 @@ def _executor_range(executors: int | tuple[int, int] | None) -> tuple[int, int]:
     if not 1 <= low <= high <= 1000:
         raise ValueError(f"executors must be from 1 to 1000, min not above max; not {executors!r}")
     return low, high
+
+
+def _whole_number(seed: object) -> int | None:
+    if seed is None or (isinstance(seed, int) and not isinstance(seed, bool)):
+        return seed
+    raise TypeError(f"seed is a whole number, or None; not {seed!r:.80}")
 
 
 def _count_gpus() -> int:

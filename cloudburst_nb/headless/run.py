@@ -55,7 +55,7 @@ class Request:
         Which cells to execute, as `selection.select` reads it; None: all.
     allow_errors
         Go on after a cell that raised.
-    executors, state_dir
+    executors, state_dir, seed
         What the runtime is started with, whatever the notebook says; None: as the notebook says.
     html, markdown
         Write a page beside the output as well.
@@ -74,6 +74,7 @@ class Request:
     allow_errors: bool = False
     executors: Executors | None = None
     state_dir: str | None = None
+    seed: int | None = None
     html: bool = False
     markdown: bool = False
     results: bool = False
@@ -206,7 +207,9 @@ async def _execute(job: Job, lines: Progress, stop: Stop) -> None:
     from .kernel import Kernel
 
     request = job.request
-    asked = variables(request.executors, request.state_dir)
+    asked = variables(request.executors, request.state_dir, request.seed)
+    if request.seed is not None:
+        asked["PYTHONHASHSEED"] = "0"  # as in executors: the order of a set is part of what a notebook shows
     kernel = Kernel(job.notebook, request.kernel, request.notebook.resolve().parent, asked)
     limits = Limits(request.timeout_s, request.total_timeout_s, request.allow_errors)
     start = time.monotonic()

@@ -27,7 +27,7 @@ USAGES = {
     "call": "%cloudburst call NAME ARGUMENTS…",
     "keys": "%cloudburst keys [PREFIX]",
 }
-UP_OPTIONS = ("--executors", "--state-dir")
+UP_OPTIONS = ("--executors", "--state-dir", "--seed")
 EXECUTORS_MAX = 1000
 
 _OPENING = ("(", "[", "{")
@@ -47,6 +47,7 @@ class Up:
 
     executors: int | tuple[int, int] | None = None
     state_dir: str | None = None
+    seed: int | None = None
 
 
 def split_command(line: str) -> tuple[str, str]:
@@ -113,7 +114,7 @@ def parse_up(rest: str) -> Up:
     Examples
     --------
     >>> parse_up("--executors 2:8 --state-dir '/tmp/my state'")
-    Up(executors=(2, 8), state_dir='/tmp/my state')
+    Up(executors=(2, 8), state_dir='/tmp/my state', seed=None)
     """
     values: dict[str, str] = {}
     words = iter(_words("up", rest))
@@ -128,7 +129,18 @@ def parse_up(rest: str) -> Up:
             raise misused("up", f"{option} needs a value")
         values[option] = value
     executors = values.get("--executors")
-    return Up(_executors(executors) if executors else None, values.get("--state-dir"))
+    return Up(
+        _executors(executors) if executors else None, values.get("--state-dir"), _seed(values.get("--seed"))
+    )
+
+
+def _seed(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise misused("up", f"--seed takes a whole number, not {text!r}") from None
 
 
 def _executors(text: str) -> int | tuple[int, int]:

@@ -111,7 +111,8 @@ class CloudburstMagics(Magics):
 
         ::
 
-            %cloudburst up [--executors N or MIN:MAX] [--state-dir DIR]    start the runtime
+            %cloudburst up [--executors N or MIN:MAX] [--state-dir DIR] [--seed N]
+                                                                           start the runtime
             %cloudburst down                                               stop the one started here
             %cloudburst connect ADDRESS                                    use one that runs already
             %cloudburst status                                             executors, functions, store
@@ -136,7 +137,7 @@ class CloudburstMagics(Magics):
     def _up(self, rest: str) -> Any:
         wanted = commands.parse_up(rest)
         state_dir = os.path.expanduser(wanted.state_dir) if wanted.state_dir else None
-        client.api().up(executors=wanted.executors, state_dir=state_dir)
+        client.api().up(executors=wanted.executors, state_dir=state_dir, seed=wanted.seed)
         return client.api().status()
 
     def _down(self, rest: str) -> Note:

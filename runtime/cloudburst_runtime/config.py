@@ -26,6 +26,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     listen: str = ""
     """Where clients on other hosts connect, as ``tcp://HOST:PORT``; empty: nowhere."""
     gpus: int = 0
+    seed: int | None = None
+    """Each call draws the random numbers that follow from this and from its identity; None: from nothing."""
     threads: int = 1
     """BLAS and OpenMP threads in each executor."""
     preload: tuple[str, ...] = ()

@@ -58,9 +58,9 @@ class FakeClient:
     def running(self):
         return self.is_running
 
-    def up(self, executors=None, state_dir=None):
+    def up(self, executors=None, state_dir=None, seed=None):
         self.is_running = True
-        self.up_calls.append((executors, state_dir))
+        self.up_calls.append((executors, state_dir) if seed is None else (executors, state_dir, seed))
 
     def connect(self, address):
         self.up((), address)

@@ -25,7 +25,7 @@ def test_completion_knows_where_it_stands(cb):
     assert complete("%cloudburst ", {}) == list(commands.USAGES)
     assert complete("%cloudburst dag pi", {}) == []
     assert complete("%cloudburst up --executors ", {}) == []
-    assert complete("%cloudburst up --executors 2 ", {}) == ["--state-dir"]
+    assert complete("%cloudburst up --executors 2 ", {}) == ["--state-dir", "--seed"]
     assert complete("%%cloudburst --name ", {}) == []
     assert complete("%%cloudburst --gpu ", {}) == ["--name", "--retries", "--timeout", "--batching"]
     assert complete("%cloudburst down ", {}) == []

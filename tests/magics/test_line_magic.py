@@ -20,6 +20,12 @@ def test_up_down_status_connect(run, cb, shell):
     assert cb.up_calls == [((2, 4), "/tmp/my state"), (None, None), (3, None), ((), "tcp://host:1")]
 
 
+def test_up_takes_a_seed(run, cb):
+    run("%cloudburst up --seed -3")
+    assert cb.up_calls == [(None, None, -3)]
+    assert "--seed takes a whole number, not 'x'" in "".join(run("%cloudburst up --seed x"))
+
+
 def test_the_state_dir_may_start_at_home(run, cb, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     run("%cloudburst up --state-dir ~/state")

@@ -168,6 +168,10 @@ class UserLibrary:
 
     # ------------------------------------------------------------ about the call
 
+    def now(self) -> float:
+        """Seconds since the epoch, as ``time.time()``; in a replay, what it was when it was recorded."""
+        return time.time()
+
     @property
     def consistency(self) -> str:
         """The consistency level of the call."""

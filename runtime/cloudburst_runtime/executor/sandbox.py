@@ -24,6 +24,7 @@ from cloudburst_runtime.errors import SerializationError
 from cloudburst_runtime.executor import failures
 from cloudburst_runtime.executor.library import UserLibrary
 from cloudburst_runtime.executor.printed import Streams
+from cloudburst_runtime.executor.seeding import Seeds
 from cloudburst_runtime.executor.tasks import Outcome, Task
 from cloudburst_runtime.lattices.wrap import reveal
 from cloudburst_runtime.messages import Context, Failure, FunctionSpec
@@ -60,9 +61,10 @@ class Sandbox:
         What runs: one task, or a batch.
     """
 
-    def __init__(self, library: UserLibrary, streams: Streams) -> None:
+    def __init__(self, library: UserLibrary, streams: Streams, seeds: Seeds | None = None) -> None:
         self.library = library
         self.streams = streams
+        self.seeds = seeds
         self.in_user_code = False
         self.tasks: list[Task] = []
         self.forked = False
@@ -108,6 +110,8 @@ class Sandbox:
             if loaded.context is not self._context:
                 self._enter_context(loaded.context)
             library = (self.library._for(task),) if loaded.library else ()
+            if self.seeds is not None:
+                self.seeds.for_task(task)
             started = time.monotonic() * 1000
             self.in_user_code = True
             result = loaded.call(*library, *args, **kwargs)
@@ -245,6 +249,8 @@ class Sandbox:
         """Build the instance: once per executor and version."""
         made, args, kwargs = pickle.loads(function.payload)
         library = (self.library._for(self.tasks[0]),) if function.library_init else ()
+        if self.seeds is not None:
+            self.seeds.for_class(function.name, function.version)
         instance = made(*library, *args, **kwargs)
         return instance.run
 

@@ -60,7 +60,8 @@ class SetLattice(Lattice, tag="set", frozen=True, array_like=True):
         return self.elements.keys() <= other.elements.keys()
 
     def reveal(self) -> set[Any]:
-        return {from_canonical(element) for element in self.elements}
+        # In one order whatever order they came in: a set's own order depends on it where hashes collide.
+        return {from_canonical(element) for element in sorted(self.elements)}
 
     @property
     def nbytes(self) -> int:

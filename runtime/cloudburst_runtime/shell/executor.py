@@ -22,6 +22,7 @@ from cloudburst_runtime.executor.core import ExecutorCore
 from cloudburst_runtime.executor.library import UserLibrary
 from cloudburst_runtime.executor.printed import Streams
 from cloudburst_runtime.executor.sandbox import Interrupted, Sandbox
+from cloudburst_runtime.executor.seeding import Seeds
 from cloudburst_runtime.executor.tasks import (
     Execute,
     Interrupt,
@@ -69,7 +70,8 @@ class ExecutorProcess:
         self.hub = Hub(directory, hello)
         self.core = ExecutorCore(config, name, hybrid_clock())
         self.streams = Streams(config.printed_bytes_max)
-        self.sandbox = Sandbox(UserLibrary(self.core, self._perform, self._pump), self.streams)
+        seeds = None if config.seed is None else Seeds(config.seed)
+        self.sandbox = Sandbox(UserLibrary(self.core, self._perform, self._pump), self.streams, seeds)
         self.todo: deque[list[Task]] = deque()
         self._replies: dict[int, Any] = {}
         self._numbers = 0
