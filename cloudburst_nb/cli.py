@@ -197,7 +197,9 @@ def _add_kv(commands: Any) -> None:
             action.add_argument("key", metavar="KEY", nargs="+" if name == "delete" else None)
         if name == "put":
             action.add_argument("value", metavar="VALUE")
-            action.add_argument("--lattice", metavar="TYPE", help="set, max, counter, map, map[counter], …")
+            action.add_argument(
+                "--lattice", metavar="TYPE", help="set, max, counter, priority, map[counter], …"
+            )
 
 
 def _seconds(text: str) -> float:

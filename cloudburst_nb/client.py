@@ -497,8 +497,10 @@ class Client:
         value
             A set becomes a set lattice, anything else last-writer-wins.
         lattice
-            Another one: ``"lww" "set" "max" "counter" "map"``, or nested, as ``"map[counter]"``. A
-            counter adds the number to what is there; a map merges key by key.
+            How writes merge: ``"lww" "set" "ordered-set" "max" "min" "bool" "grow" "counter" "priority"
+            "clock" "map"``, or nested, as ``"map[counter]"``. A counter adds the number to what is there
+            (``grow`` only upwards), a priority takes a pair ``(priority, value)`` and keeps the one with
+            the smallest number, a clock takes a dict of counts, a map merges key by key.
         timeout
             Seconds to wait for the acknowledgement.
 

@@ -8,7 +8,7 @@ from cloudburst_runtime.anna.freshness import Freshness
 from cloudburst_runtime.anna.outbox import Change, Outbox, Reading, Request
 from cloudburst_runtime.anna.shelf import GENERATIONS_MAX, Shelf
 from cloudburst_runtime.anna.totals import Totals
-from cloudburst_runtime.lattices import AnyLattice, Counter, Max
+from cloudburst_runtime.lattices import AnyLattice, Counter, Grow, MapLattice, Max
 from cloudburst_runtime.lattices.wrap import reveal
 from cloudburst_runtime.messages import Delete, Entry
 
@@ -22,6 +22,16 @@ def test_totals_continue_under_another_name_when_tallies_were_dropped() -> None:
         put[key] = put.get(key, Counter()).merge(draft.lattice)  # type: ignore[arg-type]
     assert {key: reveal(lattice) for key, lattice in put.items()} == {"a": 2, "b": 1, "c": 2}
     assert put["a"] == Counter({"w": (1, 0), "w~1": (1, 0)})
+
+
+def test_totals_of_a_counter_that_only_grows() -> None:
+    totals = Totals("w")
+    for expected in (1, 3):
+        draft = totals.draft("k", 0, MapLattice({b"a": Grow({"w": expected - expected // 2})}))
+        totals.commit("k", draft)
+        assert draft.lattice == MapLattice({b"a": Grow({"w": expected})})
+    with pytest.raises(OverflowError, match="64 bits"):
+        totals.draft("k", 0, MapLattice({b"a": Grow({"w": 2**63 - 1})}))
 
 
 def test_infinite_totals_are_refused() -> None:

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from cloudburst_runtime import lattices
 from cloudburst_runtime.errors import ConsistencyError, LatticeMismatch, SerializationError
-from cloudburst_runtime.lattices import LWW, AnyLattice, Counter, MapLattice, Max, SetLattice, join
+from cloudburst_runtime.lattices import (
+    LWW,
+    AnyLattice,
+    Bool,
+    Counter,
+    Grow,
+    MapLattice,
+    Max,
+    Min,
+    OrderedSet,
+    Priority,
+    SetLattice,
+    VectorClock,
+    join,
+)
 from cloudburst_runtime.lattices.laws import check_all, exact
 from cloudburst_runtime.lattices.wrap import counts, delta, detached, newest, reveal
 from cloudburst_runtime.messages import Put, pack, unpack
@@ -24,12 +40,29 @@ lww = st.builds(
     names,
     st.binary(max_size=2),
 )
-sets = st.lists(st.integers(0, 6) | st.text(max_size=2), max_size=5).map(
-    lambda elements: SetLattice(dict.fromkeys(map(canonical, elements)))
+elements = st.lists(st.integers(0, 6) | st.text(max_size=2), max_size=5).map(
+    lambda items: dict.fromkeys(map(canonical, items))
 )
-maxima = st.builds(Max, numbers)
-counters = st.builds(Counter, st.dictionaries(names, st.tuples(naturals, naturals), max_size=3))
-FLAT: list[st.SearchStrategy[AnyLattice]] = [lww, sets, maxima, counters]
+priorities = st.builds(
+    lambda priority, stamp, writer, data: Priority(priority, stamp, writer, Value(data)),
+    st.sampled_from([0, 1, 1.0, -2.5]),
+    st.integers(0, 2),
+    names,
+    st.binary(max_size=1),
+)
+STRATEGIES: dict[str, st.SearchStrategy[AnyLattice]] = {
+    "lww": lww,
+    "priority": priorities,
+    "set": st.builds(SetLattice, elements),
+    "ordered-set": st.builds(OrderedSet, elements),
+    "max": st.builds(Max, numbers),
+    "min": st.builds(Min, numbers),
+    "bool": st.builds(Bool, st.booleans()),
+    "grow": st.builds(Grow, st.dictionaries(names, naturals, max_size=3)),
+    "counter": st.builds(Counter, st.dictionaries(names, st.tuples(naturals, naturals), max_size=3)),
+    "clock": st.builds(VectorClock, st.dictionaries(names, st.integers(0, 4), max_size=3)),
+}
+"""A strategy for the elements of each lattice but maps: a new type needs one line here."""
 
 
 @st.composite
@@ -40,7 +73,7 @@ def maps(draw: st.DrawFn, depth: int = 2) -> tuple[MapLattice, MapLattice, MapLa
         if depth and draw(st.booleans()):
             triples[canonical(key)] = draw(maps(depth=depth - 1))
         else:
-            kind = draw(st.sampled_from(FLAT))
+            kind = STRATEGIES[draw(st.sampled_from(list(STRATEGIES)))]
             triples[canonical(key)] = draw(st.tuples(kind, kind, kind))
     made = []
     for index in range(3):
@@ -49,8 +82,13 @@ def maps(draw: st.DrawFn, depth: int = 2) -> tuple[MapLattice, MapLattice, MapLa
     return made[0], made[1], made[2]
 
 
-TRIPLES = [st.tuples(kind, kind, kind) for kind in FLAT] + [maps()]
-NAMES = ["lww", "set", "max", "counter", "map"]
+TRIPLES = [st.tuples(kind, kind, kind) for kind in STRATEGIES.values()] + [maps()]
+NAMES = [*STRATEGIES, "map"]
+
+
+def test_every_lattice_is_checked() -> None:
+    checked = {kind.__name__ for kind in get_args(AnyLattice)} - {"MapLattice"}
+    assert {type(find(kind, lambda _: True)).__name__ for kind in STRATEGIES.values()} == checked
 
 
 @pytest.mark.parametrize("triples", TRIPLES, ids=NAMES)
@@ -117,6 +155,13 @@ def test_equal_numbers_of_two_types_merge_to_one() -> None:
     assert not Max(1.0) <= Max(1)
 
 
+def test_of_two_priorities_the_smaller_wins_and_of_equals_the_later() -> None:
+    early, late = delta((1, "a"), "priority", "w", 1), delta((1.0, "b"), "priority", "w", 2)
+    low = delta((7, "c"), "priority", "w", 9)
+    assert reveal(join(join(low, late, "k"), early, "k")) == (1, "b")
+    assert reveal(join(early, low, "k")) == (1, "a")
+
+
 def test_mismatch_names_key_and_types() -> None:
     with pytest.raises(LatticeMismatch, match=r"key 'k' holds a 'max' lattice, and a 'counter'"):
         join(Max(1), Counter(), "k")
@@ -143,7 +188,17 @@ def test_mismatch_under_a_key_that_is_no_encoding() -> None:
         ({"a": {1}, "b": 2}, None, {"a": {1}, "b": 2}),
         ({1}, "lww", {1}),
         ([1, 1, 2], "set", {1, 2}),
+        (["b", 2, (1, "a"), "a", 2], "ordered-set", [2, "a", "b", (1, "a")]),
+        ({None, True, 1.5, b"x", frozenset({2})}, "ordered-set", [None, True, 1.5, b"x", frozenset({2})]),
         (7, "max", 7),
+        (-7.5, "min", -7.5),
+        (np.True_, "bool", True),
+        (3, "grow", 3),
+        ((2, ["x"]), "priority", (2, ["x"])),
+        ([2.5, "x"], "priority", (2.5, "x")),
+        ({"b": 2, "a": np.int64(1)}, "clock", {"a": 1, "b": 2}),
+        ({"a": (1, {2})}, "map[priority]", {"a": (1, {2})}),
+        ({"a": {"b": [3]}}, "map[map[ordered-set]]", {"a": {"b": [3]}}),
         (np.int32(7), "max", 7),
         (-2.5, "counter", -2.5),
         (np.float64(2.5), "counter", 2.5),
@@ -172,7 +227,7 @@ def test_a_lattice_passes_through() -> None:
     "name", ["", "lwww", "map[]", "map[max", "map[max]]", "[max]", "Map", "map[" * 17 + "max" + "]" * 17]
 )
 def test_unknown_names_list_the_known(name: str) -> None:
-    with pytest.raises(ValueError, match=r"none of lww, set, max, counter, map, "):
+    with pytest.raises(ValueError, match=r"none of lww, set, ordered-set, max, min, .* map, "):
         delta(1, name, "w", 1)
 
 
@@ -187,12 +242,26 @@ def test_causal_is_not_there_yet(name: str) -> None:
     [
         ("abc", "set", TypeError, "set or list of elements, not str"),
         (5, "set", TypeError, "not int"),
-        ("5", "max", TypeError, "an int or float, not str"),
+        ("5", "max", TypeError, "takes an int or float, not str"),
         (True, "max", TypeError, "not bool"),
         (np.True_, "counter", TypeError, "not bool"),
-        (np.array([1]), "counter", TypeError, "to add, not ndarray"),
+        (np.array([1]), "counter", TypeError, "to add, an int or float, not ndarray"),
+        ("x", "ordered-set", TypeError, "'ordered-set' takes a set or list of elements, not str"),
+        ("x", "min", TypeError, "not str"),
+        (1, "bool", TypeError, "True or False, not int: 1"),
+        (-1, "grow", ValueError, "only goes up, and -1 is negative"),
+        (True, "grow", TypeError, "not bool"),
+        (float("inf"), "grow", ValueError, "finite"),
+        (5, "priority", TypeError, r"a pair \(priority, value\), not int: 5"),
+        ((1, 2, 3), "priority", TypeError, "pair"),
+        (("high", 2), "priority", TypeError, "priority that is an int or float, not str"),
+        ((float("nan"), 2), "priority", ValueError, "nan"),
+        ([1], "clock", TypeError, "dict of counts by name, not list"),
+        ({"a": 1.5}, "clock", TypeError, "whole numbers, not 'a': 1.5"),
+        ({1: 1}, "clock", TypeError, "strings and whole numbers"),
+        ({"a": -1}, "clock", ValueError, "from 0"),
         ([1], "map", TypeError, "takes a dict, not list"),
-        ({"a": "x"}, "map[counter]", TypeError, "to add, not str"),
+        ({"a": "x"}, "map[counter]", TypeError, "to add, an int or float, not str"),
         (float("nan"), "max", ValueError, "nan"),
         (float("inf"), "counter", ValueError, "finite"),
         (2**63, "counter", ValueError, "64 bits"),
@@ -219,8 +288,9 @@ def test_delta_of_a_set_is_in_canonical_order() -> None:
 
 
 def test_newest_and_counts_look_into_maps() -> None:
-    made = MapLattice({b"\1": MapLattice({b"\2": LWW(9, "w", encode(1))}), b"\3": Counter()})
+    made = MapLattice({b"\1": MapLattice({b"\2": LWW(9, "w", encode(1))}), b"\3": Grow()})
     assert (newest(made), newest(Max(99)), newest(None)) == (9, 0, 0)
+    assert newest(delta((1, "x"), "priority", "w", 5)) == 5
     assert counts(made)
     assert not counts(made.entries[b"\1"])
 
@@ -234,12 +304,13 @@ def test_revealed_arrays_are_read_only() -> None:
 
 def test_detached_shares_no_memory() -> None:
     array = np.zeros(4096)
-    views = delta({"a": array}, "map", "w", 1)
-    copy = detached(views)
-    array[0] = 7
-    assert reveal(views)["a"][0] == 7
-    assert reveal(copy)["a"][0] == 0
+    for views in (delta({1: array}, "map", "w", 1), delta((1, array), "priority", "w", 1)):
+        array[0] = 0
+        copy = detached(views)
+        array[0] = 7
+        assert reveal(views)[1][0] == 7
+        assert reveal(copy)[1][0] == 0
 
 
 def test_the_package_names_its_lattices() -> None:
-    assert {"LWW", "SetLattice", "Max", "Counter", "MapLattice", "AnyLattice"} <= set(lattices.__all__)
+    assert {kind.__name__ for kind in get_args(AnyLattice)} <= set(lattices.__all__)

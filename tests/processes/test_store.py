@@ -319,3 +319,48 @@ def test_the_bytes_of_an_array_are_a_whole_pickle():
         return cloudburst.get("store/whole", deserialize=False)
 
     assert int(pickle.loads(raw().get(LIMIT))[-1]) == 99_999
+
+
+@pytest.mark.parametrize(
+    ("lattice", "first", "second", "seen"),
+    [
+        ("ordered-set", ["b"], ["a", 1], [1, "a", "b"]),
+        ("min", 3, 2.5, 2.5),
+        ("bool", True, False, True),
+        ("grow", 2, 3, 5),
+        ("priority", (2, "later"), (1, ["first"]), (1, ["first"])),
+        ("clock", {"a": 2}, {"a": 1, "b": 1}, {"a": 2, "b": 1}),
+        ("map[grow]", {"x": 1}, {"x": 1, "y": 2}, {"x": 2, "y": 2}),
+    ],
+)
+def test_client_and_function_merge_into_one_key(lattice, first, second, seen):
+    key = f"store/merged/{lattice}"
+    cb.put(key, first, lattice=lattice)
+
+    @cb.function
+    def merge(cloudburst, key, value, lattice):
+        cloudburst.put(key, value, lattice=lattice)
+        return cloudburst.get(key)
+
+    assert merge(key, second, lattice).get(LIMIT) == seen
+    assert cb.get(key) == seen
+
+
+def test_two_lattices_under_one_key_are_an_error_everywhere():
+    cb.put("store/mixed", 1, lattice="grow")
+    text = "key 'store/mixed' holds a 'grow' lattice, and a '{}' value was put"
+    with pytest.raises(LatticeMismatch, match=text.format("counter")):
+        cb.put("store/mixed", 1, lattice="counter")
+    with pytest.raises(LatticeMismatch, match=text.format("lww")):
+        cb.CloudburstConnection().put_object("store/mixed", 1)
+
+    @cb.function
+    def mix(cloudburst):
+        cloudburst.put("store/mixed", {"a"})
+
+    with pytest.raises(LatticeMismatch, match=text.format("set")):
+        mix().get(LIMIT)
+    cb.put("store/mixed/map", {"n": 1}, lattice="map[grow]")
+    with pytest.raises(LatticeMismatch, match="'n' of a map"):
+        cb.put("store/mixed/map", {"n": 1}, lattice="map[max]")
+    assert (cb.get("store/mixed"), cb.get("store/mixed/map")) == (1, {"n": 1})

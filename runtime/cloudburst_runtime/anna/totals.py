@@ -15,7 +15,7 @@ import math
 from typing import NamedTuple, TypeAlias
 
 from cloudburst_runtime.ids import Micros, PeerName
-from cloudburst_runtime.lattices import AnyLattice, Counter, MapLattice, Number
+from cloudburst_runtime.lattices import AnyLattice, Counter, Grow, MapLattice, Number
 
 TALLIES_MAX = 100_000
 """Counters whose totals one writer keeps."""
@@ -103,13 +103,21 @@ def _totalled(delta: AnyLattice, path: Path, tally: Tally, sums: Sums) -> AnyLat
         return MapLattice(
             {key: _totalled(part, (*path, key), tally, sums) for key, part in delta.entries.items()}
         )
+    if isinstance(delta, Grow):
+        up, _ = _added(path, tally, sums, sum(delta.totals.values()), 0)
+        return Grow({tally.writer: up})
     if not isinstance(delta, Counter):
         return delta
+    more = sum(up for up, _ in delta.totals.values())
+    less = sum(down for _, down in delta.totals.values())
+    return Counter({tally.writer: _added(path, tally, sums, more, less)})
+
+
+def _added(path: Path, tally: Tally, sums: Sums, more: Number, less: Number) -> tuple[Number, Number]:
     up, down = tally.sums.get(path, (0, 0))
-    up += sum(more for more, _ in delta.totals.values())
-    down += sum(less for _, less in delta.totals.values())
+    up, down = up + more, down + less
     for total in (up, down):
         if (total > TOTAL_MAX) if isinstance(total, int) else math.isinf(total):
             raise OverflowError(f"a counter's total of {total} does not fit into 64 bits")
     sums[path] = (up, down)
-    return Counter({tally.writer: (up, down)})
+    return up, down

@@ -115,7 +115,8 @@ class UserLibrary:
         value
             Wrapped in a lattice: a set becomes a set lattice, anything else last-writer-wins.
         lattice
-            Another lattice: ``"lww" "set" "max" "counter" "map"``, or nested as ``"map[counter]"``.
+            How writes merge: ``"lww" "set" "ordered-set" "max" "min" "bool" "grow" "counter" "priority"
+            "clock" "map"``, or nested, as ``"map[counter]"``.
 
         Raises
         ------

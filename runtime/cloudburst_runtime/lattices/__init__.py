@@ -1,23 +1,25 @@
 """The lattices: how concurrent writes of one key become one value."""
 
-from typing import TypeAlias
-
 from .base import Lattice, below, join
-from .basic import LWW, Counter, Max, Number, SetLattice
-from .compound import MapLattice
-
-AnyLattice: TypeAlias = LWW | SetLattice | Max | Counter | MapLattice
-"""Every lattice that may cross the wire."""
+from .basic import LWW, Bool, Max, Min, Number, OrderedSet, Priority, SetLattice
+from .compound import AnyLattice, MapLattice
+from .counters import Counter, Grow, VectorClock
 
 __all__ = [
     "LWW",
     "AnyLattice",
+    "Bool",
     "Counter",
+    "Grow",
     "Lattice",
     "MapLattice",
     "Max",
+    "Min",
     "Number",
+    "OrderedSet",
+    "Priority",
     "SetLattice",
+    "VectorClock",
     "below",
     "join",
 ]

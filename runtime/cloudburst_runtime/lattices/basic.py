@@ -1,4 +1,4 @@
-"""Last writer wins, grow-only set, maximum, and up-down counter."""
+"""Last writer wins, priority, sets, maximum, minimum, and the bit that once set stays set."""
 
 from __future__ import annotations
 
@@ -42,6 +42,33 @@ class LWW(Lattice, tag="lww", frozen=True, array_like=True):
         return self.value.nbytes
 
 
+class Priority(Lattice, tag="priority", frozen=True, array_like=True):
+    """A value with a priority: the smallest number wins, as in a queue; among equals, the later write."""
+
+    name: ClassVar[str] = "priority"
+
+    priority: Number
+    stamp: Micros
+    writer: PeerName
+    value: Value
+
+    def merge(self, other: Priority) -> Priority:
+        return other if self._order() < other._order() else self
+
+    def __le__(self, other: Priority) -> bool:
+        return self._order() <= other._order()
+
+    def _order(self) -> tuple[Number, Micros, PeerName, bytes, bool]:
+        return (-self.priority, self.stamp, self.writer, self.value.data, isinstance(self.priority, int))
+
+    def reveal(self) -> tuple[Number, Value]:
+        return self.priority, self.value
+
+    @property
+    def nbytes(self) -> int:
+        return 8 + self.value.nbytes
+
+
 class SetLattice(Lattice, tag="set", frozen=True, array_like=True):
     """A set that only grows.
 
@@ -68,6 +95,53 @@ class SetLattice(Lattice, tag="set", frozen=True, array_like=True):
         return sum(map(len, self.elements))
 
 
+class OrderedSet(Lattice, tag="ordered-set", frozen=True, array_like=True):
+    """A set that only grows, shown as a list in the order of its elements.
+
+    The order is the same everywhere: None, numbers, strings, bytes, tuples part by part, frozensets.
+    """
+
+    name: ClassVar[str] = "ordered-set"
+
+    elements: dict[bytes, None] = {}  # noqa: RUF012
+
+    def merge(self, other: OrderedSet) -> OrderedSet:
+        return OrderedSet(self.elements | other.elements)
+
+    def __le__(self, other: OrderedSet) -> bool:
+        return self.elements.keys() <= other.elements.keys()
+
+    def reveal(self) -> list[Any]:
+        return sorted(map(from_canonical, self.elements), key=rank)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(map(len, self.elements))
+
+
+def rank(element: object) -> tuple[Any, ...]:
+    """A key that sorts any canonical values, of mixed types too.
+
+    Examples
+    --------
+    >>> sorted(["b", 2, (1, "a"), None, 1.5, "a"], key=rank)
+    [None, 1.5, 2, 'a', 'b', (1, 'a')]
+    """
+    if element is None:
+        return (0,)
+    if isinstance(element, int | float):  # 1, 1.0 and True are three elements; nan comes last
+        nan = element != element
+        return (1, nan, 0 if nan else element, type(element).__name__)
+    if isinstance(element, str):
+        return (2, element)
+    if isinstance(element, bytes):
+        return (3, element)
+    if isinstance(element, tuple):
+        return (4, *(rank(part) for part in element))
+    assert isinstance(element, frozenset)
+    return (5, *sorted(rank(part) for part in element))
+
+
 class Max(Lattice, tag="max", frozen=True, array_like=True):
     """The largest number put so far."""
 
@@ -92,44 +166,46 @@ class Max(Lattice, tag="max", frozen=True, array_like=True):
         return 8
 
 
-class Counter(Lattice, tag="counter", frozen=True, array_like=True):
-    """An up-down counter: per writer what it added and what it took away, each only growing.
+class Min(Lattice, tag="min", frozen=True, array_like=True):
+    """The smallest number put so far."""
 
-    A writer puts its own totals, so that a put that arrives twice counts once. After Shapiro et al.,
-    "A comprehensive study of CRDTs" (INRIA RR-7506, 2011), section 3.1.3.
-    """
+    name: ClassVar[str] = "min"
 
-    name: ClassVar[str] = "counter"
+    value: Number
 
-    totals: dict[PeerName, tuple[Number, Number]] = {}  # noqa: RUF012
+    def merge(self, other: Min) -> Min:
+        return other if other._order() < self._order() else self
 
-    def merge(self, other: Counter) -> Counter:
-        merged = dict(self.totals)
-        for writer, (up, down) in other.totals.items():
-            mine = merged.get(writer, (0, 0))
-            merged[writer] = (_larger(mine[0], up), _larger(mine[1], down))
-        return Counter(merged)
+    def __le__(self, other: Min) -> bool:
+        return other._order() <= self._order()
 
-    def __le__(self, other: Counter) -> bool:
-        for writer, (up, down) in self.totals.items():
-            theirs = other.totals.get(writer)
-            if theirs is None or _exceeds(up, theirs[0]) or _exceeds(down, theirs[1]):
-                return False
-        return True
+    def _order(self) -> tuple[Number, bool]:
+        return (self.value, isinstance(self.value, float))  # as for Max
 
     def reveal(self) -> Number:
-        ups = [self.totals[writer] for writer in sorted(self.totals)]
-        return sum(up for up, _ in ups) - sum(down for _, down in ups)
+        return self.value
 
     @property
     def nbytes(self) -> int:
-        return sum(len(writer) + 16 for writer in self.totals)
+        return 8
 
 
-def _exceeds(mine: Number, theirs: Number) -> bool:
-    """Whether ``mine`` is the larger; of 1 and 1.0, which are equal and must merge to one, the float is."""
-    return (mine, isinstance(mine, float)) > (theirs, isinstance(theirs, float))
+class Bool(Lattice, tag="bool", frozen=True, array_like=True):
+    """True once anyone has put True."""
 
+    name: ClassVar[str] = "bool"
 
-def _larger(mine: Number, theirs: Number) -> Number:
-    return theirs if _exceeds(theirs, mine) else mine
+    value: bool
+
+    def merge(self, other: Bool) -> Bool:
+        return other if other.value else self
+
+    def __le__(self, other: Bool) -> bool:
+        return other.value or not self.value
+
+    def reveal(self) -> bool:
+        return self.value
+
+    @property
+    def nbytes(self) -> int:
+        return 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from cloudburst_runtime.errors import SerializationError
 from cloudburst_runtime.values import from_canonical
 
 from .base import Lattice, below, join
-from .basic import LWW, Counter, Max, SetLattice
+from .basic import LWW, Bool, Max, Min, OrderedSet, Priority, SetLattice
+from .counters import Counter, Grow, VectorClock
 
 
 class MapLattice(Lattice, tag="map", frozen=True, array_like=True):
@@ -16,7 +17,7 @@ class MapLattice(Lattice, tag="map", frozen=True, array_like=True):
 
     name: ClassVar[str] = "map"
 
-    entries: dict[bytes, LWW | SetLattice | Max | Counter | MapLattice] = {}  # noqa: RUF012
+    entries: dict[bytes, AnyLattice] = {}  # noqa: RUF012
 
     def merge(self, other: MapLattice) -> MapLattice:
         merged: dict[bytes, Any] = dict(self.entries)
@@ -40,6 +41,12 @@ class MapLattice(Lattice, tag="map", frozen=True, array_like=True):
     @property
     def nbytes(self) -> int:
         return sum(len(key) + entry.nbytes for key, entry in self.entries.items())
+
+
+AnyLattice: TypeAlias = (
+    LWW | Priority | SetLattice | OrderedSet | Max | Min | Bool | Grow | Counter | VectorClock | MapLattice
+)
+"""Every lattice that may cross the wire."""
 
 
 def _shown(key: bytes) -> str:

@@ -4,26 +4,34 @@ Law: a name of a lattice is read here and nowhere else. What `delta` builds is a
 what to add, not a total (the cache of the writer turns it into that writer's total); every other delta
 is merged as it is.
 
-Names: ``lww``, ``set``, ``max``, ``counter``, ``map``, and ``map[…]`` around any of them. A plain ``map``
-decides per value: a set becomes a set, a lattice stays what it is, all else is last-writer-wins.
+Names: those of `MAKERS`, and ``map``, and ``map[…]`` around any of them. A plain ``map`` decides per value:
+a set becomes a set, a lattice stays what it is, all else is last-writer-wins.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 from cloudburst_runtime import values
 from cloudburst_runtime.errors import ConsistencyError
 from cloudburst_runtime.ids import Micros, PeerName
 from cloudburst_runtime.lattices import AnyLattice
-from cloudburst_runtime.lattices.basic import LWW, Counter, Max, Number, SetLattice
+from cloudburst_runtime.lattices.base import Lattice
+from cloudburst_runtime.lattices.basic import (
+    LWW,
+    Bool,
+    Max,
+    Min,
+    Number,
+    OrderedSet,
+    Priority,
+    SetLattice,
+)
 from cloudburst_runtime.lattices.compound import MapLattice
+from cloudburst_runtime.lattices.counters import Counter, Grow, VectorClock
 from cloudburst_runtime.values import Value, canonical, encode, from_canonical
-
-NAMES = ("lww", "set", "max", "counter", "map", "map[lww]", "map[set]", "map[max]", "map[counter]")
-"""What ``lattice=`` may say; ``map[…]`` nests further, up to `DEPTH_MAX`."""
 
 CAUSAL = ("causal", "sk", "mk", "dsc", "single", "multi")
 DEPTH_MAX = 16
@@ -38,7 +46,7 @@ def delta(value: object, lattice: str | None, writer: PeerName, stamp: Micros) -
     value
         What the user put. An element that is a lattice already passes through.
     lattice
-        A name (see `NAMES`), or None: a set becomes a ``set``, anything else ``lww``.
+        A name (see `LATTICES`), or None: a set becomes a ``set``, anything else ``lww``.
     writer, stamp
         Who writes, and when by its hybrid clock, in microseconds.
 
@@ -62,20 +70,14 @@ def delta(value: object, lattice: str | None, writer: PeerName, stamp: Micros) -
     >>> reveal(delta({"seen": 3}, "map[max]", "c1", 7))
     {'seen': 3}
     """
-    if isinstance(value, LWW | SetLattice | Max | Counter | MapLattice):
-        return value
+    if isinstance(value, Lattice):
+        return cast(AnyLattice, value)
     if lattice is None:
         lattice = "set" if isinstance(value, set) else "lww"
     inner = _inner(lattice)
     if lattice == "map" or inner is not None:
         return _map(value, lattice, inner, writer, stamp)
-    if lattice == "lww":
-        return LWW(stamp, writer, encode(value))
-    if lattice == "set":
-        return _set(value)
-    if lattice == "max":
-        return Max(_number(value, "max"))
-    return _counter(value, writer)
+    return MAKERS[lattice](value, lattice, writer, stamp)
 
 
 def reveal(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode) -> Any:
@@ -95,6 +97,8 @@ def reveal(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode) 
     """
     if isinstance(lattice, LWW):
         return decode(lattice.value.frozen())
+    if isinstance(lattice, Priority):
+        return lattice.priority, decode(lattice.value.frozen())
     if isinstance(lattice, MapLattice):
         return {from_canonical(key): reveal(part, decode) for key, part in sorted(lattice.entries.items())}
     return lattice.reveal()
@@ -102,7 +106,7 @@ def reveal(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode) 
 
 def newest(lattice: AnyLattice | None) -> Micros:
     """The latest stamp in an element, 0 if there is none: what a hybrid clock must not fall behind."""
-    if isinstance(lattice, LWW):
+    if isinstance(lattice, LWW | Priority):
         return lattice.stamp
     if isinstance(lattice, MapLattice):
         return max(map(newest, lattice.entries.values()), default=0)
@@ -113,13 +117,15 @@ def counts(lattice: AnyLattice) -> bool:
     """Whether there is a counter in an element."""
     if isinstance(lattice, MapLattice):
         return any(map(counts, lattice.entries.values()))
-    return isinstance(lattice, Counter)
+    return isinstance(lattice, Counter | Grow)
 
 
 def detached(lattice: AnyLattice) -> AnyLattice:
     """The same element without a view of anybody's memory: later changes of an array do not reach it."""
     if isinstance(lattice, LWW) and lattice.value.buffers:
         return LWW(lattice.stamp, lattice.writer, lattice.value.copied())
+    if isinstance(lattice, Priority) and lattice.value.buffers:
+        return Priority(lattice.priority, lattice.stamp, lattice.writer, lattice.value.copied())
     if isinstance(lattice, MapLattice):
         return MapLattice({key: detached(part) for key, part in lattice.entries.items()})
     return lattice
@@ -152,17 +158,17 @@ def private_bytes(lattice: AnyLattice) -> int:
 def _inner(name: str) -> str | None:
     """``"max"`` of ``"map[max]"``, None of a name without brackets; unknown names raise."""
     if not isinstance(name, str):
-        raise TypeError(f"lattice= takes a name ({', '.join(NAMES)}), not {type(name).__name__}")
+        raise TypeError(f"lattice= takes a name ({', '.join(LATTICES)}), not {type(name).__name__}")
     if name.lower() in CAUSAL:
         raise ConsistencyError(
-            f"lattice={name!r}: the causal levels are not available yet; use one of {', '.join(NAMES)}"
+            f"lattice={name!r}: the causal levels are not available yet; use one of {', '.join(LATTICES)}"
         )
-    if name in NAMES[:5]:
+    if name in LATTICES:
         return None
     depth = name.count("map[")
     base = name[4 * depth : len(name) - depth]
-    if depth < 1 or depth > DEPTH_MAX or base not in NAMES[:5] or name != "map[" * depth + base + "]" * depth:
-        raise ValueError(f"lattice={name!r:.80} is none of {', '.join(NAMES)}, map[map[counter]], …")
+    if depth < 1 or depth > DEPTH_MAX or base not in LATTICES or name != "map[" * depth + base + "]" * depth:
+        raise ValueError(f"lattice={name!r:.80} is none of {', '.join(LATTICES)}, map[counter], …")
     return name[4:-1]
 
 
@@ -173,24 +179,100 @@ def _map(value: object, name: str, inner: str | None, writer: PeerName, stamp: M
     return MapLattice(dict(sorted(parts.items())))
 
 
-def _set(value: object) -> SetLattice:
+def _lww(value: object, name: str, writer: PeerName, stamp: Micros) -> LWW:
+    return LWW(stamp, writer, encode(value))
+
+
+def _priority(value: object, name: str, writer: PeerName, stamp: Micros) -> Priority:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"lattice='priority' takes a pair (priority, value), not {_shown(value)}")
+    return Priority(_number(value[0], name, "a priority that is"), stamp, writer, encode(value[1]))
+
+
+def _set(value: object, name: str, writer: PeerName, stamp: Micros) -> SetLattice:
+    return SetLattice(_elements(value, name))
+
+
+def _ordered_set(value: object, name: str, writer: PeerName, stamp: Micros) -> OrderedSet:
+    return OrderedSet(_elements(value, name))
+
+
+def _elements(value: object, name: str) -> dict[bytes, None]:
     if isinstance(value, str | bytes | dict) or not isinstance(value, Iterable):
-        raise TypeError(f"lattice='set' takes a set or list of elements, not {type(value).__name__}")
-    return SetLattice(dict.fromkeys(sorted(canonical(element) for element in value)))
+        raise TypeError(f"lattice={name!r} takes a set or list of elements, not {type(value).__name__}")
+    return dict.fromkeys(sorted(canonical(element) for element in value))
 
 
-def _counter(value: object, writer: PeerName) -> Counter:
-    amount = _number(value, "counter")
-    if math.isinf(amount):
-        raise ValueError("lattice='counter' takes a finite amount to add")
+def _max(value: object, name: str, writer: PeerName, stamp: Micros) -> Max:
+    return Max(_number(value, name))
+
+
+def _min(value: object, name: str, writer: PeerName, stamp: Micros) -> Min:
+    return Min(_number(value, name))
+
+
+def _bool(value: object, name: str, writer: PeerName, stamp: Micros) -> Bool:
+    value = _item(value)
+    if not isinstance(value, bool):
+        raise TypeError(f"lattice='bool' takes True or False, not {_shown(value)}")
+    return Bool(value)
+
+
+def _grow(value: object, name: str, writer: PeerName, stamp: Micros) -> Grow:
+    amount = _amount(value, name)
+    if amount < 0:
+        raise ValueError(f"lattice='grow' only goes up, and {amount} is negative: use lattice='counter'")
+    return Grow({writer: amount})
+
+
+def _counter(value: object, name: str, writer: PeerName, stamp: Micros) -> Counter:
+    amount = _amount(value, name)
     return Counter({writer: (amount, 0) if amount >= 0 else (0, -amount)})
 
 
-def _number(value: object, name: str) -> Number:
-    if not isinstance(value, int | float) and hasattr(value, "item") and getattr(value, "shape", None) == ():
-        value = value.item()  # a NumPy scalar
+def _clock(value: object, name: str, writer: PeerName, stamp: Micros) -> VectorClock:
+    if not isinstance(value, dict):
+        raise TypeError(f"lattice='clock' takes a dict of counts by name, not {type(value).__name__}")
+    for process, count in value.items():
+        count = _item(count)
+        if not isinstance(process, str) or isinstance(count, bool) or not isinstance(count, int):
+            raise TypeError(
+                f"lattice='clock' takes strings and whole numbers, not {process!r}: {count!r:.40}"
+            )
+        if not 0 <= count <= INTEGER_MAX:
+            raise ValueError(f"lattice='clock' takes counts from 0 to 2**63 - 1, not {count:#x}")
+    return VectorClock({process: int(value[process]) for process in sorted(value)})
+
+
+MAKERS: dict[str, Callable[[object, str, PeerName, Micros], AnyLattice]] = {
+    "lww": _lww,
+    "set": _set,
+    "ordered-set": _ordered_set,
+    "max": _max,
+    "min": _min,
+    "bool": _bool,
+    "grow": _grow,
+    "counter": _counter,
+    "priority": _priority,
+    "clock": _clock,
+}
+"""What makes a delta of a value, by the name of the lattice."""
+
+LATTICES = (*MAKERS, "map")
+"""What ``lattice=`` may say; ``map[…]`` around any of them nests up to `DEPTH_MAX`."""
+
+
+def _amount(value: object, name: str) -> Number:
+    amount = _number(value, name, "an amount to add,")
+    if math.isinf(amount):
+        raise ValueError(f"lattice={name!r} takes a finite amount to add")
+    return amount
+
+
+def _number(value: object, name: str, what: str = "") -> Number:
+    value = _item(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        takes = "an int or float to add" if name == "counter" else "an int or float"
+        takes = f"{what} an int or float".lstrip()
         raise TypeError(f"lattice={name!r} takes {takes}, not {type(value).__name__}")
     if isinstance(value, float):
         if math.isnan(value):
@@ -199,3 +281,14 @@ def _number(value: object, name: str) -> Number:
     if abs(value) > INTEGER_MAX:
         raise ValueError(f"lattice={name!r} holds integers of 64 bits; {value:#x} has more")
     return int(value)
+
+
+def _item(value: object) -> object:
+    """The Python value that a NumPy scalar holds."""
+    if not isinstance(value, int | float) and hasattr(value, "item") and getattr(value, "shape", None) == ():
+        return value.item()
+    return value
+
+
+def _shown(value: object) -> str:
+    return f"{type(value).__name__}: {value!r:.40}"
