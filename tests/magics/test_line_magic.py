@@ -23,7 +23,7 @@ def test_up_down_status_connect(run, cb, shell):
 def test_up_takes_a_seed(run, cb):
     run("%cloudburst up --seed -3")
     assert cb.up_calls == [(None, None, -3)]
-    assert "--seed takes a whole number, not 'x'" in "".join(run("%cloudburst up --seed x"))
+    assert "--seed takes a whole number, not 'x'" in str(run("%cloudburst up --seed x"))
 
 
 def test_the_state_dir_may_start_at_home(run, cb, monkeypatch):
