@@ -72,6 +72,7 @@ class Dispatcher:
             self._clock.last,
             floor,
             call.output_key,
+            call.record,
         )
         sends = starts(call, header, held)
         call.held = held

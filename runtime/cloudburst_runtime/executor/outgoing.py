@@ -64,6 +64,7 @@ def _onward(header: Header, clock: Micros, floor: int) -> Header:
         clock,
         floor,
         header.output_key,
+        header.record,
     )
 
 
