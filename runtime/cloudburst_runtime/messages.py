@@ -75,11 +75,21 @@ class Args(Wire):
     inline: list[Inline] = []
 
 
+class Arrival(Wire):
+    """A predecessor's result as it reached a task: whose, its size in bytes, and when (host clock, ms)."""
+
+    source: int
+    nbytes: int
+    at: float
+
+
 class Step(Wire):
     """What one task did: it rides along the triggers and arrives with the result.
 
     Times are on the host's monotonic clock, in milliseconds: the task's inputs were complete; user code
-    began; it ended.
+    began; it ended. Decoding the arguments took ``decode_ms`` just before user code began; ``arrivals``
+    are the inputs in the order of the arguments; ``hits`` and ``misses`` count the keys that it read, as
+    references or in user code, which the executor's cache had, and which it had to fetch.
     """
 
     node: int
@@ -89,6 +99,10 @@ class Step(Wire):
     ended: float
     stdout: str = ""
     stderr: str = ""
+    decode_ms: float = 0.0
+    arrivals: list[Arrival] = []
+    hits: int = 0
+    misses: int = 0
 
 
 class Header(Wire):
@@ -109,6 +123,8 @@ class Header(Wire):
         reads must include. A result carries them back, so a caller reads what its calls wrote.
     output_key
         Store the sink's result under this key before it is returned.
+    watched
+        The client wants to hear of each task that is done: `Produced`.
     """
 
     client: PeerName
@@ -120,6 +136,7 @@ class Header(Wire):
     clock: Micros = 0
     floor: int = 0
     output_key: str | None = None
+    watched: bool = False
 
     @property
     def call(self) -> CallId:
@@ -574,6 +591,18 @@ class Unknown(Wire, tag=70):
     node: int
 
 
+class Produced(Wire, tag=71):
+    """Executor → client that watches its call: a task that feeds others is done, and what it gave."""
+
+    number: int
+    attempt: int
+    node: int
+    executor: PeerName
+    step: Step
+    value: Value | None
+    failure: Failure | None = None
+
+
 class Mail(Wire, tag=68):
     """A direct message between functions, to the task whose id is ``to``."""
 
@@ -711,6 +740,7 @@ Message: TypeAlias = (
     | Gone
     | Running
     | Handover
+    | Produced
     | Mail
     | Pin
     | Unpin

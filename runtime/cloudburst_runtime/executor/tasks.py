@@ -41,6 +41,10 @@ class Task(msgspec.Struct, eq=False):
     triggers
         Inputs that arrived, by source node. A MULTIEXEC node takes them one at a time instead, from
         ``unused``.
+    arrived
+        When each of them did.
+    hits, misses
+        Keys read for it that the cache had, and that had to be fetched.
     resolved
         Values of the references among the arguments, by slot; None until the store has answered.
     reading
@@ -73,6 +77,9 @@ class Task(msgspec.Struct, eq=False):
     hops: int = 0
     progress: tuple[float, str] = (0.0, "")
     printed: tuple[str, str] = ("", "")
+    arrived: dict[int, Millis] = {}
+    hits: int = 0
+    misses: int = 0
 
     @property
     def batching(self) -> bool:
@@ -100,7 +107,10 @@ class Task(msgspec.Struct, eq=False):
 
 
 class Outcome(Record, frozen=True):
-    """What running one task gave: a value or a failure, and when it ran (milliseconds, host clock)."""
+    """What running one task gave: a value or a failure, and when it ran (milliseconds, host clock).
+
+    ``decode_ms`` is how long its arguments took to decode, just before.
+    """
 
     value: Value | None
     failure: Failure | None
@@ -110,6 +120,7 @@ class Outcome(Record, frozen=True):
     stderr: str = ""
     invalid: bool = False
     """A MULTIEXEC node's result that its list of invalid results names."""
+    decode_ms: float = 0.0
 
 
 class Finished(Record, frozen=True):
