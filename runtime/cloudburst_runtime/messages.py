@@ -23,6 +23,7 @@ import msgspec
 from .ids import CallId, Micros, PeerName, TaskId, task_id
 from .lattices import AnyLattice
 from .values import Value
+from .vectors import Vector
 
 
 class Wire(msgspec.Struct, array_like=True, gc=False):
@@ -75,6 +76,67 @@ class Args(Wire):
     inline: list[Inline] = []
 
 
+class Seen(Wire):
+    """One thing that user code asked of its library, and what it was told.
+
+    Attributes
+    ----------
+    kind
+        ``get``, ``put``, ``delete``, ``send``, ``recv``, ``now`` or ``getid``.
+    keys
+        Of the store; for ``send`` whom it is for.
+    lattices
+        What was read, None where there was nothing; of a put, what was merged in.
+    versions
+        Of what was read, where they are known: for each key a vector.
+    mail
+        What was received: the senders and the bodies; or the one body that was sent.
+    at, text
+        The time that ``now`` said; the id that ``getid`` said.
+    failure
+        Why it was refused.
+    """
+
+    kind: str
+    keys: list[str] = []
+    lattices: list[AnyLattice | None] = []
+    versions: list[Vector] = []
+    mail: list[tuple[str, Value]] = []
+    at: float = 0.0
+    text: str = ""
+    failure: Failure | None = None
+
+
+class Witness(Wire):
+    """What determined the outcome of one task, and the outcome: for a call that is recorded.
+
+    Attributes
+    ----------
+    function, version
+        What ran.
+    inputs
+        The nodes whose results it got, in the order of its arguments.
+    refs
+        The values of the references among its arguments, in their order.
+    seen
+        What it asked of its library, in order.
+    value, failure
+        Its outcome; the sink's value is the result's, and left out here.
+    place, size
+        Its place in the batch that it ran in, and how large that was.
+    """
+
+    function: str
+    version: int
+    inputs: list[int] = []
+    refs: list[AnyLattice | None] = []
+    seen: list[Seen] = []
+    value: Value | None = None
+    failure: Failure | None = None
+    place: int = 0
+    size: int = 1
+
+
 class Arrival(Wire):
     """A predecessor's result as it reached a task: whose, its size in bytes, and when (host clock, ms)."""
 
@@ -89,7 +151,8 @@ class Step(Wire):
     Times are on the host's monotonic clock, in milliseconds: the task's inputs were complete; user code
     began; it ended. Decoding the arguments took ``decode_ms`` just before user code began; ``arrivals``
     are the inputs in the order of the arguments; ``hits`` and ``misses`` count the keys that it read, as
-    references or in user code, which the executor's cache had, and which it had to fetch.
+    references or in user code, which the executor's cache had, and which it had to fetch. There is a
+    witness if the call is recorded.
     """
 
     node: int
@@ -99,6 +162,7 @@ class Step(Wire):
     ended: float
     stdout: str = ""
     stderr: str = ""
+    witness: Witness | None = None
     decode_ms: float = 0.0
     arrivals: list[Arrival] = []
     hits: int = 0
@@ -119,10 +183,12 @@ class Header(Wire):
     fixed
         Nodes with fixed arguments that are not sources: they wait for a `Call` besides their triggers.
     clock, floor
-        The caller's session: the latest stamp it has seen, and the replica's sequence number that its
+        The caller's session: the latest stamp it has seen, and the changes of the stores that its
         reads must include. A result carries them back, so a caller reads what its calls wrote.
     output_key
         Store the sink's result under this key before it is returned.
+    record
+        Whether each step reports what determined its outcome.
     watched
         The client wants to hear of each task that is done: `Produced`.
     """
@@ -134,8 +200,9 @@ class Header(Wire):
     schedule: list[PeerName]
     fixed: list[int] = []
     clock: Micros = 0
-    floor: int = 0
+    floor: Vector = {}
     output_key: str | None = None
+    record: bool = False
     watched: bool = False
 
     @property
@@ -374,10 +441,14 @@ class Entry(Wire):
 
     ``generation`` is the stamp of the key's last deletion, 0 if there was none: a lexicographic pair of
     (generation, lattice), which is a lattice again. ``lattice`` is None for a deleted key.
+
+    ``version`` names the changes that it includes: for each store that applied a put or deletion of this
+    key, that store's number of the last one. Two entries of a key with equal versions are equal.
     """
 
     generation: Micros
     lattice: AnyLattice | None
+    version: Vector = {}
 
 
 class Put(Wire, tag=40):
@@ -515,7 +586,7 @@ class Result(Wire, tag=62):
     steps: list[Step]
     failure: Failure | None = None
     clock: Micros = 0
-    floor: int = 0
+    floor: Vector = {}
 
 
 class Cancel(Wire, tag=63):

@@ -18,6 +18,7 @@ from cloudburst_runtime.messages import Args, Call, Cancel, Header, Trigger
 from cloudburst_runtime.scheduler.dag import Topology
 from cloudburst_runtime.scheduler.policy import assign
 from cloudburst_runtime.values import Value, encode
+from cloudburst_runtime.vectors import Vector
 
 Effects = list[Any]
 
@@ -52,7 +53,7 @@ class Dispatcher:
         self._turn = 0
         self.load: dict[PeerName, int] = {}
 
-    def send(self, call: OwnedCall, held: Held, floor: int, now: Millis) -> Effects:
+    def send(self, call: OwnedCall, held: Held, floor: Vector, now: Millis) -> Effects:
         """Begin an attempt.
 
         Raises
@@ -73,6 +74,7 @@ class Dispatcher:
             self._clock.last,
             floor,
             call.output_key,
+            call.record,
             call.watched,
         )
         sends = starts(call, header, held)

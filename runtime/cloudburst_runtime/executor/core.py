@@ -51,6 +51,7 @@ from cloudburst_runtime.executor.tasks import (
     Task,
 )
 from cloudburst_runtime.executor.waiting import Waiting
+from cloudburst_runtime.executor.witness import witness
 from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName, TaskId
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.messages import (
@@ -70,6 +71,7 @@ from cloudburst_runtime.messages import (
     Unpin,
 )
 from cloudburst_runtime.values import Value
+from cloudburst_runtime.vectors import joined
 
 Effects = list[Any]
 
@@ -239,7 +241,7 @@ class ExecutorCore:
             task.last_failure = trigger.failure
         elif unused:
             task.unused.append(trigger)
-        task.floor = max(task.floor, trigger.header.floor)
+        task.floor = joined(task.floor, trigger.header.floor)
         self.clock.observe(trigger.header.clock)
 
     # ------------------------------------------------------------ tasks are asked after
@@ -316,16 +318,17 @@ class ExecutorCore:
         self.runner.ended(event.tasks, now)
         effects: Effects = []
         for task, outcome in zip(event.tasks, event.outcomes, strict=True):
-            effects += self._on_outcome(task, outcome, now)
+            effects += self._on_outcome(task, outcome, event.tasks, now)
         if not self.runner.running:  # an outcome may have fed a task of this very executor, and started it
             effects += self.runner.run_next(now)
         return effects
 
-    def _on_outcome(self, task: Task, outcome: Outcome, now: Millis) -> Effects:
+    def _on_outcome(self, task: Task, outcome: Outcome, batch: list[Task], now: Millis) -> Effects:
         if task.cancelled:
             self.tasks.pop(task.id, None)
             return []
-        task.steps = steps(task, step_of(task, outcome, self.name))
+        seen = witness(task, outcome, batch) if task.header.record else None
+        task.steps = steps(task, step_of(task, outcome, self.name, seen))
         if outcome.failure is not None:
             return self._fail(task, outcome.failure, now)
         if outcome.invalid:
@@ -374,7 +377,7 @@ class ExecutorCore:
     ) -> Effects:
         """The task is done: send what it gave, and keep that for a repetition."""
         self.tasks.pop(task.id, None)
-        floor = max(task.floor, self.cache.seen_seq)
+        floor = joined(task.floor, self.cache.floor)
         sent = outputs(task, value, failure, targets, self.clock.last, floor)
         small = value is None or value.nbytes <= self.config.output_kept_bytes_max
         self.past.finish(task.id, sent if small else None)

@@ -24,8 +24,10 @@ from cloudburst_runtime.messages import (
     Running,
     Step,
     Trigger,
+    Witness,
 )
 from cloudburst_runtime.values import Value
+from cloudburst_runtime.vectors import Vector
 
 Outputs: TypeAlias = list[tuple[PeerName, Message]]
 """Messages, and whom each is for; that may be this very executor."""
@@ -40,7 +42,7 @@ def outputs(
     failure: Failure | None,
     targets: tuple[int, ...],
     clock: Micros,
-    floor: int,
+    floor: Vector,
 ) -> Outputs:
     """An outcome: an input for each target, or without targets the result of the call."""
     if not targets:
@@ -63,7 +65,7 @@ def _produced(task: Task, value: Value | None, failure: Failure | None) -> Outpu
     return [(task.id.client, Produced(number, attempt, node, own.executor, own, value, failure))]
 
 
-def _onward(header: Header, clock: Micros, floor: int) -> Header:
+def _onward(header: Header, clock: Micros, floor: Vector) -> Header:
     if clock == header.clock and floor == header.floor:
         return header
     return Header(
@@ -76,11 +78,12 @@ def _onward(header: Header, clock: Micros, floor: int) -> Header:
         clock,
         floor,
         header.output_key,
+        header.record,
         header.watched,
     )
 
 
-def step_of(task: Task, outcome: Outcome, executor: PeerName) -> Step:
+def step_of(task: Task, outcome: Outcome, executor: PeerName, witness: Witness | None) -> Step:
     """What a task did, now that it has run."""
     inputs, arrived = task.inputs, task.arrived
     return Step(
@@ -91,6 +94,7 @@ def step_of(task: Task, outcome: Outcome, executor: PeerName) -> Step:
         outcome.ended,
         outcome.stdout,
         outcome.stderr,
+        witness,
         outcome.decode_ms,
         [_arrival(trigger, arrived[trigger.source]) for trigger in inputs] if inputs else [],
         task.hits,

@@ -17,11 +17,13 @@ from cloudburst_runtime.messages import (
     Header,
     Message,
     Plan,
+    Seen,
     Step,
     Trigger,
 )
 from cloudburst_runtime.scheduler.dag import Topology
 from cloudburst_runtime.values import Value
+from cloudburst_runtime.vectors import Vector
 
 State = Literal["waiting", "queued", "running", "storing"]
 
@@ -70,13 +72,15 @@ class Task(msgspec.Struct, eq=False):
     steps: list[Step] = []
     ready_at: Millis = 0.0
     clock: Micros = 0
-    floor: int = 0
+    floor: Vector = {}
     last_failure: Failure | None = None
     mailbox: list[tuple[str, Value]] = []
     cancelled: bool = False
     hops: int = 0
     progress: tuple[float, str] = (0.0, "")
     printed: tuple[str, str] = ("", "")
+    seen: list[Seen] = []
+    """Of a call that is recorded: what user code has asked of its library."""
     arrived: dict[int, Millis] = {}
     hits: int = 0
     misses: int = 0
