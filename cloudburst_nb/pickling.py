@@ -15,8 +15,6 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-import cloudpickle
-
 from cloudburst_runtime import inplace, values
 from cloudburst_runtime.errors import SerializationError
 
@@ -25,8 +23,8 @@ from .capturing import Variable, by_reference, kind_of, walks
 MODULE_FACTS = ("__builtins__", "__cached__", "__doc__", "__loader__", "__name__", "__spec__")
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """cloudpickle, with two kinds of objects that it leaves to pickle, or takes apart for ever."""
+class _Pickler(values.Pickler):
+    """Code by value, with two kinds of objects that it leaves to pickle, or takes apart for ever."""
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, types.ModuleType) and values.BY_VALUE.names.get(obj.__name__) is obj:

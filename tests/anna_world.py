@@ -26,6 +26,7 @@ from cloudburst_runtime.messages import (
     pack,
     unpack,
 )
+from cloudburst_runtime.vectors import Vector, joined
 
 LASTING = ["w0", "w1", "s", "n", "m"]
 DELETED = ["d", "e", "f"]
@@ -38,7 +39,7 @@ DIGITS = 38
 class Knowledge:
     """What a session has seen or done: its later reads must not fall behind it."""
 
-    floor: int = 0
+    floor: Vector = field(default_factory=dict)
     lattices: dict[str, AnyLattice] = field(default_factory=dict)
     counted: dict[tuple[str, str], set[int]] = field(default_factory=dict)
     dead: set[tuple[int, str]] = field(default_factory=set)
@@ -53,7 +54,7 @@ class Knowledge:
 
     def join(self, other: Knowledge) -> Knowledge:
         both = self.copy()
-        both.floor = max(self.floor, other.floor)
+        both.floor = joined(self.floor, other.floor)
         for key, lattice in other.lattices.items():
             both.learn(key, lattice)
         for where, digits in other.counted.items():
@@ -210,7 +211,7 @@ class World:
             op.needs = op.needs.join(self.known[self.work.choice(sorted(self.caches))])
             floor = op.needs.floor
         else:
-            floor = self.work.choice([0, self.caches[name].seen_seq])
+            floor = self.work.choice([op.needs.floor, self.caches[name].floor])
         self.carry(self.caches[name].read(op.number, keys, floor, self.now, wait), name)
         return op
 
@@ -268,7 +269,7 @@ class World:
                 self.deleted_until = self.now
         else:
             self.note_write(op, known)
-        known.floor = max(known.floor, self.caches[op.cache].seen_seq)
+        known.floor = joined(known.floor, self.caches[op.cache].floor)
 
     def note_write(self, op: Op, known: Knowledge) -> None:
         if op.digit is not None and op.key != "e":
@@ -323,7 +324,8 @@ class World:
         assert not pending, f"never answered: {pending}"
         assert not any(cache.outstanding for cache in self.caches.values())
         assert not any(peer.parked for peer in self.replica._peers.values())
-        last = self.replica._lattices.get("d")
+        entry = self.replica._entry("d")
+        last = None if entry is None else entry.lattice
         for written in self.lasting:
             assert below(written, last), f"lost {written}"
 
@@ -332,8 +334,8 @@ class World:
             op = self.read(name, [key], other=False)
             op.needs = op.needs.join(Knowledge())
             for everyone in self.known.values():
-                op.needs = op.needs.join(replace(everyone, floor=0))
-        held = {key: cache.peek(key, 0) for key in KEYS}
+                op.needs = op.needs.join(replace(everyone, floor={}))
+        held = {key: cache.peek(key, {}) for key in KEYS}
         for key, entry in held.items():
             there = self.replica._entry(key) or Entry(0, None)
             same = entry is None or entry == there or entry.lattice is there.lattice is None

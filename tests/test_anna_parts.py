@@ -83,6 +83,14 @@ def test_entries_only_move_forward(held: Entry, learnt: Entry, later: Entry) -> 
     assert list(shelf.entries) == ["k"]
 
 
+def test_the_version_of_what_is_held_includes_all_that_was_learnt() -> None:
+    shelf = Shelf(10**6)
+    shelf.put("k", Entry(0, Max(2), {"a": 3}))
+    assert shelf.absorb("k", Entry(0, Max(1), {"b": 1})) == Entry(0, Max(2), {"a": 3, "b": 1})
+    assert shelf.absorb("k", Entry(0, Max(4), {"a": 5})) == Entry(0, Max(4), {"a": 5, "b": 1})
+    assert shelf.absorb("k", Entry(9, None, {"b": 2})) == Entry(9, None, {"a": 5, "b": 2})
+
+
 def test_shelf_keeps_account_of_its_size() -> None:
     shelf = Shelf(10**6)
     shelf.put("k", Entry(0, Counter({"a": (1, 0)})))

@@ -48,7 +48,8 @@ def ask(replica: ReplicaCore, peer: str, message: Message) -> list[tuple[str, Me
 def value(replica: ReplicaCore, key: str) -> Entry | None:
     [(_, reply)] = ask(replica, "probe", Get(999, [key]))
     assert isinstance(reply, GetReply)
-    return reply.entries[0]
+    entry = reply.entries[0]
+    return None if entry is None else Entry(entry.generation, entry.lattice)
 
 
 # ---------------------------------------------------------------- put and get
@@ -61,6 +62,15 @@ def test_puts_merge_and_count_changes(replica: ReplicaCore) -> None:
     assert replica.start(0.0) == []
 
 
+def test_the_version_names_the_last_change_of_the_key() -> None:
+    replica = ReplicaCore(Config(), "s2")
+    for key, number in (("k", 1), ("other", 1), ("k", 2), ("k", 2)):
+        ask(replica, "a", Put(1, key, Max(number)))
+    ask(replica, "a", Delete(2, "other", 7))
+    [(_, reply)] = ask(replica, "a", Get(3, ["k", "other", "absent"]))
+    assert [entry and entry.version for entry in reply.entries] == [{"s2": 3}, {"s2": 4}, None]
+
+
 @pytest.mark.parametrize("again", [Max(3), Max(1), Max(2.5)])
 def test_a_put_that_changes_nothing_is_no_change(replica: ReplicaCore, again: Max) -> None:
     ask(replica, "r", Get(1, ["k"], watch=True))
@@ -70,7 +80,9 @@ def test_a_put_that_changes_nothing_is_no_change(replica: ReplicaCore, again: Ma
 
 def test_missing_keys_are_none(replica: ReplicaCore) -> None:
     ask(replica, "a", Put(1, "k", Max(3)))
-    assert ask(replica, "a", Get(2, ["x", "k"])) == [("a", GetReply(2, [None, Entry(0, Max(3))], 1))]
+    assert ask(replica, "a", Get(2, ["x", "k"])) == [
+        ("a", GetReply(2, [None, Entry(0, Max(3), {"node": 1})], 1))
+    ]
 
 
 def test_a_type_that_does_not_fit_is_refused(replica: ReplicaCore) -> None:
@@ -196,7 +208,7 @@ def test_updates_come_before_the_answer_and_to_the_writer_too(replica: ReplicaCo
     for peer in ("e1", "e2"):
         ask(replica, peer, Resync(1))
         assert ask(replica, peer, Get(5, ["k"], watch=True)) == [(peer, GetReply(5, [None], 0, 0, 1))]
-    entry = Entry(0, Max(1))
+    entry = Entry(0, Max(1), {"node": 1})
     assert ask(replica, "e1", Put(6, "k", Max(1))) == [
         ("e1", Update(1, 1, 1, "k", entry)),
         ("e2", Update(1, 1, 1, "k", entry)),
@@ -204,8 +216,8 @@ def test_updates_come_before_the_answer_and_to_the_writer_too(replica: ReplicaCo
     ]
     assert replica.holders("k") == ["e1", "e2"]
     assert ask(replica, "e2", Delete(6, "k", 9))[:2] == [
-        ("e1", Update(1, 2, 2, "k", Entry(9, None))),
-        ("e2", Update(1, 2, 2, "k", Entry(9, None))),
+        ("e1", Update(1, 2, 2, "k", Entry(9, None, {"node": 2}))),
+        ("e2", Update(1, 2, 2, "k", Entry(9, None, {"node": 2}))),
     ]
 
 
@@ -228,11 +240,16 @@ def test_resync_begins_to_count_anew_and_only_once(replica: ReplicaCore) -> None
     ask(replica, "a", Put(1, "k", Max(1)))
     ask(replica, "e1", Resync(2))
     assert replica.holders("k") == []
-    assert ask(replica, "e1", Get(2, ["k"], watch=True))[0][1] == GetReply(2, [Entry(0, Max(1))], 1, 0, 2)
+    assert ask(replica, "e1", Get(2, ["k"], watch=True))[0][1] == GetReply(
+        2, [Entry(0, Max(1), {"node": 1})], 1, 0, 2
+    )
     for epoch in (2, 1):
         ask(replica, "e1", Resync(epoch))
         assert replica.holders("k") == ["e1"]
-    assert ask(replica, "a", Put(2, "k", Max(2)))[0] == ("e1", Update(2, 1, 2, "k", Entry(0, Max(2))))
+    assert ask(replica, "a", Put(2, "k", Max(2)))[0] == (
+        "e1",
+        Update(2, 1, 2, "k", Entry(0, Max(2), {"node": 2})),
+    )
 
 
 def test_a_lost_peer_leaves_nothing(replica: ReplicaCore) -> None:
@@ -255,7 +272,7 @@ def test_a_waiting_read_is_answered_when_all_keys_exist(replica: ReplicaCore) ->
     assert ask(replica, "e1", get) == []
     assert len(ask(replica, "a", Put(1, "y", Max(2)))) == 1
     answered = ask(replica, "a", Put(2, "x", Max(1)))
-    both = [Entry(0, Max(1)), Entry(0, Max(2))]
+    both = [Entry(0, Max(1), {"node": 2}), Entry(0, Max(2), {"node": 1})]
     assert answered == [("e1", GetReply(1, both, 2)), ("a", PutReply(2, 0, 2))]
     assert replica.holders("x") == ["e1"]
     assert len(ask(replica, "e1", get)) == 1

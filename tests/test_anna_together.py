@@ -10,13 +10,13 @@ from cloudburst_runtime.anna.cache import CacheCore, Effect
 from cloudburst_runtime.anna.freshness import Freshness
 from cloudburst_runtime.anna.outbox import Writing
 from cloudburst_runtime.anna.replica import ReplicaCore
-from cloudburst_runtime.anna.shelf import Shelf
 from cloudburst_runtime.anna.totals import Draft, Tally, Totals
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.lattices.wrap import counts
 from cloudburst_runtime.messages import Delete, Entry, GetReply, Put, PutReply, Unwatch
+from cloudburst_runtime.vectors import Vector
 from tests.anna_world import World
 
 
@@ -34,7 +34,7 @@ def test_the_seeds_reach_what_they_are_for() -> None:
     seen = {"hit": 0, "evict": 0, "resync": 0, "again": 0, "forgotten": 0}
 
     class Watched(CacheCore):
-        def peek(self, key: str, floor: int) -> Entry | None:
+        def peek(self, key: str, floor: Vector) -> Entry | None:
             entry = super().peek(key, floor)
             seen["hit"] += entry is not None
             return entry
@@ -110,19 +110,6 @@ class OverlapsIncrements(CacheCore):
         return super()._changed(reply, now)
 
 
-class ForgetsOwnWrites(CacheCore):
-    """Acknowledges a write without merging it into what it holds."""
-
-    class Deaf(Shelf):
-        def absorb_own(self, key: str, entry: Entry) -> None:
-            return
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._shelf = self.Deaf(self._config.cache_bytes_max)
-        self._held = self._shelf.entries
-
-
 class HoldsOldAnswers(CacheCore):
     """Holds what an answer says although later things were heard of before."""
 
@@ -144,8 +131,8 @@ class HoldsAcrossEpochs(CacheCore):
 class IgnoresFloors(CacheCore):
     """Shows what it holds, whatever the caller has seen elsewhere."""
 
-    def peek(self, key: str, floor: int) -> Entry | None:
-        return super().peek(key, 0)
+    def peek(self, key: str, floor: Vector) -> Entry | None:
+        return super().peek(key, {})
 
 
 class SyncsByHearsay(CacheCore):
@@ -205,7 +192,6 @@ CACHES = [
     NeverResyncs,
     PutsAmounts,
     OverlapsIncrements,
-    ForgetsOwnWrites,
     HoldsOldAnswers,
     HoldsAcrossEpochs,
     IgnoresFloors,

@@ -207,9 +207,9 @@ def test_a_failure_among_the_arguments_is_the_calls_own(bench):
 
 def test_results_carry_the_session_on(bench):
     bench.running(1)
-    bench.result(1, clock=9_000_000, floor=12)
+    bench.result(1, clock=9_000_000, floor={"node": 12})
     _, call = one(bench.submit(2), Call)
-    assert (call.header.clock, call.header.floor) == (9_000_000, 12)
+    assert (call.header.clock, call.header.floor) == (9_000_000, {"node": 12})
 
 
 def test_what_the_store_answers_is_part_of_the_session(bench):
@@ -217,7 +217,7 @@ def test_what_the_store_answers_is_part_of_the_session(bench):
     assert bench.tell("node", PutReply(put.req, 0, 5)) == [Answered(100, None)]
     _, get = one(bench.take(Store(101, "read", (["k"],))), Get)
     assert bench.tell("node", GetReply(get.req, [Entry(0, Max(1))], 6)) == [Answered(101, [Max(1)])]
-    assert one(bench.running(1), Call)[1].header.floor == 6
+    assert one(bench.running(1), Call)[1].header.floor == {"node": 6}
 
 
 # ---------------------------------------------------------------- losses

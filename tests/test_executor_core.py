@@ -199,10 +199,10 @@ def test_a_failure_ends_the_call(bench):
 
 
 def test_the_session_goes_along_with_each_step(bench):
-    bench.call(1, CHAIN, clock=5_000_000, floor=3)
-    bench.core.cache._fresh.seen = 9
+    bench.call(1, CHAIN, clock=5_000_000, floor={"node": 3})
+    bench.core.cache._fresh.hear(9)
     _, trigger = one(bench.ran(), Trigger)
-    assert (trigger.header.clock, trigger.header.floor) == (5_000_000, 9)
+    assert (trigger.header.clock, trigger.header.floor) == (5_000_000, {"node": 9})
 
 
 def test_the_output_key_is_written_before_the_result_is_sent(bench):

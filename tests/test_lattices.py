@@ -27,7 +27,7 @@ from cloudburst_runtime.lattices import (
     join,
 )
 from cloudburst_runtime.lattices.laws import check_all, exact
-from cloudburst_runtime.lattices.wrap import counts, delta, detached, newest, reveal
+from cloudburst_runtime.lattices.wrap import counts, delta, newest, reveal
 from cloudburst_runtime.messages import Put, pack, unpack
 from cloudburst_runtime.values import Value, canonical, encode
 
@@ -300,16 +300,6 @@ def test_revealed_arrays_are_read_only() -> None:
     shown = reveal(delta(array, None, "w", 1))
     with pytest.raises(ValueError, match="read-only"):
         shown[0] = 1
-
-
-def test_detached_shares_no_memory() -> None:
-    array = np.zeros(4096)
-    for views in (delta({1: array}, "map", "w", 1), delta((1, array), "priority", "w", 1)):
-        array[0] = 0
-        copy = detached(views)
-        array[0] = 7
-        assert reveal(views)[1][0] == 7
-        assert reveal(copy)[1][0] == 0
 
 
 def test_the_package_names_its_lattices() -> None:

@@ -299,3 +299,11 @@ def test_explain_looks_into_functions() -> None:
     by_value = types.FunctionType(uses_global.__code__, {"__name__": "__main__", "LOCK": LOCK}, "uses_global")
     by_value.__module__ = "__main__"
     assert explain(by_value, "f") == "LOCK, of type _thread.lock"
+
+
+def test_code_keeps_the_file_that_it_came_from() -> None:
+    def outer() -> object:
+        return lambda: 0
+
+    copy = decode(encode(outer))
+    assert copy.__code__.co_filename == copy().__code__.co_filename == __file__

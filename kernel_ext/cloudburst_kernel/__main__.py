@@ -2,4 +2,5 @@
 
 from cloudburst_kernel.kernel import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -27,7 +27,7 @@ def complete(line: str, namespace: Mapping[str, Any]) -> list[str]:
     Examples
     --------
     >>> complete("%cloudburst up --exec", {})
-    ['--executors', '--state-dir']
+    ['--executors', '--state-dir', '--seed']
     """
     words = line.split()
     if not words or words[0].startswith("%%"):

@@ -34,6 +34,11 @@ def cached(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Ca
     return functools.lru_cache(maxsize=maxsize, typed=typed)(function)
 
 
+def code(filename: str, *parts: Any) -> types.CodeType:
+    """A code object that says which file it came from: tracebacks look its lines up there."""
+    return types.CodeType(*parts).replace(co_filename=filename)
+
+
 def new_module(name: str, doc: str | None) -> types.ModuleType:
     """An empty module, which the unpickler fills: modules that import each other can be rebuilt."""
     return types.ModuleType(name, doc)

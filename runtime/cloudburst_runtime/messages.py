@@ -23,6 +23,7 @@ import msgspec
 from .ids import CallId, Micros, PeerName, TaskId, task_id
 from .lattices import AnyLattice
 from .values import Value
+from .vectors import Vector
 
 
 class Wire(msgspec.Struct, array_like=True, gc=False):
@@ -105,7 +106,7 @@ class Header(Wire):
     fixed
         Nodes with fixed arguments that are not sources: they wait for a `Call` besides their triggers.
     clock, floor
-        The caller's session: the latest stamp it has seen, and the replica's sequence number that its
+        The caller's session: the latest stamp it has seen, and the changes of the stores that its
         reads must include. A result carries them back, so a caller reads what its calls wrote.
     output_key
         Store the sink's result under this key before it is returned.
@@ -118,7 +119,7 @@ class Header(Wire):
     schedule: list[PeerName]
     fixed: list[int] = []
     clock: Micros = 0
-    floor: int = 0
+    floor: Vector = {}
     output_key: str | None = None
 
     @property
@@ -357,10 +358,14 @@ class Entry(Wire):
 
     ``generation`` is the stamp of the key's last deletion, 0 if there was none: a lexicographic pair of
     (generation, lattice), which is a lattice again. ``lattice`` is None for a deleted key.
+
+    ``version`` names the changes that it includes: for each store that applied a put or deletion of this
+    key, that store's number of the last one. Two entries of a key with equal versions are equal.
     """
 
     generation: Micros
     lattice: AnyLattice | None
+    version: Vector = {}
 
 
 class Put(Wire, tag=40):
@@ -498,7 +503,7 @@ class Result(Wire, tag=62):
     steps: list[Step]
     failure: Failure | None = None
     clock: Micros = 0
-    floor: int = 0
+    floor: Vector = {}
 
 
 class Cancel(Wire, tag=63):

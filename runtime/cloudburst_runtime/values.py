@@ -15,6 +15,7 @@ supported types give equal bytes, in every process and under every hash seed, wh
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import pickle
 import types
@@ -24,6 +25,7 @@ from typing import Any
 import cloudpickle
 import msgspec
 
+from . import inplace
 from .errors import SerializationError
 from .shared import Shared
 
@@ -125,12 +127,19 @@ def encode_by_value(value: object) -> Value:
     buffers: list[memoryview] = []
     try:
         with BY_VALUE.registered():
-            data = cloudpickle.dumps(value, 5, buffer_callback=_collector(buffers))
+            data = dumps_by_value(value, _collector(buffers))
     except Exception as error:
         if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
             raise SerializationError(f"{_kind(value)} is nested too deeply to be sent") from error
         raise SerializationError(f"{_kind(value)} cannot be sent to another process: {error}") from error
     return Value(data, buffers)
+
+
+def dumps_by_value(value: object, collect: Callable[[pickle.PickleBuffer], Any] | None = None) -> bytes:
+    """The pickle of a value, its code by value where need be; large buffers go to ``collect``, if given."""
+    file = io.BytesIO()
+    Pickler(file, 5, buffer_callback=collect).dump(value)
+    return file.getvalue()
 
 
 def decode(value: Value) -> Any:
@@ -157,6 +166,16 @@ def decode_own(value: Value) -> Any:
         return pickle.loads(value.data)
     own = [bytearray(buffer) if buffer.readonly else buffer for buffer in buffers]
     return pickle.loads(value.data, buffers=own)
+
+
+class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """cloudpickle, keeping the file that code came from: since 3.1.3 it leaves that out."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is types.CodeType:
+            _, parts = self.dispatch_table[types.CodeType](obj)
+            return inplace.code, (obj.co_filename, *parts)
+        return super().reducer_override(obj)
 
 
 def _collector(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:

@@ -45,6 +45,7 @@ from cloudburst_runtime.messages import (
     Update,
 )
 from cloudburst_runtime.shared import LOST
+from cloudburst_runtime.vectors import Vector
 
 TIMER = "cache:resend"
 
@@ -110,9 +111,9 @@ class CacheCore:
     # ------------------------------------------------------------ what the embedding core calls
 
     @property
-    def seen_seq(self) -> int:
-        """The highest change of the replica that was heard of: the floor for whoever continues from here."""
-        return self._fresh.seen
+    def floor(self) -> Vector:
+        """The highest changes that were heard of: the floor for whoever continues from here."""
+        return self._fresh.heard
 
     @property
     def nbytes(self) -> int:
@@ -124,20 +125,20 @@ class CacheCore:
         """Requests that were not answered yet."""
         return len(self._outbox.requests)
 
-    def peek(self, key: str, floor: int) -> Entry | None:
+    def peek(self, key: str, floor: Vector) -> Entry | None:
         """The entry if it is held and includes all changes up to ``floor``, else None: then `read`.
 
         The same object comes back until the entry changes. Its lattice is None if the key is known not
         to exist.
         """
-        if floor > self._fresh.synced:
+        if floor and floor.get(NODE, 0) > self._fresh.synced:
             return None
         entry = self._held.get(key)
         if entry is not None:
             self._held.move_to_end(key)
         return entry
 
-    def read(self, op: int, keys: list[str], floor: int, now: Millis, wait: bool = False) -> list[Effect]:
+    def read(self, op: int, keys: list[str], floor: Vector, now: Millis, wait: bool = False) -> list[Effect]:
         """Read keys, with all changes up to ``floor``; with ``wait``, once all of them exist."""
         found: dict[str, Entry] = {}
         for key in keys:
@@ -261,9 +262,7 @@ class CacheCore:
         self._observe(key, Entry(reply.generation, None))
         if isinstance(request, Writing) and reply.generation > request.message.generation:
             return effects + self._again(request, now)
-        written = request.message.lattice if isinstance(request, Writing) else None
-        self._shelf.absorb_own(key, Entry(reply.generation, written))
-        return effects + self._shrink() + self._done(request, None, now)
+        return effects + self._done(request, None, now)
 
     def _again(self, request: Writing, now: Millis) -> list[Effect]:
         """The key was deleted meanwhile: write into its new generation."""
@@ -353,7 +352,7 @@ class CacheCore:
             fresh.confirmed = True
             fresh.promise(reply.pushed, reply.seq, now)
             return self._watch_gap()
-        fresh.seen = max(fresh.seen, reply.seq)
+        fresh.hear(reply.seq)
         if confirmed:  # the replica has forgotten us
             return [self._resync()]
         return [self._announce()] if fresh.announced and not fresh.confirmed else []

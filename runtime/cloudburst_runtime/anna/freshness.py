@@ -11,7 +11,8 @@ held. An epoch is *announced* when the replica was told of it, and *confirmed* b
 
 from __future__ import annotations
 
-from cloudburst_runtime.ids import Millis
+from cloudburst_runtime.ids import NODE, Millis
+from cloudburst_runtime.vectors import Vector
 
 EARLY_MAX = 10_000
 """Updates after a gap that are counted before the epoch is given up."""
@@ -24,8 +25,8 @@ class Freshness:
     ----------
     synced
         What is held includes all changes up to this one.
-    seen
-        The highest change that was heard of.
+    seen, heard
+        The highest change that was heard of, as a number and as a vector; set by `hear`.
 
     Examples
     --------
@@ -45,6 +46,7 @@ class Freshness:
         "confirmed",
         "epoch",
         "gap_since",
+        "heard",
         "received",
         "seen",
         "synced",
@@ -54,6 +56,7 @@ class Freshness:
         self.epoch = 0
         self.synced = 0
         self.seen = 0
+        self.heard: Vector = {}
         self.restart()
 
     def restart(self) -> None:
@@ -83,7 +86,7 @@ class Freshness:
 
     def promise(self, pushed: int, seq: int, now: Millis) -> None:
         """The replica said that at ``seq`` it had pushed so many updates in this epoch."""
-        self.seen = max(self.seen, seq)
+        self.hear(seq)
         self._mark = max(self._mark, (pushed, seq))
         if pushed <= self.received:
             self.synced = max(self.synced, seq)
@@ -92,6 +95,12 @@ class Freshness:
             self.gap_since = None
         elif self.gap_since is None:
             self.gap_since = now
+
+    def hear(self, seq: int) -> None:
+        """The replica has made so many changes."""
+        if seq > self.seen:
+            self.seen = seq
+            self.heard = {NODE: seq}
 
     def broken(self, now: Millis, patience_ms: Millis) -> bool:
         """Whether an update is missing for too long, or too many came after it."""

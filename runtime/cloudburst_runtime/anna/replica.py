@@ -18,10 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send
 from cloudburst_runtime.errors import InvalidName, LatticeMismatch, check_name
-from cloudburst_runtime.ids import Micros, Millis, PeerName
+from cloudburst_runtime.ids import NODE, Micros, Millis, PeerName
 from cloudburst_runtime.lattices import AnyLattice, below, join
 from cloudburst_runtime.lattices.wrap import is_lost, plain
 from cloudburst_runtime.messages import (
@@ -42,6 +44,7 @@ from cloudburst_runtime.messages import (
     Update,
 )
 from cloudburst_runtime.shared import LOST
+from cloudburst_runtime.vectors import Vector
 
 REQUESTS = (Put, Get, Delete, Keys, Unwatch, Resync, Forget)
 """The messages that are for a replica."""
@@ -68,6 +71,19 @@ class _Peer:
         self.deleted: dict[int, Micros] = {}  # request: the generation it began
 
 
+class Stored(msgspec.Struct, gc=False):
+    """What the replica keeps of one key; ``lattice`` is None for a deleted one.
+
+    ``seq`` is the replica's count at its own last change of the key, ``others`` the changes of other stores
+    that are included.
+    """
+
+    lattice: AnyLattice | None
+    generation: Micros
+    seq: int
+    others: Vector | None = None
+
+
 class ReplicaCore:
     """The store replica as a core: requests in, answers and updates out.
 
@@ -75,6 +91,8 @@ class ReplicaCore:
     ----------
     config
         For ``tombstones_max``.
+    name
+        Under which its changes count in versions and floors.
 
     Examples
     --------
@@ -86,15 +104,15 @@ class ReplicaCore:
     Max(value=7)
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, name: PeerName = NODE) -> None:
+        self.name = name
         self.seq = 0
         """How many changes there have been."""
         self.nbytes = 0
         """About how many bytes keys and values have."""
         self._tombstones_max = config.tombstones_max
-        self._lattices: dict[str, AnyLattice] = {}
-        self._generations: dict[str, Micros] = {}  # of the keys in _lattices; absent: 0
-        self._tombstones: dict[str, Micros] = {}  # of deleted keys, oldest first
+        self._records: dict[str, Stored] = {}  # of the keys that exist
+        self._tombstones: dict[str, Stored] = {}  # of deleted keys, oldest first
         self._forgotten: Micros = 0  # the newest generation among dropped tombstones
         self._peers: dict[PeerName, _Peer] = {}
         self._readers: dict[str, dict[PeerName, None]] = {}
@@ -125,7 +143,7 @@ class ReplicaCore:
     @property
     def key_count(self) -> int:
         """How many keys exist."""
-        return len(self._lattices)
+        return len(self._records)
 
     def holders(self, key: str) -> list[PeerName]:
         """The peers that cache ``key`` and are kept informed of it."""
@@ -138,7 +156,8 @@ class ReplicaCore:
         known = self._generation(key)
         if put.generation < known:
             return [self._acknowledge(peer, put.req, known)]
-        mine = self._lattices.get(key)
+        record = self._records.get(key)
+        mine = None if record is None else record.lattice
         if is_lost(theirs):
             text = f"the store cannot reach the shared memory in which the value for key {key!r} lies"
             return [Send(peer, Failed(put.req, Failure(LOST, text)))]
@@ -176,32 +195,39 @@ class ReplicaCore:
         return effects
 
     def _store(self, key: str, generation: Micros, lattice: AnyLattice) -> list[Send]:
-        new = key not in self._lattices
-        self.seq += 1
-        self._lattices[key] = lattice
-        self._tombstones.pop(key, None)
-        if generation:
-            self._generations[key] = generation
-        effects = self._publish(key, Entry(generation, lattice))
+        new = key not in self._records
+        effects = self._keep(self._records, key, generation, lattice)
         return effects + self._wake(key) if new else effects
 
     def _bury(self, key: str, generation: Micros) -> list[Send]:
-        mine = self._lattices.pop(key, None)
-        if mine is not None:
-            self.nbytes -= mine.nbytes + len(key)
-        self.seq += 1
-        self._generations.pop(key, None)
-        self._tombstones.pop(key, None)
-        self._tombstones[key] = generation
+        record = self._records.get(key)
+        if record is not None and record.lattice is not None:
+            self.nbytes -= record.lattice.nbytes + len(key)
+        effects = self._keep(self._tombstones, key, generation, None)
         if len(self._tombstones) > self._tombstones_max:
             dropped = self._tombstones.pop(next(iter(self._tombstones)))
-            self._forgotten = max(self._forgotten, dropped)
-        return self._publish(key, Entry(generation, None))
+            self._forgotten = max(self._forgotten, dropped.generation)
+        return effects
+
+    def _keep(
+        self, records: dict[str, Stored], key: str, generation: Micros, lattice: AnyLattice | None
+    ) -> list[Send]:
+        """A change: count it, keep it among ``records`` and there alone, and tell who watches the key."""
+        self.seq += 1
+        before = self._record(key)
+        self._tombstones.pop(key, None)
+        if lattice is None:
+            self._records.pop(key, None)
+        record = Stored(lattice, generation, self.seq, None if before is None else before.others)
+        records[key] = record
+        return self._publish(key, self._as_entry(record))
+
+    def _record(self, key: str) -> Stored | None:
+        return self._records.get(key) or self._tombstones.get(key)
 
     def _generation(self, key: str) -> Micros:
-        if key in self._lattices:
-            return self._generations.get(key, 0)
-        return self._tombstones.get(key, self._forgotten)
+        record = self._record(key)
+        return self._forgotten if record is None else record.generation
 
     @staticmethod
     def _check(key: str, stamp: Micros) -> None:
@@ -220,7 +246,7 @@ class ReplicaCore:
     def _get(self, peer: PeerName, get: Get) -> list[Send]:
         if get.wait:
             for key in get.keys:
-                if key not in self._lattices:
+                if key not in self._records:
                     return self._park(peer, get, key)
         entries = [self._entry(key, get.plain) for key in get.keys]
         state = self._peer(peer) if get.watch else self._peers.get(peer)
@@ -233,10 +259,17 @@ class ReplicaCore:
         return [Send(peer, GetReply(get.req, entries, self.seq, state.pushed, state.epoch))]
 
     def _entry(self, key: str, as_plain: bool = False) -> Entry | None:
-        generation, lattice = self._generation(key), self._lattices.get(key)
+        record = self._record(key)
+        if record is None:
+            return Entry(self._forgotten, None) if self._forgotten else None
+        return self._as_entry(record, as_plain)
+
+    def _as_entry(self, record: Stored, as_plain: bool = False) -> Entry:
+        lattice = record.lattice
         if as_plain and lattice is not None:
             lattice = plain(lattice)
-        return Entry(generation, lattice) if generation or lattice is not None else None
+        version = {self.name: record.seq, **(record.others or {})}
+        return Entry(record.generation, lattice, version)
 
     def _park(self, peer: PeerName, get: Get, key: str) -> list[Send]:
         state = self._peer(peer)
@@ -270,8 +303,8 @@ class ReplicaCore:
             del self._parked[key]
 
     def _keys(self, peer: PeerName, keys: Keys) -> list[Send]:
-        names = sorted(key for key in self._lattices if key.startswith(keys.prefix))
-        held = [self._lattices[key] for key in names]
+        names = sorted(key for key in self._records if key.startswith(keys.prefix))
+        held = [lattice for key in names if (lattice := self._records[key].lattice) is not None]
         readers = [self.holders(key) for key in names]
         reply = KeysReply(
             keys.req, names, [part.name for part in held], [part.nbytes for part in held], readers

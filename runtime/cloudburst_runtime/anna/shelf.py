@@ -9,9 +9,10 @@ from collections import OrderedDict
 
 from cloudburst_runtime.errors import LatticeMismatch
 from cloudburst_runtime.ids import Micros
-from cloudburst_runtime.lattices import below, join
-from cloudburst_runtime.lattices.wrap import detached, private_bytes
+from cloudburst_runtime.lattices import join
+from cloudburst_runtime.lattices.wrap import private_bytes
 from cloudburst_runtime.messages import Entry
+from cloudburst_runtime.vectors import joined
 
 ENTRY_OVERHEAD_BYTES = 256
 """What an entry costs besides its key and payload."""
@@ -63,18 +64,6 @@ class Shelf:
             self.put(key, merged)
         return merged
 
-    def absorb_own(self, key: str, entry: Entry) -> None:
-        """`absorb` what this process wrote, unless it came back already: a copy, for the arrays in it
-        are the writer's, who may go on to change them."""
-        mine = self.entries.get(key)
-        if mine is None:
-            return
-        if entry.lattice is not None:
-            if mine.generation == entry.generation and below(entry.lattice, mine.lattice):
-                return
-            entry = Entry(entry.generation, detached(entry.lattice))
-        self.absorb(key, entry)
-
     def drop(self, key: str) -> None:
         """Hold this entry no longer."""
         del self.entries[key]
@@ -110,12 +99,20 @@ class Shelf:
 
 
 def _later(mine: Entry, theirs: Entry) -> Entry:
-    if theirs.generation != mine.generation:
-        return theirs if theirs.generation > mine.generation else mine
+    version = joined(mine.version, theirs.version)
+    later = theirs if theirs.generation > mine.generation else mine
+    if theirs.generation == mine.generation:
+        later = _merged(mine, theirs)
+    return later if version is later.version else Entry(later.generation, later.lattice, version)
+
+
+def _merged(mine: Entry, theirs: Entry) -> Entry:
     if mine.lattice is None or theirs.lattice is None:
         return mine if theirs.lattice is None else theirs
     try:
         merged = join(mine.lattice, theirs.lattice, "")
     except LatticeMismatch:  # a replica lets no two types into one generation: not its word
         return mine
-    return mine if merged is mine.lattice else Entry(mine.generation, merged)
+    if merged is mine.lattice:
+        return mine
+    return Entry(mine.generation, merged, theirs.version)

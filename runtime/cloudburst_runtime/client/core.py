@@ -56,6 +56,7 @@ from cloudburst_runtime.messages import (
     Running,
     Unknown,
 )
+from cloudburst_runtime.vectors import Vector, joined
 
 Effects = list[Any]
 
@@ -80,7 +81,7 @@ class ClientCore:
     ) -> None:
         self.config = config
         self.clock = clock
-        self.floor = 0
+        self.floor: Vector = {}
         self.calls: dict[int, OwnedCall] = {}
         self.blocked: dict[int, list[OwnedCall]] = {}
         self.unavailable: Failure | None = None
@@ -229,8 +230,8 @@ class ClientCore:
     def _on_result(self, message: Result, now: Millis) -> Effects:
         if message.clock > self.clock.last:
             self.clock.last = message.clock
-        if message.floor > self.floor:
-            self.floor = message.floor
+        if message.floor != self.floor:
+            self.floor = joined(self.floor, message.floor)
         call = self.calls.get(message.number)
         if call is None or message.attempt != call.attempt or call.header is None:
             return []
@@ -318,7 +319,7 @@ class ClientCore:
             if key is not None:
                 return self._on_refused(key, message, now)
         effects = self.requests.handle(event, now)
-        self.floor = max(self.floor, self.requests.store.seen_seq)
+        self.floor = joined(self.floor, self.requests.store.floor)
         return effects
 
     # ------------------------------------------------------------ time

@@ -17,6 +17,7 @@ from cloudburst_runtime.ids import HybridClock, Millis, PeerName
 from cloudburst_runtime.messages import Args, Call, Cancel, Header
 from cloudburst_runtime.scheduler.policy import assign
 from cloudburst_runtime.values import encode
+from cloudburst_runtime.vectors import Vector
 
 Effects = list[Any]
 
@@ -51,7 +52,7 @@ class Dispatcher:
         self._turn = 0
         self.load: dict[PeerName, int] = {}
 
-    def send(self, call: OwnedCall, held: Held, floor: int, now: Millis) -> Effects:
+    def send(self, call: OwnedCall, held: Held, floor: Vector, now: Millis) -> Effects:
         """Begin an attempt.
 
         Raises

@@ -16,6 +16,7 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Received, Send, Timer
 from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName
 from cloudburst_runtime.messages import Failed, Failure
+from cloudburst_runtime.vectors import Vector
 
 Effects = list[Any]
 
@@ -86,7 +87,7 @@ class Requests:
 
     # ------------------------------------------------------------ the store
 
-    def on_store(self, event: Store, floor: int, now: Millis) -> Effects:
+    def on_store(self, event: Store, floor: Vector, now: Millis) -> Effects:
         """Begin a store operation; a read includes all changes up to ``floor``."""
         given = event.arguments
         if event.kind == "read":

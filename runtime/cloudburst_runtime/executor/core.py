@@ -63,6 +63,7 @@ from cloudburst_runtime.messages import (
     Unpin,
 )
 from cloudburst_runtime.values import Value
+from cloudburst_runtime.vectors import joined
 
 Effects = list[Any]
 
@@ -231,7 +232,7 @@ class ExecutorCore:
             task.last_failure = trigger.failure
         elif unused:
             task.unused.append(trigger)
-        task.floor = max(task.floor, trigger.header.floor)
+        task.floor = joined(task.floor, trigger.header.floor)
         self.clock.observe(trigger.header.clock)
 
     # ------------------------------------------------------------ tasks are asked after
@@ -375,7 +376,7 @@ class ExecutorCore:
     ) -> Effects:
         """The task is done: send what it gave, and keep that for a repetition."""
         self.tasks.pop(task.id, None)
-        floor = max(task.floor, self.cache.seen_seq)
+        floor = joined(task.floor, self.cache.floor)
         sent = outputs(task, value, failure, targets, self.clock.last, floor)
         small = value is None or value.nbytes <= self.config.output_kept_bytes_max
         self.past.finish(task.id, sent if small else None)

@@ -7,12 +7,10 @@ import pickle
 import traceback
 from types import TracebackType
 
-import cloudpickle
-
 from cloudburst_runtime.errors import CloudburstError, ErrorKinds
 from cloudburst_runtime.executor.printed import sendable
 from cloudburst_runtime.messages import Failure
-from cloudburst_runtime.values import Value
+from cloudburst_runtime.values import Value, dumps_by_value
 
 TRACEBACK_CHARACTERS_MAX = 100_000
 
@@ -80,7 +78,7 @@ def _pickle(error: BaseException) -> Value | None:
     """
     chain = error.__cause__, error.__context__, error.__traceback__
     try:
-        data = cloudpickle.dumps(error, 5)
+        data = dumps_by_value(error)
         again = pickle.loads(data)
         return Value(data) if type(again) is type(error) or _same_class(again, error) else None
     except BaseException:

@@ -18,6 +18,7 @@ from cloudburst_runtime.executor.tasks import Op, Reply, Task
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
 from cloudburst_runtime.messages import Mail
 from cloudburst_runtime.values import Value
+from cloudburst_runtime.vectors import joined
 
 Effects = list[Any]
 
@@ -81,14 +82,20 @@ class Operations:
         if kind == "progress":
             task.progress = arguments
             return [news(task, self._name), Reply(number, None)]
-        op = self.begin(lambda result, later: [Reply(number, result)])
         if kind == "read":
+            op = self.begin(lambda result, later: [Reply(number, result)])
             return self.pass_on(self.cache.read(op, arguments[0], task.floor, now), now)
+        op = self.begin(lambda result, later: self._changed(task, number, result))
         if kind == "write":
             return self.pass_on(self.cache.write(op, arguments[0], arguments[1], now), now)
         if kind == "delete":
             return self.pass_on(self.cache.delete(op, arguments[0], now), now)
         raise TypeError(f"the executor core knows no operation {kind!r}")
+
+    def _changed(self, task: Task, number: int, result: Any) -> Effects:
+        """A write was answered: what this task reads from now on includes it."""
+        task.floor = joined(task.floor, self.cache.floor)
+        return [Reply(number, result)]
 
     def mail_id(self, task: Task) -> str:
         """Where direct messages to this task are sent."""

@@ -24,6 +24,7 @@ from cloudburst_runtime.messages import (
     Trigger,
 )
 from cloudburst_runtime.values import Value
+from cloudburst_runtime.vectors import Vector
 
 Outputs: TypeAlias = list[tuple[PeerName, Message]]
 """Messages, and whom each is for; that may be this very executor."""
@@ -38,7 +39,7 @@ def outputs(
     failure: Failure | None,
     targets: tuple[int, ...],
     clock: Micros,
-    floor: int,
+    floor: Vector,
 ) -> Outputs:
     """An outcome: an input for each target, or without targets the result of the call."""
     if not targets:
@@ -51,7 +52,7 @@ def outputs(
     ]
 
 
-def _onward(header: Header, clock: Micros, floor: int) -> Header:
+def _onward(header: Header, clock: Micros, floor: Vector) -> Header:
     if clock == header.clock and floor == header.floor:
         return header
     return Header(

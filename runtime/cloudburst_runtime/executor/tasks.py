@@ -22,6 +22,7 @@ from cloudburst_runtime.messages import (
 )
 from cloudburst_runtime.scheduler.dag import Topology
 from cloudburst_runtime.values import Value
+from cloudburst_runtime.vectors import Vector
 
 State = Literal["waiting", "queued", "running", "storing"]
 
@@ -66,7 +67,7 @@ class Task(msgspec.Struct, eq=False):
     steps: list[Step] = []
     ready_at: Millis = 0.0
     clock: Micros = 0
-    floor: int = 0
+    floor: Vector = {}
     last_failure: Failure | None = None
     mailbox: list[tuple[str, Value]] = []
     cancelled: bool = False

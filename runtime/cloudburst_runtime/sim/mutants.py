@@ -19,6 +19,7 @@ from cloudburst_runtime.executor.tasks import Op, Reply
 from cloudburst_runtime.ids import HybridClock, Micros, Millis, PeerName, TaskId
 from cloudburst_runtime.messages import Entry, Put
 from cloudburst_runtime.node import NodeCore
+from cloudburst_runtime.vectors import Vector
 
 
 class Mutant(NamedTuple):
@@ -62,8 +63,8 @@ class _Keeping(ExecutorCore):
 
 
 class _StaleCache(CacheCore):
-    def peek(self, key: str, floor: int) -> Entry | None:
-        return super().peek(key, 0)
+    def peek(self, key: str, floor: Vector) -> Entry | None:
+        return super().peek(key, {})
 
 
 class _DeafCache(CacheCore):
@@ -115,11 +116,11 @@ class _Hasty(ExecutorCore):
 
 class _Unmindful(ClientCore):
     @property
-    def floor(self) -> int:
-        return 0
+    def floor(self) -> Vector:
+        return {}
 
     @floor.setter
-    def floor(self, value: int) -> None:
+    def floor(self, value: Vector) -> None:
         pass
 
 
@@ -170,7 +171,7 @@ class _Unheeding(ExecutorCore):
 
 class _Pretending(ReplicaCore):
     def _put(self, peer: PeerName, put: Put) -> list[Send]:
-        if put.req % 5 == 0 and put.key in self._lattices:
+        if put.req % 5 == 0 and put.key in self._records:
             return [self._acknowledge(peer, put.req, self._generation(put.key))]
         return super()._put(peer, put)
 

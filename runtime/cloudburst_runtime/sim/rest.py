@@ -5,6 +5,7 @@ Law: the one place that looks into cores; only for what no client can see.
 
 from __future__ import annotations
 
+from cloudburst_runtime.messages import Entry
 from cloudburst_runtime.sim.processes import ClientProcess, ExecutorProcess
 from cloudburst_runtime.sim.world import World
 
@@ -28,8 +29,8 @@ def stale(world: World) -> list[str]:
     for executor in world.executors():
         cache = executor.core.cache
         for key in list(cache._held):
-            entry, truth = cache.peek(key, replica.seq), replica._entry(key)
-            if entry is not None and entry.lattice != (truth.lattice if truth is not None else None):
+            entry, truth = cache.peek(key, {replica.name: replica.seq}), replica._entry(key)
+            if entry is not None and entry != (truth or Entry(0, None)):
                 found.append(f"rest: {executor.name} shows {entry} for {key}, the store has {truth}")
     return found
 
