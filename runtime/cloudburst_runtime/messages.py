@@ -76,11 +76,69 @@ class Args(Wire):
     inline: list[Inline] = []
 
 
+class Seen(Wire):
+    """One thing that user code asked of its library, and what it was told.
+
+    Attributes
+    ----------
+    kind
+        ``get``, ``put``, ``delete``, ``send``, ``recv``, ``now`` or ``getid``.
+    keys
+        Of the store; for ``send`` whom it is for.
+    lattices
+        What was read, None where there was nothing; of a put, what was merged in.
+    mail
+        What was received: the senders and the bodies; or the one body that was sent.
+    at, text
+        The time that ``now`` said; the id that ``getid`` said.
+    failure
+        Why it was refused.
+    """
+
+    kind: str
+    keys: list[str] = []
+    lattices: list[AnyLattice | None] = []
+    mail: list[tuple[str, Value]] = []
+    at: float = 0.0
+    text: str = ""
+    failure: Failure | None = None
+
+
+class Witness(Wire):
+    """What determined the outcome of one task, and the outcome: for a call that is recorded.
+
+    Attributes
+    ----------
+    function, version
+        What ran.
+    inputs
+        The nodes whose results it got, in the order of its arguments.
+    refs
+        The values of the references among its arguments, in their order.
+    seen
+        What it asked of its library, in order.
+    value, failure
+        Its outcome; the sink's value is the result's, and left out here.
+    place, size
+        Its place in the batch that it ran in, and how large that was.
+    """
+
+    function: str
+    version: int
+    inputs: list[int] = []
+    refs: list[AnyLattice | None] = []
+    seen: list[Seen] = []
+    value: Value | None = None
+    failure: Failure | None = None
+    place: int = 0
+    size: int = 1
+
+
 class Step(Wire):
     """What one task did: it rides along the triggers and arrives with the result.
 
     Times are on the host's monotonic clock, in milliseconds: the task's inputs were complete; user code
-    began; it ended.
+    began; it ended. There is a witness if the call is recorded.
     """
 
     node: int
@@ -90,6 +148,7 @@ class Step(Wire):
     ended: float
     stdout: str = ""
     stderr: str = ""
+    witness: Witness | None = None
 
 
 class Header(Wire):
@@ -110,6 +169,8 @@ class Header(Wire):
         reads must include. A result carries them back, so a caller reads what its calls wrote.
     output_key
         Store the sink's result under this key before it is returned.
+    record
+        Whether each step reports what determined its outcome.
     """
 
     client: PeerName
@@ -121,6 +182,7 @@ class Header(Wire):
     clock: Micros = 0
     floor: Vector = {}
     output_key: str | None = None
+    record: bool = False
 
     @property
     def call(self) -> CallId:

@@ -53,6 +53,8 @@ class OwnedCall(msgspec.Struct, eq=False):
         None: as the plan says.
     held, header
         The lease of the present attempt, and what travels with it; no header while none is under way.
+    record
+        Whether its steps report what determined their outcomes.
     moved
         The nodes of the present attempt that were handed over, and how often.
     """
@@ -75,6 +77,7 @@ class OwnedCall(msgspec.Struct, eq=False):
     probe_after: Millis = 0.0
     deadline: Millis | None = None
     moved: dict[int, int] = {}
+    record: bool = False
 
     @property
     def lease_key(self) -> LeaseKey:

@@ -73,6 +73,7 @@ class Dispatcher:
             self._clock.last,
             floor,
             call.output_key,
+            call.record,
         )
         sends = starts(call, header, held)
         call.held = held

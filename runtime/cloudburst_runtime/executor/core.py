@@ -43,6 +43,7 @@ from cloudburst_runtime.executor.tasks import (
     Task,
 )
 from cloudburst_runtime.executor.waiting import Waiting
+from cloudburst_runtime.executor.witness import witness
 from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName, TaskId
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.messages import (
@@ -309,12 +310,12 @@ class ExecutorCore:
         self.runner.ended(event.tasks, now)
         effects: Effects = []
         for task, outcome in zip(event.tasks, event.outcomes, strict=True):
-            effects += self._on_outcome(task, outcome, now)
+            effects += self._on_outcome(task, outcome, event.tasks, now)
         if not self.runner.running:  # an outcome may have fed a task of this very executor, and started it
             effects += self.runner.run_next(now)
         return effects
 
-    def _on_outcome(self, task: Task, outcome: Outcome, now: Millis) -> Effects:
+    def _on_outcome(self, task: Task, outcome: Outcome, batch: list[Task], now: Millis) -> Effects:
         if task.cancelled:
             self.tasks.pop(task.id, None)
             return []
@@ -326,6 +327,7 @@ class ExecutorCore:
             outcome.ended,
             outcome.stdout,
             outcome.stderr,
+            witness(task, outcome, batch) if task.header.record else None,
         )
         task.steps = steps(task, step)
         if outcome.failure is not None:

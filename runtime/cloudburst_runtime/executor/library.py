@@ -165,7 +165,10 @@ class UserLibrary:
         self._pump(lambda: bool(task.mailbox), timeout)
         arrived = list(task.mailbox)
         del task.mailbox[: len(arrived)]
-        return [(sender, decode_own(body)) for sender, body in arrived]
+        return self._received(arrived)
+
+    def _received(self, mail: list[tuple[str, Value]]) -> list[tuple[str, Any]]:
+        return [(sender, decode_own(body)) for sender, body in mail]
 
     # ------------------------------------------------------------ about the call
 

@@ -65,6 +65,7 @@ def _onward(header: Header, clock: Micros, floor: Vector) -> Header:
         clock,
         floor,
         header.output_key,
+        header.record,
     )
 
 

@@ -55,14 +55,23 @@ class Sandbox:
 
     Attributes
     ----------
+    witnessing
+        The library that notes what it is asked; None: as the other one.
     in_user_code
         True exactly while user code runs: only then may a signal handler raise `Interrupted`.
     tasks
         What runs: one task, or a batch.
     """
 
-    def __init__(self, library: UserLibrary, streams: Streams, seeds: Seeds | None = None) -> None:
+    def __init__(
+        self,
+        library: UserLibrary,
+        streams: Streams,
+        seeds: Seeds | None = None,
+        witnessing: UserLibrary | None = None,
+    ) -> None:
         self.library = library
+        self.witnessing = library if witnessing is None else witnessing
         self.streams = streams
         self.seeds = seeds
         self.in_user_code = False
@@ -109,7 +118,7 @@ class Sandbox:
             args, kwargs = arguments()
             if loaded.context is not self._context:
                 self._enter_context(loaded.context)
-            library = (self.library._for(task),) if loaded.library else ()
+            library = (self._library_for(task),) if loaded.library else ()
             if self.seeds is not None:
                 self.seeds.for_task(task)
             started = time.monotonic() * 1000
@@ -129,10 +138,13 @@ class Sandbox:
             with contextlib.suppress(Exception):
                 sys.stdout.flush()
             os._exit(0 if failure is None else 1)
-        self.library._task = None
+        self.library._task = self.witnessing._task = None
         if _directory() != self._directory:  # user code went elsewhere: the next call does not begin there
             self._context = None
         return failure, result, started, ended
+
+    def _library_for(self, task: Task) -> UserLibrary:
+        return (self.witnessing if task.header.record else self.library)._for(task)
 
     def _complete(self, coroutine: Any) -> Any:
         """Run a coroutine to its end, on an event loop that is kept."""
@@ -248,7 +260,7 @@ class Sandbox:
     def _load_class(self, function: FunctionSpec) -> Any:
         """Build the instance: once per executor and version."""
         made, args, kwargs = pickle.loads(function.payload)
-        library = (self.library._for(self.tasks[0]),) if function.library_init else ()
+        library = (self._library_for(self.tasks[0]),) if function.library_init else ()
         if self.seeds is not None:
             self.seeds.for_class(function.name, function.version)
         instance = made(*library, *args, **kwargs)

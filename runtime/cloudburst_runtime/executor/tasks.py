@@ -17,6 +17,7 @@ from cloudburst_runtime.messages import (
     Header,
     Message,
     Plan,
+    Seen,
     Step,
     Trigger,
 )
@@ -74,6 +75,8 @@ class Task(msgspec.Struct, eq=False):
     hops: int = 0
     progress: tuple[float, str] = (0.0, "")
     printed: tuple[str, str] = ("", "")
+    seen: list[Seen] = []
+    """Of a call that is recorded: what user code has asked of its library."""
 
     @property
     def batching(self) -> bool:
