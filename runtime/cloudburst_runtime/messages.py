@@ -87,6 +87,8 @@ class Seen(Wire):
         Of the store; for ``send`` whom it is for.
     lattices
         What was read, None where there was nothing; of a put, what was merged in.
+    versions
+        Of what was read, where they are known: for each key a vector.
     mail
         What was received: the senders and the bodies; or the one body that was sent.
     at, text
@@ -98,6 +100,7 @@ class Seen(Wire):
     kind: str
     keys: list[str] = []
     lattices: list[AnyLattice | None] = []
+    versions: list[Vector] = []
     mail: list[tuple[str, Value]] = []
     at: float = 0.0
     text: str = ""
