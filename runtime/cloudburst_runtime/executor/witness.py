@@ -10,9 +10,11 @@ from typing import Any
 
 from cloudburst_runtime.executor.library import UserLibrary
 from cloudburst_runtime.executor.tasks import Outcome, Task
+from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.lattices.wrap import detached
 from cloudburst_runtime.messages import Failure, Seen, Witness
 from cloudburst_runtime.values import Value
+from cloudburst_runtime.vectors import Vector
 
 
 def witness(task: Task, outcome: Outcome, batch: list[Task]) -> Witness:
@@ -46,8 +48,13 @@ class WitnessLibrary(UserLibrary):
 
     def _lookup(self, keys: list[str]) -> list[Any]:
         found = super()._lookup(keys)
-        self._note(Seen("get", keys, found))
+        self._note(Seen("get", keys, found, [self._version(*each) for each in zip(keys, found, strict=True)]))
         return found
+
+    def _version(self, key: str, found: AnyLattice | None) -> Vector:
+        """The version of what was just read, if the cache holds that very thing."""
+        entry = self._core.cache.peek(key, {})
+        return {} if entry is None or entry.lattice is not found else entry.version
 
     def _perform_noted(self, kind: str, arguments: tuple[Any, ...]) -> Any:
         note = _note_of(kind, arguments)
