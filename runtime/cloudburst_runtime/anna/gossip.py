@@ -28,7 +28,7 @@ BACKOFF_MAX = 10
 
 
 class Batch(NamedTuple):
-    """Keys whose entries are sent together. ``seq``: the sender's changes up to here are in batches so far."""
+    """Keys whose entries are sent together; the sender's changes up to ``seq`` are in batches so far."""
 
     number: int
     keys: tuple[str, ...]
@@ -74,10 +74,11 @@ class Outgoing:
         self._waiting[key] = nbytes
 
     def next_batch(self, seq: int, now: Millis) -> Batch | None:
-        """The next batch, if there is something to send and the window lets it; ``seq`` is the latest change."""
+        """The next batch, if there is one to send and the window lets it; ``seq`` is the latest change."""
         if not self._waiting or len(self._under_way) >= WINDOW:
             return None
-        keys, room = [], BATCH_BYTES_MAX
+        keys: list[str] = []
+        room = BATCH_BYTES_MAX
         for key, nbytes in self._waiting.items():
             room -= nbytes
             if keys and (room < 0 or len(keys) >= BATCH_KEYS_MAX):

@@ -25,7 +25,7 @@ PARTITIONS = 1024
 """Arcs of the circle; a power of two."""
 
 VIRTUAL_NODES = 128
-"""Points of each member on the circle: with so many, the fullest of five has a quarter more than its share."""
+"""Points of each member on the circle: with so many, the fullest of eight has a fifth more than its share."""
 
 _ARC = 2**64 // PARTITIONS
 
