@@ -76,11 +76,83 @@ class Args(Wire):
     inline: list[Inline] = []
 
 
+class Seen(Wire):
+    """One thing that user code asked of its library, and what it was told.
+
+    Attributes
+    ----------
+    kind
+        ``get``, ``put``, ``delete``, ``send``, ``recv``, ``now`` or ``getid``.
+    keys
+        Of the store; for ``send`` whom it is for.
+    lattices
+        What was read, None where there was nothing; of a put, what was merged in.
+    versions
+        Of what was read, where they are known: for each key a vector.
+    mail
+        What was received: the senders and the bodies; or the one body that was sent.
+    at, text
+        The time that ``now`` said; the id that ``getid`` said.
+    failure
+        Why it was refused.
+    """
+
+    kind: str
+    keys: list[str] = []
+    lattices: list[AnyLattice | None] = []
+    versions: list[Vector] = []
+    mail: list[tuple[str, Value]] = []
+    at: float = 0.0
+    text: str = ""
+    failure: Failure | None = None
+
+
+class Witness(Wire):
+    """What determined the outcome of one task, and the outcome: for a call that is recorded.
+
+    Attributes
+    ----------
+    function, version
+        What ran.
+    inputs
+        The nodes whose results it got, in the order of its arguments.
+    refs
+        The values of the references among its arguments, in their order.
+    seen
+        What it asked of its library, in order.
+    value, failure
+        Its outcome; the sink's value is the result's, and left out here.
+    place, size
+        Its place in the batch that it ran in, and how large that was.
+    """
+
+    function: str
+    version: int
+    inputs: list[int] = []
+    refs: list[AnyLattice | None] = []
+    seen: list[Seen] = []
+    value: Value | None = None
+    failure: Failure | None = None
+    place: int = 0
+    size: int = 1
+
+
+class Arrival(Wire):
+    """A predecessor's result as it reached a task: whose, its size in bytes, and when (host clock, ms)."""
+
+    source: int
+    nbytes: int
+    at: float
+
+
 class Step(Wire):
     """What one task did: it rides along the triggers and arrives with the result.
 
     Times are on the host's monotonic clock, in milliseconds: the task's inputs were complete; user code
-    began; it ended.
+    began; it ended. Decoding the arguments took ``decode_ms`` just before user code began; ``arrivals``
+    are the inputs in the order of the arguments; ``hits`` and ``misses`` count the keys that it read, as
+    references or in user code, which the executor's cache had, and which it had to fetch. There is a
+    witness if the call is recorded.
     """
 
     node: int
@@ -90,6 +162,11 @@ class Step(Wire):
     ended: float
     stdout: str = ""
     stderr: str = ""
+    witness: Witness | None = None
+    decode_ms: float = 0.0
+    arrivals: list[Arrival] = []
+    hits: int = 0
+    misses: int = 0
 
 
 class Header(Wire):
@@ -110,6 +187,10 @@ class Header(Wire):
         reads must include. A result carries them back, so a caller reads what its calls wrote.
     output_key
         Store the sink's result under this key before it is returned.
+    record
+        Whether each step reports what determined its outcome.
+    watched
+        The client wants to hear of each task that is done: `Produced`.
     """
 
     client: PeerName
@@ -121,6 +202,8 @@ class Header(Wire):
     clock: Micros = 0
     floor: Vector = {}
     output_key: str | None = None
+    record: bool = False
+    watched: bool = False
 
     @property
     def call(self) -> CallId:
@@ -467,6 +550,23 @@ class Forget(Wire, tag=50):
     req: int
 
 
+# ---------------------------------------------------------------- store ↔ store, store ↔ node
+
+
+class StoreStats(Wire, tag=129):
+    """Store → node: what it has, and what was asked of it in the last ``span_ms``.
+
+    ``hot``: the keys that most was asked of, with how many reads and writes.
+    """
+
+    name: PeerName
+    keys: int
+    nbytes: int
+    operations: int
+    span_ms: float
+    hot: dict[str, int] = {}
+
+
 # ---------------------------------------------------------------- calls
 
 
@@ -577,6 +677,18 @@ class Unknown(Wire, tag=70):
     number: int
     attempt: int
     node: int
+
+
+class Produced(Wire, tag=71):
+    """Executor → client that watches its call: a task that feeds others is done, and what it gave."""
+
+    number: int
+    attempt: int
+    node: int
+    executor: PeerName
+    step: Step
+    value: Value | None
+    failure: Failure | None = None
 
 
 class Mail(Wire, tag=68):
@@ -706,6 +818,7 @@ Message: TypeAlias = (
     | Unwatch
     | Resync
     | Forget
+    | StoreStats
     | Call
     | Trigger
     | Result
@@ -716,6 +829,7 @@ Message: TypeAlias = (
     | Gone
     | Running
     | Handover
+    | Produced
     | Mail
     | Pin
     | Unpin

@@ -28,7 +28,15 @@ from cloudburst_runtime.executor import catalog, load, waiting
 from cloudburst_runtime.executor.catalog import Catalog
 from cloudburst_runtime.executor.load import LoadWatch
 from cloudburst_runtime.executor.operations import Operations
-from cloudburst_runtime.executor.outgoing import Outputs, handover, news, outputs, probes_behind, steps
+from cloudburst_runtime.executor.outgoing import (
+    Outputs,
+    handover,
+    news,
+    outputs,
+    probes_behind,
+    step_of,
+    steps,
+)
 from cloudburst_runtime.executor.past import Past
 from cloudburst_runtime.executor.runner import Runner
 from cloudburst_runtime.executor.tasks import (
@@ -43,6 +51,7 @@ from cloudburst_runtime.executor.tasks import (
     Task,
 )
 from cloudburst_runtime.executor.waiting import Waiting
+from cloudburst_runtime.executor.witness import witness
 from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName, TaskId
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.messages import (
@@ -57,7 +66,6 @@ from cloudburst_runtime.messages import (
     Probe,
     Retire,
     Shed,
-    Step,
     Trigger,
     Unknown,
     Unpin,
@@ -200,7 +208,7 @@ class ExecutorCore:
             task = self._new_task(task_id, header)
         if message.source in task.triggers:
             return []
-        self._take_input(task, message)
+        self._take_input(task, message, now)
         return self.waiting.advance(task, now)
 
     def _on_handover(self, message: Handover, now: Millis) -> Effects:
@@ -217,7 +225,7 @@ class ExecutorCore:
         task.hops = message.hops
         task.steps = message.steps
         for trigger in message.inputs:
-            self._take_input(task, trigger, trigger.source not in message.used)
+            self._take_input(task, trigger, now, trigger.source not in message.used)
         return self.waiting.advance(task, now)
 
     def _new_task(self, task_id: TaskId, header: Header) -> Task:
@@ -226,8 +234,9 @@ class ExecutorCore:
         self.tasks[task_id] = task
         return task
 
-    def _take_input(self, task: Task, trigger: Trigger, unused: bool = True) -> None:
+    def _take_input(self, task: Task, trigger: Trigger, now: Millis, unused: bool = True) -> None:
         task.triggers[trigger.source] = trigger
+        task.arrived[trigger.source] = now
         if trigger.failure is not None:
             task.last_failure = trigger.failure
         elif unused:
@@ -309,25 +318,17 @@ class ExecutorCore:
         self.runner.ended(event.tasks, now)
         effects: Effects = []
         for task, outcome in zip(event.tasks, event.outcomes, strict=True):
-            effects += self._on_outcome(task, outcome, now)
+            effects += self._on_outcome(task, outcome, event.tasks, now)
         if not self.runner.running:  # an outcome may have fed a task of this very executor, and started it
             effects += self.runner.run_next(now)
         return effects
 
-    def _on_outcome(self, task: Task, outcome: Outcome, now: Millis) -> Effects:
+    def _on_outcome(self, task: Task, outcome: Outcome, batch: list[Task], now: Millis) -> Effects:
         if task.cancelled:
             self.tasks.pop(task.id, None)
             return []
-        step = Step(
-            task.id.node,
-            self.name,
-            task.ready_at,
-            outcome.started,
-            outcome.ended,
-            outcome.stdout,
-            outcome.stderr,
-        )
-        task.steps = steps(task, step)
+        seen = witness(task, outcome, batch) if task.header.record else None
+        task.steps = steps(task, step_of(task, outcome, self.name, seen))
         if outcome.failure is not None:
             return self._fail(task, outcome.failure, now)
         if outcome.invalid:

@@ -90,13 +90,15 @@ class UserLibrary:
         }
 
     def _lookup(self, keys: list[str]) -> list[Any]:
-        cache, floor = self._core.cache, self._current.floor
+        task, cache = self._current, self._core.cache
+        floor = task.floor
         found = []
         for key in keys:
             entry = cache.peek(key, floor)
             if entry is None:
                 return list(self._do("read", keys))
             found.append(entry.lattice)
+        task.hits += len(found)
         return found
 
     @staticmethod
@@ -165,7 +167,10 @@ class UserLibrary:
         self._pump(lambda: bool(task.mailbox), timeout)
         arrived = list(task.mailbox)
         del task.mailbox[: len(arrived)]
-        return [(sender, decode_own(body)) for sender, body in arrived]
+        return self._received(arrived)
+
+    def _received(self, mail: list[tuple[str, Value]]) -> list[tuple[str, Any]]:
+        return [(sender, decode_own(body)) for sender, body in mail]
 
     # ------------------------------------------------------------ about the call
 

@@ -55,14 +55,23 @@ class Sandbox:
 
     Attributes
     ----------
+    witnessing
+        The library that notes what it is asked; None: as the other one.
     in_user_code
         True exactly while user code runs: only then may a signal handler raise `Interrupted`.
     tasks
         What runs: one task, or a batch.
     """
 
-    def __init__(self, library: UserLibrary, streams: Streams, seeds: Seeds | None = None) -> None:
+    def __init__(
+        self,
+        library: UserLibrary,
+        streams: Streams,
+        seeds: Seeds | None = None,
+        witnessing: UserLibrary | None = None,
+    ) -> None:
         self.library = library
+        self.witnessing = library if witnessing is None else witnessing
         self.streams = streams
         self.seeds = seeds
         self.in_user_code = False
@@ -87,32 +96,37 @@ class Sandbox:
         self.tasks = tasks
         if task.batching:
             return self._run_batch(tasks, task.function)
-        failure, result, started, ended = self._attempt(task, lambda: self._arguments(task))
+        failure, result, started, ended, decode_ms = self._attempt(task, lambda: self._arguments(task))
         value, invalid = None, False
         if failure is None:
             value, failure = self._encode(result, task.function)
             if task.node is not None and task.node.invalid and failure is None:
                 invalid = _is_invalid(result, task.node.invalid)
         stdout, stderr = self.streams.take()
-        return [Outcome(value, failure, started, ended, stdout, stderr, invalid)]
+        return [Outcome(value, failure, started, ended, stdout, stderr, invalid, decode_ms)]
 
     def _attempt(
         self, task: Task, arguments: Callable[[], tuple[list[Any], dict[str, Any]]]
-    ) -> tuple[Failure | None, Any, float, float]:
-        """Call the task's function; (failure, result, started, ended)."""
+    ) -> tuple[Failure | None, Any, float, float, float]:
+        """Call the task's function; (failure, result, started, ended, milliseconds of decoding)."""
         function = task.function
         assert function is not None
         failure, result = None, None
-        started = time.monotonic() * 1000
+        began = started = time.monotonic() * 1000
+        decode_ms = 0.0
         try:
-            loaded = self._loaded.get((function.name, function.version)) or self._load(function)
+            loaded = self._loaded.get((function.name, function.version))
+            if loaded is None:
+                loaded = self._load(function)
+                began = time.monotonic() * 1000
             args, kwargs = arguments()
             if loaded.context is not self._context:
                 self._enter_context(loaded.context)
-            library = (self.library._for(task),) if loaded.library else ()
+            library = (self._library_for(task),) if loaded.library else ()
             if self.seeds is not None:
                 self.seeds.for_task(task)
             started = time.monotonic() * 1000
+            decode_ms = started - began
             self.in_user_code = True
             result = loaded.call(*library, *args, **kwargs)
             if inspect.iscoroutine(result):
@@ -129,10 +143,13 @@ class Sandbox:
             with contextlib.suppress(Exception):
                 sys.stdout.flush()
             os._exit(0 if failure is None else 1)
-        self.library._task = None
+        self.library._task = self.witnessing._task = None
         if _directory() != self._directory:  # user code went elsewhere: the next call does not begin there
             self._context = None
-        return failure, result, started, ended
+        return failure, result, started, ended, decode_ms
+
+    def _library_for(self, task: Task) -> UserLibrary:
+        return (self.witnessing if task.header.record else self.library)._for(task)
 
     def _complete(self, coroutine: Any) -> Any:
         """Run a coroutine to its end, on an event loop that is kept."""
@@ -194,7 +211,9 @@ class Sandbox:
 
     def _run_batch(self, tasks: list[Task], function: FunctionSpec) -> list[Outcome]:
         """Call a batching function once, with a list per argument, and deal the results out."""
-        failure, results, started, ended = self._attempt(tasks[0], lambda: self._columns(tasks, function))
+        failure, results, started, ended, decode_ms = self._attempt(
+            tasks[0], lambda: self._columns(tasks, function)
+        )
         stdout, stderr = self.streams.take()
         if failure is None:
             failure = self._check_batch(results, tasks, function)
@@ -203,7 +222,7 @@ class Sandbox:
             value, own = None, failure
             if failure is None:
                 value, own = self._encode(results[index], function)
-            outcomes.append(Outcome(value, own, started, ended, stdout, stderr))
+            outcomes.append(Outcome(value, own, started, ended, stdout, stderr, False, decode_ms))
         return outcomes
 
     def _columns(self, tasks: list[Task], function: FunctionSpec) -> tuple[list[Any], dict[str, Any]]:
@@ -248,7 +267,7 @@ class Sandbox:
     def _load_class(self, function: FunctionSpec) -> Any:
         """Build the instance: once per executor and version."""
         made, args, kwargs = pickle.loads(function.payload)
-        library = (self.library._for(self.tasks[0]),) if function.library_init else ()
+        library = (self._library_for(self.tasks[0]),) if function.library_init else ()
         if self.seeds is not None:
             self.seeds.for_class(function.name, function.version)
         instance = made(*library, *args, **kwargs)

@@ -120,6 +120,17 @@ def counts(lattice: AnyLattice) -> bool:
     return isinstance(lattice, Counter | Grow)
 
 
+def detached(lattice: AnyLattice) -> AnyLattice:
+    """The same element without a view of anybody's memory: later changes of an array do not reach it."""
+    if isinstance(lattice, LWW) and lattice.value.buffers:
+        return LWW(lattice.stamp, lattice.writer, lattice.value.copied())
+    if isinstance(lattice, Priority) and lattice.value.buffers:
+        return Priority(lattice.priority, lattice.stamp, lattice.writer, lattice.value.copied())
+    if isinstance(lattice, MapLattice):
+        return MapLattice({key: detached(part) for key, part in lattice.entries.items()})
+    return lattice
+
+
 def is_shared(lattice: AnyLattice | None) -> bool:
     """Whether an element's value lies in shared memory. Values inside maps never do."""
     return type(lattice) is LWW and lattice.value.shared is not None

@@ -35,6 +35,7 @@ from cloudburst_runtime.executor.tasks import (
     StillRunning,
     Task,
 )
+from cloudburst_runtime.executor.witness import WitnessLibrary
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Failure, Hello
 from cloudburst_runtime.shell import holding
@@ -71,7 +72,8 @@ class ExecutorProcess:
         self.core = ExecutorCore(config, name, hybrid_clock())
         self.streams = Streams(config.printed_bytes_max)
         seeds = None if config.seed is None else Seeds(config.seed)
-        self.sandbox = Sandbox(UserLibrary(self.core, self._perform, self._pump), self.streams, seeds)
+        served = (self.core, self._perform, self._pump)
+        self.sandbox = Sandbox(UserLibrary(*served), self.streams, seeds, WitnessLibrary(*served))
         self.todo: deque[list[Task]] = deque()
         self._replies: dict[int, Any] = {}
         self._numbers = 0
