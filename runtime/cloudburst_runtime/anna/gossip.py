@@ -52,6 +52,7 @@ class Outgoing:
     >>> out.is_pending("k"), len(out.overdue(now=1000.0))
     (True, 1)
     >>> out.acknowledge(1, now=1000.0)
+    ['k']
     >>> out.is_pending("k"), out.due, out.mark(seq=9)
     (False, None, (1, 9))
     """
@@ -98,22 +99,28 @@ class Outgoing:
     def _marked(self, seq: int) -> int:
         return self._first - 1 if self._waiting else seq
 
-    def acknowledge(self, number: int, now: Millis) -> None:
-        """The other store has taken all batches up to this one."""
+    def acknowledge(self, number: int, now: Millis) -> list[str]:
+        """The other store has taken all batches up to this one; return the keys that it has as they are."""
+        had: list[str] = []
         while self._under_way and self._under_way[0].number <= number:
             batch = self._under_way.popleft()
             for key in batch.keys:
                 if self._latest.get(key) == batch.number:
                     del self._latest[key]
+                    if key not in self._waiting:
+                        had.append(key)
             self._interval = self._resend_ms
             self.due = now + self._interval if self._under_way else None
+        return had
 
     def overdue(self, now: Millis) -> list[Batch]:
         """What to send again."""
-        if self.due is None or self.due > now:
-            return []
+        return [] if self.due is None or self.due > now else self.again(now)
+
+    def again(self, now: Millis) -> list[Batch]:
+        """Send all that is under way again, now."""
         self._interval = min(2 * self._interval, BACKOFF_MAX * self._resend_ms)
-        self.due = now + self._interval
+        self.due = now + self._interval if self._under_way else None
         return list(self._under_way)
 
     def is_pending(self, key: str) -> bool:

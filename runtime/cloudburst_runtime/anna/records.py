@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import msgspec
 
+from cloudburst_runtime.anna.shelf import later
 from cloudburst_runtime.ids import NODE, Micros, PeerName
 from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.lattices.wrap import plain
 from cloudburst_runtime.messages import Entry
-from cloudburst_runtime.vectors import Vector
+from cloudburst_runtime.vectors import Vector, covers
 
 
 class Stored(msgspec.Struct, gc=False):
     """What the replica keeps of one key; ``lattice`` is None for a deleted one.
 
-    ``seq`` is the replica's count at its own last change of the key, ``others`` the changes of other stores
-    that are included.
+    ``seq`` is the replica's count at the change that made it, ``others`` the changes of other stores that are
+    included. The change is one of this store's own, unless ``others`` has its name, too: then it was
+    learned from another store, and that number, or 0, is of the last change of its own.
     """
 
     lattice: AnyLattice | None
@@ -48,6 +50,9 @@ class Records:
         The records of the keys that exist; of those that were deleted, the oldest first.
     forgotten
         The newest generation among the deleted keys that are remembered no more.
+    alone
+        Whether no other store has these keys. If others have, a key that is unknown here may live there in
+        its first generation, and what was forgotten says nothing about it.
 
     Examples
     --------
@@ -64,6 +69,7 @@ class Records:
         self.live: dict[str, Stored] = {}
         self.deleted: dict[str, Stored] = {}
         self.forgotten: Micros = 0
+        self.alone = True
         self._tombstones_max = tombstones_max
 
     def find(self, key: str) -> Stored | None:
@@ -73,18 +79,60 @@ class Records:
     def generation(self, key: str) -> Micros:
         """The generation that a put must know of."""
         record = self.find(key)
-        return self.forgotten if record is None else record.generation
+        if record is None:
+            return self.forgotten if self.alone else 0
+        return record.generation
+
+    def version(self, record: Stored) -> Vector:
+        """The changes that a record includes."""
+        others = record.others
+        if others is None:
+            return {self.name: record.seq}
+        if self.name not in others:
+            return {self.name: record.seq, **others}
+        return {store: number for store, number in others.items() if number}
 
     def keep(self, key: str, generation: Micros, lattice: AnyLattice | None) -> Stored:
         """A change of the key: count it, and replace the record; without a lattice the key is deleted."""
-        grown = 0 if lattice is None else len(key) + lattice.nbytes  # raises if it is nested too deeply
         before = self.find(key)
+        others = None
+        if before is not None and before.others is not None:
+            others = {store: number for store, number in before.others.items() if store != self.name} or None
+        return self._replace(key, before, generation, lattice, others)
+
+    def absorb(self, key: str, entry: Entry) -> Stored | None:
+        """Merge what another store has of the key: a change if it brings something, else None."""
+        before = self.find(key)
+        if before is not None:
+            mine = Entry(before.generation, before.lattice, self.version(before))
+            if covers(mine.version, entry.version) and mine.generation >= entry.generation:
+                return None
+            entry = later(mine, entry)
+        version = {self.name: 0, **entry.version}
+        return self._replace(key, before, entry.generation, entry.lattice, version)
+
+    def discard(self, key: str) -> None:
+        """Keep nothing of the key: other stores do."""
+        record = self.live.pop(key, None)
+        self.deleted.pop(key, None)
+        if record is not None and record.lattice is not None:
+            self.nbytes -= len(key) + record.lattice.nbytes
+
+    def _replace(
+        self,
+        key: str,
+        before: Stored | None,
+        generation: Micros,
+        lattice: AnyLattice | None,
+        others: Vector | None,
+    ) -> Stored:
+        grown = 0 if lattice is None else len(key) + lattice.nbytes  # raises if it is nested too deeply
         if before is not None and before.lattice is not None:
             grown -= len(key) + before.lattice.nbytes
         self.nbytes += grown
         self.seq += 1
         self.deleted.pop(key, None)
-        record = Stored(lattice, generation, self.seq, None if before is None else before.others)
+        record = Stored(lattice, generation, self.seq, others)
         if lattice is not None:
             self.live[key] = record
             return record
@@ -98,8 +146,8 @@ class Records:
     def entry(self, record: Stored | None, as_plain: bool = False) -> Entry | None:
         """A record as it is sent; ``as_plain``: with the value itself, not where it lies in shared memory."""
         if record is None:
-            return Entry(self.forgotten, None) if self.forgotten else None
+            return Entry(self.forgotten, None) if self.forgotten and self.alone else None
         lattice = record.lattice
         if as_plain and lattice is not None:
             lattice = plain(lattice)
-        return Entry(record.generation, lattice, {self.name: record.seq, **(record.others or {})})
+        return Entry(record.generation, lattice, self.version(record))

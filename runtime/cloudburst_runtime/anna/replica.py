@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cloudburst_runtime.anna.records import Records
+from cloudburst_runtime.anna.records import Records, Stored
 from cloudburst_runtime.anna.watches import PARKED_MAX, Watches
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send
@@ -167,14 +167,22 @@ class ReplicaCore:
         effects.append(self._acknowledge(peer, delete.req, generation))
         return effects
 
+    def absorb(self, key: str, entry: Entry) -> list[Send]:
+        """Merge what another store has of the key."""
+        new = entry.lattice is not None and key not in self.records.live
+        record = self.records.absorb(key, entry)
+        return [] if record is None else self._changed(key, record, new)
+
     def _store(self, key: str, generation: Micros, lattice: AnyLattice | None) -> list[Send]:
         """Change a key (without a lattice: delete it); tell who watches it, answer who waited for it."""
         new = lattice is not None and key not in self.records.live
-        record = self.records.keep(key, generation, lattice)
+        return self._changed(key, self.records.keep(key, generation, lattice), new)
+
+    def _changed(self, key: str, record: Stored, new: bool) -> list[Send]:
         entry = self.records.entry(record)
         assert entry is not None
         effects = self._publish(key, entry)
-        if new:
+        if new and key in self.records.live:
             for peer, get in self.watches.awaken(key):
                 effects += self._get(peer, get)
         return effects

@@ -1,0 +1,544 @@
+"""One store among several: a replica, and what it owes to the others.
+
+Law: nothing is acknowledged that one crash could lose, and nothing is read that is older than what the
+reader has seen. With one store this file hands on, and does nothing else.
+
+*Who serves.* The current owners of a key serve it (`owners`); others answer `Elsewhere`, with the ring.
+
+*Writes* go to any owner. It merges, tells the other owners (`exchange`), and acknowledges once one of them
+has the change: so two have it, whichever one dies. If a deletion overtook it there, the writer is told to put
+again.
+
+*Reads* go to any owner, and carry the floor of their session. An owner that is not informed up to it *pulls*
+the key from the stores concerned before it answers.
+
+*Changes of the ring.* An owner compares each part that has changed hands, or lost an owner, with all of its
+sources, former owners among them (`repair`, `arcs`); until then it pulls what it is asked for, unless it was
+an owner all along. When every store has compared everything, the node settles the ring, and who keeps a
+part no longer drops it. What changes while the ring is settled is compared once more some time later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from cloudburst_runtime.anna.arcs import Arcs
+from cloudburst_runtime.anna.exchange import Exchange
+from cloudburst_runtime.anna.owners import Owners, Part
+from cloudburst_runtime.anna.pulls import Pulls, merged_keys
+from cloudburst_runtime.anna.repair import Question, Repair
+from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.ring import partition_of
+from cloudburst_runtime.anna.usage import Usage
+from cloudburst_runtime.anna.withheld import Withheld
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import Received, Send, SetTimer, Timer
+from cloudburst_runtime.ids import NODE, Millis, PeerName
+from cloudburst_runtime.lattices.wrap import is_lost, private_bytes
+from cloudburst_runtime.messages import (
+    Compare,
+    Compared,
+    Delete,
+    Elsewhere,
+    Entry,
+    Forget,
+    Get,
+    GetReply,
+    Gossip,
+    Heard,
+    Keys,
+    KeysReply,
+    Pull,
+    Pulled,
+    Put,
+    PutReply,
+    Ring,
+    Settled,
+    Update,
+    Want,
+    Wanted,
+)
+from cloudburst_runtime.vectors import Vector
+
+TIMER = "store"
+
+Effects = list[Any]
+Request = Put | Delete | Get
+
+EARLY_MAX = 100_000
+"""Messages that may wait until the ring is known."""
+
+
+class StoreCore:
+    """A store as a core.
+
+    Parameters
+    ----------
+    config
+        For ``resend_ms``, ``anti_entropy_ms`` and ``stats_ms``.
+    replica
+        What it keeps.
+
+    Examples
+    --------
+    >>> from cloudburst_runtime.lattices import Max
+    >>> from cloudburst_runtime.messages import Members
+    >>> store = StoreCore(Config(), ReplicaCore(Config()))
+    >>> members = Members(["node", "s2"])
+    >>> ring = Ring(1, members, 2, live=members.names, born=2)
+    >>> _ = store.handle(Received("node", ring), 0.0)
+    >>> [gossip, timer] = store.handle(Received("c1", Put(1, "k", Max(7))), 1.0)
+    >>> gossip.peer, gossip.message.keys
+    ('s2', ['k'])
+    """
+
+    def __init__(self, config: Config, replica: ReplicaCore) -> None:
+        self.replica = replica
+        self.name = replica.name
+        self.owners: Owners | None = None
+        self.exchange = Exchange(config.resend_ms, self._entry, lambda: replica.seq)
+        self.repair = Repair(config.resend_ms)
+        self.pulls = Pulls(config.resend_ms)
+        self.usage = Usage(config.stats_ms)
+        self._withheld = Withheld()
+        self._arcs = Arcs(replica.records)
+        self._anti_entropy_ms = config.anti_entropy_ms
+        self._touched: dict[Part, Millis] = {}
+        self._stray: dict[str, None] = {}  # not ours to keep, but not told to all yet
+        self._early: list[Received] = []
+        self._armed: Millis | None = None
+        self._handlers: dict[type, Callable[[PeerName, Any, Millis], Effects]] = {
+            Ring: self._on_ring,
+            Gossip: self._on_gossip,
+            Heard: self._on_heard,
+            Pull: self._on_pull,
+            Pulled: self._on_pulled,
+            Compare: self._on_compare,
+            Compared: self._on_compared,
+            Want: self._on_want,
+            Wanted: self._on_wanted,
+            Keys: self._on_keys,
+            KeysReply: self._on_keys_reply,
+            Put: self._on_request,
+            Delete: self._on_request,
+            Get: self._on_request,
+            Forget: self._on_forget,
+        }
+
+    # ------------------------------------------------------------ the core's face
+
+    @property
+    def key_count(self) -> int:
+        """How many keys there are here."""
+        return self.replica.key_count
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes they take."""
+        return self.replica.nbytes
+
+    def holders(self, key: str) -> list[PeerName]:
+        """The peers that have cached the key from here."""
+        return self.replica.holders(key)
+
+    def start(self, now: Millis) -> Effects:
+        """Nothing: a store waits to be asked."""
+        return list(self.replica.start(now))
+
+    def handle(self, event: Any, now: Millis) -> Effects:
+        """Take one event; return what is to be done, in order."""
+        if self.owners is None:
+            return self._alone(event, now)
+        if type(event) is Received:
+            handler = self._handlers.get(type(event.message))
+            if handler is None:
+                return self._informed(self.replica.handle(event, now))
+            return self._armed_with(handler(event.peer, event.message, now), now)
+        if type(event) is Timer:
+            return self._on_timer(now) if event.key == TIMER else []
+        self.pulls.lose(event.peer)
+        return list(self.replica.handle(event, now))
+
+    def _alone(self, event: Any, now: Millis) -> Effects:
+        """Without a ring: the node's store is the only one, any other waits to be told."""
+        if type(event) is Received:
+            if type(event.message) is Ring:
+                return self._armed_with(self._on_ring(event.peer, event.message, now), now)
+            if self.name != NODE or type(event.message) in _BETWEEN_STORES:
+                return self._wait_for_ring(event)
+        return [] if type(event) is Timer else list(self.replica.handle(event, now))
+
+    def _wait_for_ring(self, event: Received) -> Effects:
+        if len(self._early) < EARLY_MAX:
+            self._early.append(event)
+        return []
+
+    # ------------------------------------------------------------ the ring
+
+    def _on_ring(self, peer: PeerName, ring: Ring, now: Millis) -> Effects:
+        if self.owners is None:
+            self.replica.records.alone = False
+            self._arcs = Arcs(self.replica.records)
+        elif ring.epoch <= self.owners.epoch:
+            return self._report()
+        self.owners = owners = Owners(ring)
+        others = [name for name in ring.live if name != self.name]
+        self.exchange.epoch = ring.epoch
+        self.exchange.meet(others)
+        self._begin_repair()
+        effects: Effects = []
+        for key in self._withheld.waiting():
+            self._tell(key)
+            effects += self._release(key)
+        if owners.is_settled:
+            self._find_strays()
+        effects += [Send(name, ring) for name in self.replica.watches.peers if not self._is_store(name)]
+        effects += self._send_away()
+        effects += self._again(now)
+        return effects + self.exchange.flush(now) + self._ask(self.repair.next(now)) + self._report()
+
+    def _send_away(self) -> Effects:
+        """Reads that wait here for keys that others keep now."""
+        owners, watches = self._ring(), self.replica.watches
+        gone = [key for key in watches.parked if self.name not in owners.of(key)]
+        reads = [read for key in gone for read in watches.awaken(key)]
+        return [Send(peer, Elsewhere(get.req, owners.ring)) for peer, get in reads]
+
+    def _begin_repair(self) -> None:
+        owners = self._ring()
+        todo = {
+            part: [name for name in owners.sources(part) if name != self.name]
+            for part in owners.disputed()
+            if self.name in owners.keep(part)
+        }
+        self.repair.begin(todo)
+
+    def _again(self, now: Millis) -> Effects:
+        """What waits for other stores, or came too early, is taken anew: the ring may say otherwise now."""
+        early, self._early = self._early, []
+        effects: Effects = []
+        for event in [*self.pulls.clear(), *early]:
+            handler = self._handlers.get(type(event.message))
+            if handler is None:
+                effects += self._informed(self.replica.handle(event, now))
+            else:
+                effects += handler(event.peer, event.message, now)
+        return effects
+
+    def _report(self) -> Effects:
+        """Tell the node that nothing is left to compare."""
+        return [] if self.repair.handover else [Send(NODE, Settled(self._ring().epoch))]
+
+    def _find_strays(self) -> None:
+        owners = self._ring()
+        for arc, keys in self._arcs.all():
+            if self.name in owners.keep(arc):
+                continue
+            for key in keys:
+                if self.name not in owners.of(key):
+                    self._stray[key] = None
+        self._drop_strays()
+
+    def _drop_strays(self) -> None:
+        """Drop what others keep, once nobody waits to hear of it from here."""
+        owners = self._ring()
+        for key in list(self._stray):
+            if self.exchange.is_wanted(key):
+                continue
+            del self._stray[key]
+            if self.name not in owners.of(key):
+                self.replica.records.discard(key)
+                self._arcs.drop(key)
+
+    def _ring(self) -> Owners:
+        assert self.owners is not None
+        return self.owners
+
+    def _is_store(self, name: PeerName) -> bool:
+        return self.exchange.knows(name)
+
+    # ------------------------------------------------------------ requests
+
+    def _on_request(self, peer: PeerName, message: Request, now: Millis) -> Effects:
+        owners = self._ring()
+        keys = message.keys if type(message) is Get else [message.key]  # type: ignore[union-attr]
+        if not all(self.name in owners.of(key) for key in keys):
+            return [Send(peer, Elsewhere(message.req, owners.ring))]
+        floor = message.floor if type(message) is Get else {}
+        lacking = self._lacking(keys, floor)
+        if lacking:
+            return self.pulls.begin(Received(peer, message), lacking, now)
+        return self._serve(peer, message, now)
+
+    def _lacking(self, keys: Iterable[str], floor: Vector) -> dict[PeerName, list[str]]:
+        """Whom to ask about which of the keys before they may be served."""
+        lacking: dict[PeerName, list[str]] = {}
+        unseen = [store for store, number in floor.items() if self._is_behind(store, number)]
+        for key in keys:
+            stores = dict.fromkeys(unseen)
+            if self.repair.handover:
+                stores.update(dict.fromkeys(self._unready(key)))
+            for store in stores:
+                lacking.setdefault(store, []).append(key)
+        return lacking
+
+    def _is_behind(self, store: PeerName, number: int) -> bool:
+        if store == self.name or self.exchange.informed(store) >= number:
+            return False
+        return not self._ring().is_past(store)
+
+    def _unready(self, key: str) -> list[PeerName]:
+        stores: list[PeerName] = []
+        for part in self._parts(key):
+            if not self._ring().has_all(self.name, part):
+                stores += self.repair.lacks(part)
+        return stores
+
+    def _parts(self, key: str) -> list[Part]:
+        """The parts that a key of ours is compared in."""
+        owners, arc = self._ring(), partition_of(key)
+        parts: list[Part] = [arc] if self.name in owners.keep(arc) else []
+        return [*parts, key] if owners.is_raised(key) else parts
+
+    def _serve(self, peer: PeerName, message: Request, now: Millis) -> Effects:
+        before = self.replica.seq
+        effects = self._informed(self.replica.handle(Received(peer, message), now))
+        if isinstance(message, Get):
+            self.usage.note(message.keys, now)
+            return effects
+        self.usage.note([message.key], now)
+        if self.replica.seq != before:
+            self._note(message.key, now)
+        if self.replica.seq != before or not self._ring().is_settled:
+            self._tell(message.key)
+        return self._withhold(peer, message, effects) + self.exchange.flush(now)
+
+    def _informed(self, effects: Iterable[Any]) -> Effects:
+        """Say with each answer and update what is included of the other stores' changes."""
+        known = {} if self.repair.handover else self.exchange.known()
+        out = list(effects)
+        for effect in out:
+            if type(effect) is Send and isinstance(effect.message, (GetReply, Update)):
+                effect.message.known = known
+        return out
+
+    def _on_forget(self, peer: PeerName, message: Forget, now: Millis) -> Effects:
+        self.pulls.forget(peer, message.req)
+        return list(self.replica.handle(Received(peer, message), now))
+
+    # ------------------------------------------------------------ acknowledgements
+
+    def _partners(self, key: str) -> list[PeerName]:
+        """The other owners of a key."""
+        return [name for name in self._ring().of(key) if self._is_store(name)]
+
+    def _tell(self, key: str) -> None:
+        record = self.replica.records.find(key)
+        if record is not None:
+            nbytes = 0 if record.lattice is None else private_bytes(record.lattice)
+            self.exchange.change(key, nbytes, self._partners(key))
+
+    def _is_safe(self, key: str) -> bool:
+        """Whether another owner has the key as it is here, or there is no other."""
+        partners = self._partners(key)
+        return not partners or not all(self.exchange.is_pending(key, name) for name in partners)
+
+    def _withhold(self, peer: PeerName, message: Put | Delete, effects: Effects) -> Effects:
+        """Keep the acknowledgement back until the change is safe."""
+        if self._is_safe(message.key):
+            return effects
+        out: Effects = []
+        for effect in effects:
+            reply = effect.message if type(effect) is Send else None
+            if isinstance(reply, PutReply) and effect.peer == peer and _is_merged(message, reply):
+                self._withheld.add(message.key, effect, type(message) is Put)
+            else:
+                out.append(effect)
+        return out
+
+    def _release(self, key: str) -> Effects:
+        if not self._is_safe(key):
+            return []
+        return self._withheld.release(key, self.replica.records.generation(key))
+
+    # ------------------------------------------------------------ gossip
+
+    def _note(self, key: str, now: Millis) -> None:
+        """The key has changed here."""
+        self._arcs.add(key)
+        for part in self._parts(key):
+            self._touched.setdefault(part, now)
+
+    def _absorb(
+        self, epoch: int, keys: Iterable[str], entries: Iterable[Entry | None], now: Millis
+    ) -> Effects:
+        """Merge what a store whose ring is of this epoch says, unless it comes too late to be ours."""
+        owners = self._ring()
+        late = owners.is_settled and epoch <= owners.epoch
+        effects: Effects = []
+        for key, entry in zip(keys, entries, strict=False):
+            if entry is None or is_lost(entry.lattice) or (late and self.name not in owners.of(key)):
+                continue
+            before = self.replica.seq
+            effects += self._informed(self.replica.absorb(key, entry))
+            if self.replica.seq != before:
+                self._note(key, now)
+        return effects
+
+    def _on_gossip(self, peer: PeerName, message: Gossip, now: Millis) -> Effects:
+        if not self._is_store(peer):
+            return self._wait_for_ring(Received(peer, message)) if not self._ring().is_past(peer) else []
+        effects: Effects = []
+        heard = Heard(0, self.exchange.told(peer))
+        if self.exchange.takes(peer, message):
+            if any(is_lost(entry.lattice) for entry in message.entries):
+                heard.plain = True
+            else:
+                effects += self._absorb(message.told.epoch, message.keys, message.entries, now)
+                self.exchange.take(peer, message)
+        for key, entry in zip(message.keys, message.entries, strict=True):
+            mine = self.replica.records.find(key)
+            if mine is not None and mine.generation > entry.generation:
+                newer = self._entry(key, True)
+                assert newer is not None
+                heard.keys.append(key)
+                heard.entries.append(newer)
+        heard.number = self.exchange.taken(peer)
+        return [*effects, Send(peer, heard)]
+
+    def _on_heard(self, peer: PeerName, message: Heard, now: Millis) -> Effects:
+        effects = self._absorb(message.told.epoch, message.keys, message.entries, now)
+        had, again = self.exchange.acknowledge(peer, message, now)
+        for key in had:
+            effects += self._release(key)
+        if self._stray:
+            self._drop_strays()
+        return [*effects, *again, *self.exchange.flush(now)]
+
+    # ------------------------------------------------------------ pulling
+
+    def _on_pull(self, peer: PeerName, message: Pull, now: Millis) -> Effects:
+        if not self._is_store(peer):
+            return self._wait_for_ring(Received(peer, message)) if not self._ring().is_past(peer) else []
+        entries = [self._entry(key, message.plain) for key in message.keys]
+        return [Send(peer, Pulled(message.req, entries, self.exchange.told(peer)))]
+
+    def _on_pulled(self, peer: PeerName, message: Pulled, now: Millis) -> Effects:
+        keys = self.pulls.keys(message.req)
+        if any(entry is not None and is_lost(entry.lattice) for entry in message.entries):
+            return self.pulls.again(message.req, now)
+        effects = self._absorb(message.told.epoch, keys, message.entries, now)
+        self.exchange.promise(peer, message.told)
+        event = self.pulls.take(message.req)
+        if event is not None:
+            effects += self._serve(event.peer, event.message, now)  # type: ignore[arg-type]
+        return effects
+
+    def _entry(self, key: str, as_plain: bool) -> Entry | None:
+        return self.replica.records.entry(self.replica.records.find(key), as_plain)
+
+    # ------------------------------------------------------------ comparing
+
+    def _ask(self, questions: Iterable[Question]) -> Effects:
+        epoch, arcs = self._ring().epoch, self._arcs
+        effects: Effects = []
+        for source, parts, same in questions:
+            if same:
+                effects.append(Send(source, Compare(epoch, parts, [arcs.digest(part) for part in parts])))
+            else:
+                effects += [Send(source, Want(epoch, part, arcs.have(part))) for part in parts]
+        return effects
+
+    def _on_compare(self, peer: PeerName, message: Compare, now: Millis) -> Effects:
+        if message.epoch > self._ring().epoch:
+            return self._wait_for_ring(Received(peer, message))
+        pairs = list(zip(message.parts, message.digests, strict=True))
+        same = [part for part, digest in pairs if self._arcs.digest(part) == digest]
+        differing = [part for part in message.parts if part not in same]
+        return [Send(peer, Compared(message.epoch, same, differing))]
+
+    def _on_compared(self, peer: PeerName, message: Compared, now: Millis) -> Effects:
+        if message.epoch != self._ring().epoch:
+            return []
+        return self._answered(peer, message.same, message.differing, now)
+
+    def _on_want(self, peer: PeerName, message: Want, now: Millis) -> Effects:
+        if message.epoch > self._ring().epoch:
+            return self._wait_for_ring(Received(peer, message))
+        found, more = self._arcs.lacking(message.part, message.have)
+        return [
+            Send(peer, Wanted(message.epoch, message.part, list(found), list(found.values()), more)),
+        ]
+
+    def _on_wanted(self, peer: PeerName, message: Wanted, now: Millis) -> Effects:
+        effects = self._absorb(message.epoch, message.keys, message.entries, now)
+        if message.epoch != self._ring().epoch or not self.repair.is_asked(peer, message.part):
+            return effects
+        if message.more or any(is_lost(entry.lattice) for entry in message.entries):
+            return effects + self._ask([self.repair.go_on(message.part, now)])
+        return effects + self._answered(peer, [message.part], [], now)
+
+    def _answered(self, peer: PeerName, same: list[Part], differing: list[Part], now: Millis) -> Effects:
+        was_handover = self.repair.handover
+        self.repair.answered(peer, same, differing)
+        effects = self._ask(self.repair.next(now))
+        return effects + self._report() if was_handover else effects
+
+    # ------------------------------------------------------------ all keys
+
+    def _on_keys(self, peer: PeerName, message: Keys, now: Millis) -> Effects:
+        """A list of all keys: those of all stores, unless a store asks."""
+        others = [name for name in self._ring().ring.live if self._is_store(name)]
+        if self._is_store(peer) or not others:
+            return list(self.replica.handle(Received(peer, message), now))
+        return self.pulls.list_keys(Received(peer, message), others, now)
+
+    def _on_keys_reply(self, peer: PeerName, message: KeysReply, now: Millis) -> Effects:
+        event, replies = self.pulls.take_keys(message)
+        if event is None:
+            return []
+        [mine] = self.replica.handle(event, now)
+        return [Send(event.peer, merged_keys(event.message.req, [mine.message, *replies]))]  # type: ignore
+
+    # ------------------------------------------------------------ time
+
+    def _on_timer(self, now: Millis) -> Effects:
+        self._armed = None
+        effects: Effects = [*self.exchange.overdue(now), *self.pulls.overdue(now)]
+        effects += self._ask(self.repair.overdue(now))
+        if self._ring().is_settled:
+            self._compare_touched(now)
+            effects += self._ask(self.repair.next(now))
+        effects += self.usage.report(self.name, self.key_count, self.nbytes, now)
+        return self._armed_with(effects, now)
+
+    def _compare_touched(self, now: Millis) -> None:
+        for part in [part for part, since in self._touched.items() if since + self._anti_entropy_ms <= now]:
+            del self._touched[part]
+            owners = self._ring().keep(part)
+            if self.name in owners:
+                self.repair.add(part, [name for name in owners if self._is_store(name)])
+
+    def _armed_with(self, effects: Effects, now: Millis) -> Effects:
+        """Set the timer for what is due first."""
+        dues = [self.exchange.due, self.repair.due, self.pulls.due, self.usage.due(now)]
+        if self._touched and self._ring().is_settled:
+            dues.append(next(iter(self._touched.values())) + self._anti_entropy_ms)
+        due = min((each for each in dues if each is not None), default=None)
+        if due is None or (self._armed is not None and self._armed <= due):
+            return effects
+        self._armed = due
+        return [*effects, SetTimer(TIMER, due)]
+
+    def validate(self) -> None:
+        """Assert what must hold between events."""
+        assert not self.repair.handover or not self._ring().is_settled
+
+
+_BETWEEN_STORES = (Gossip, Heard, Pull, Pulled, Compare, Compared, Want, Wanted)
+
+
+def _is_merged(message: Put | Delete, reply: PutReply) -> bool:
+    """Whether a write was merged, or its key was deleted and it has to be put again."""
+    return isinstance(message, Delete) or reply.generation == message.generation
