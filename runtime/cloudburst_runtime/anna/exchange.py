@@ -61,20 +61,19 @@ class Exchange:
 
     # ------------------------------------------------------------ telling
 
-    def change(self, key: str, nbytes: int, to: Iterable[PeerName]) -> None:
-        """The key has changed, and these stores keep it, too."""
+    def change(self, key: str, nbytes: int, seq: int, to: Iterable[PeerName]) -> None:
+        """The change ``seq`` was of this key, and these stores keep it, too."""
         for store in to:
-            out = self._out.get(store)
-            if out is not None:
-                out.change(key, nbytes, self._seq())
+            self._out[store].change(key, nbytes, seq)
 
-    def is_pending(self, key: str, store: PeerName) -> bool:
-        """Whether a store may not have the key as it is here."""
-        return self._out[store].is_pending(key)
+    def has(self, store: PeerName, key: str, seq: int) -> bool:
+        """Whether a store has the key with all changes up to ``seq``, as far as it was to be told of them."""
+        since = self._out[store].since(key)
+        return since is None or since > seq
 
     def is_wanted(self, key: str) -> bool:
         """Whether some store has yet to be told of the key."""
-        return any(out.is_pending(key) for out in self._out.values())
+        return any(out.since(key) is not None for out in self._out.values())
 
     def flush(self, now: Millis) -> list[Send]:
         """Tell what may be told now."""

@@ -31,7 +31,7 @@ from cloudburst_runtime.anna.repair import Question, Repair
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import partition_of
 from cloudburst_runtime.anna.usage import Usage
-from cloudburst_runtime.anna.withheld import Withheld
+from cloudburst_runtime.anna.withheld import Kept, Withheld
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Received, Send, SetTimer, Timer
 from cloudburst_runtime.ids import NODE, Millis, PeerName
@@ -188,7 +188,7 @@ class StoreCore:
         self.exchange.meet(others)
         self._begin_repair()
         effects: Effects = []
-        for key in self._withheld.waiting():
+        for key in self._withheld.keys:
             self._tell(key)
             effects += self._release(key)
         if owners.is_settled:
@@ -306,13 +306,13 @@ class StoreCore:
         effects = self._informed(self.replica.handle(Received(peer, message), now))
         if isinstance(message, Get):
             self.usage.note(message.keys, now)
-            return effects
+            return self._guard(message.keys, effects)
         self.usage.note([message.key], now)
         if self.replica.seq != before:
             self._note(message.key, now)
         if self.replica.seq != before or not self._ring().is_settled:
             self._tell(message.key)
-        return self._withhold(peer, message, effects) + self.exchange.flush(now)
+        return self._guard([message.key], effects, message) + self.exchange.flush(now)
 
     def _informed(self, effects: Iterable[Any]) -> Effects:
         """Say with each answer and update what is included of the other stores' changes."""
@@ -327,7 +327,7 @@ class StoreCore:
         self.pulls.forget(peer, message.req)
         return list(self.replica.handle(Received(peer, message), now))
 
-    # ------------------------------------------------------------ acknowledgements
+    # ------------------------------------------------------------ what one crash could lose
 
     def _partners(self, key: str) -> list[PeerName]:
         """The other owners of a key."""
@@ -337,30 +337,48 @@ class StoreCore:
         record = self.replica.records.find(key)
         if record is not None:
             nbytes = 0 if record.lattice is None else private_bytes(record.lattice)
-            self.exchange.change(key, nbytes, self._partners(key))
+            self.exchange.change(key, nbytes, record.seq, self._partners(key))
 
-    def _is_safe(self, key: str) -> bool:
-        """Whether another owner has the key as it is here, or there is no other."""
+    def _is_safe(self, key: str, seq: int) -> bool:
+        """Whether another owner has the key's changes up to this one, or there is no other."""
         partners = self._partners(key)
-        return not partners or not all(self.exchange.is_pending(key, name) for name in partners)
+        return not partners or any(self.exchange.has(name, key, seq) for name in partners)
 
-    def _withhold(self, peer: PeerName, message: Put | Delete, effects: Effects) -> Effects:
-        """Keep the acknowledgement back until the change is safe."""
-        if self._is_safe(message.key):
+    def _unsafe(self, keys: Iterable[str]) -> list[tuple[str, int]]:
+        """The keys whose last change only this store may have."""
+        find = self.replica.records.find
+        last = [(key, record.seq) for key in keys if (record := find(key)) is not None]
+        return [(key, seq) for key, seq in last if not self._is_safe(key, seq)]
+
+    def _guard(self, keys: Iterable[str], effects: Effects, write: Put | Delete | None = None) -> Effects:
+        """Keep back whatever shows the last change of one of the keys, until that is safe."""
+        shows = self._unsafe(keys)
+        if not shows:
             return effects
         out: Effects = []
         for effect in effects:
-            reply = effect.message if type(effect) is Send else None
-            if isinstance(reply, PutReply) and effect.peer == peer and _is_merged(message, reply):
-                self._withheld.add(message.key, effect, type(message) is Put)
+            message = effect.message
+            if isinstance(message, GetReply) and write is not None:  # it waited for this key, and others
+                self._withheld.add(Kept(effect, shows + self._unsafe(self._withheld.keys)))
+            elif isinstance(message, (GetReply, Update)) or _is_merged(write, message):
+                self._withheld.add(Kept(effect, shows))
             else:
                 out.append(effect)
         return out
 
     def _release(self, key: str) -> Effects:
-        if not self._is_safe(key):
-            return []
-        return self._withheld.release(key, self.replica.records.generation(key))
+        """Give out what shows nothing any more that is not safe."""
+        effects: Effects = []
+        for kept in self._withheld.take(key):
+            shows = [(key, seq) for key, seq in kept.shows if not self._is_safe(key, seq)]
+            if shows:
+                self._withheld.add(kept._replace(shows=shows))
+                continue
+            reply = kept.send.message
+            if isinstance(reply, PutReply):  # put into a generation that has ended: it will be put again
+                reply.generation = max(reply.generation, self.replica.records.generation(key))
+            effects.append(kept.send)
+        return effects
 
     # ------------------------------------------------------------ gossip
 
@@ -381,7 +399,7 @@ class StoreCore:
             if entry is None or is_lost(entry.lattice) or (late and self.name not in owners.of(key)):
                 continue
             before = self.replica.seq
-            effects += self._informed(self.replica.absorb(key, entry))
+            effects += self._guard([key], self._informed(self.replica.absorb(key, entry)))
             if self.replica.seq != before:
                 self._note(key, now)
         return effects
@@ -539,6 +557,8 @@ class StoreCore:
 _BETWEEN_STORES = (Gossip, Heard, Pull, Pulled, Compare, Compared, Want, Wanted)
 
 
-def _is_merged(message: Put | Delete, reply: PutReply) -> bool:
-    """Whether a write was merged, or its key was deleted and it has to be put again."""
-    return isinstance(message, Delete) or reply.generation == message.generation
+def _is_merged(write: Put | Delete | None, reply: Any) -> bool:
+    """Whether this acknowledges a write that was merged, and not one that has to be put again."""
+    if write is None or not isinstance(reply, PutReply):
+        return False
+    return isinstance(write, Delete) or reply.generation == write.generation

@@ -1,56 +1,47 @@
-"""Acknowledgements that a store keeps back until another one has what they are for.
+"""Answers and updates that a store keeps back until another store has what they show.
 
-Law: an acknowledgement that was kept back is given out once. What was put into a generation that has ended
-meanwhile is answered with the one that has begun, and so put again.
+Law: what was kept back is given out once, in the order in which it came for its key; whether it may be is
+said by whoever asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from cloudburst_runtime.effects import Send
-from cloudburst_runtime.ids import Micros
-from cloudburst_runtime.messages import PutReply
 
 
-class _Kept(NamedTuple):
+class Kept(NamedTuple):
+    """A message that was kept back, and the changes that it shows: keys, and numbers of changes."""
+
     send: Send
-    is_put: bool
+    shows: list[tuple[str, int]]
 
 
 class Withheld:
-    """The acknowledgements, by key.
+    """What is kept back, by a key for which it is.
 
     Examples
     --------
+    >>> from cloudburst_runtime.messages import PutReply
     >>> withheld = Withheld()
-    >>> withheld.add("k", Send("c1", PutReply(1, generation=0, seq=7)), is_put=True)
-    >>> [send] = withheld.release("k", generation=99)
-    >>> send.message.generation, withheld.waiting()
-    (99, [])
+    >>> withheld.add(Kept(Send("c1", PutReply(1, generation=0, seq=7)), [("k", 7)]))
+    >>> withheld.keys, len(withheld.take("k")), withheld.keys
+    (['k'], 1, [])
     """
 
     def __init__(self) -> None:
-        self._kept: dict[str, list[_Kept]] = {}
+        self._kept: dict[str, list[Kept]] = {}
 
-    def add(self, key: str, send: Send, is_put: bool) -> None:
-        """Keep an acknowledgement back."""
-        self._kept.setdefault(key, []).append(_Kept(send, is_put))
+    def add(self, kept: Kept) -> None:
+        """Keep it back for the first of the keys that it shows."""
+        self._kept.setdefault(kept.shows[0][0], []).append(kept)
 
-    def waiting(self) -> list[str]:
-        """The keys for which some are kept back."""
+    @property
+    def keys(self) -> list[str]:
+        """The keys for which something is kept back."""
         return list(self._kept)
 
-    def release(self, key: str, generation: Micros) -> list[Send]:
-        """Give out those of a key, which is now in this generation."""
-        return list(self._settled(self._kept.pop(key, ()), generation))
-
-    @staticmethod
-    def _settled(kept: Iterable[_Kept], generation: Micros) -> Iterable[Send]:
-        for send, is_put in kept:
-            reply = send.message
-            assert isinstance(reply, PutReply)
-            if is_put and generation > reply.generation:
-                reply.generation = generation
-            yield send
+    def take(self, key: str) -> list[Kept]:
+        """What is kept back for a key, which is not any more."""
+        return self._kept.pop(key, [])
