@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cloudburst_nb.display.html import size
 from cloudburst_runtime.messages import ExecutorStatus, StatusReply
+
+if TYPE_CHECKING:
+    from cloudburst_nb.client import Client
 
 
 class Status:
@@ -27,7 +32,14 @@ class Status:
         How many keys the store has, and the size of their values.
     """
 
-    def __init__(self, reply: StatusReply, addresses: list[str], key_file: str = "") -> None:
+    def __init__(
+        self,
+        reply: StatusReply,
+        addresses: list[str],
+        key_file: str = "",
+        client: Client | None = None,
+    ) -> None:
+        self._client = client
         self.address = addresses[0]
         self.addresses = addresses
         self.key_file = key_file
@@ -61,3 +73,11 @@ class Status:
         from cloudburst_nb.display.statuses import html
 
         return html(self)
+
+    def _ipython_display_(self) -> None:
+        if self._client is None:
+            raise NotImplementedError("nobody is there to ask again")
+        from cloudburst_nb.widgets.cards import RuntimeCard
+        from cloudburst_nb.widgets.showing import show
+
+        show(RuntimeCard(self._client, self))

@@ -50,6 +50,11 @@ def html(status: Status) -> str:
     )
 
 
+def past(address: str, why: str) -> str:
+    """A runtime that does not answer any more."""
+    return card(STATES["waiting"], line(faint("Cloudburst runtime"), code(address)), line(escape(why)))
+
+
 def _executors(status: Status) -> str:
     executors = status.executors
     busy = sum(bool(each.running) for each in executors)
