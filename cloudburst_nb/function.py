@@ -169,6 +169,7 @@ class CloudFunction(Composable):
 
         Examples
         --------
+        >>> client = cb.up(executors=2)
         >>> increase = cb.function(lambda x: x + 1, name="increase", source="x + 1")
         >>> increase = cb.function(lambda x: x + 2, name="increase", source="x + 2")
         >>> increase.versions()
@@ -197,6 +198,7 @@ class CloudFunction(Composable):
 
         Examples
         --------
+        >>> client = cb.up(executors=2)
         >>> increase = cb.function(lambda x: x + 1, name="increase")
         >>> increase = cb.function(lambda x: x + 2, name="increase")
         >>> increase.rollback(1)

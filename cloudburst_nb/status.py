@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from cloudburst_nb.display.html import size
@@ -30,6 +31,8 @@ class Status:
         Names.
     keys, store_bytes : int
         How many keys the store has, and the size of their values.
+    at : str
+        The time of day when it was asked.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Status:
         self.keys = reply.keys
         self.store_bytes = reply.store_bytes
         self.clients = reply.clients
+        self.at = time.strftime("%H:%M:%S")
 
     def _rows(self) -> list[tuple[str, str]]:
         functions = ", ".join(f"{name} v{version}" for name, version in sorted(self.functions.items()))
