@@ -341,7 +341,27 @@ class Client:
         return future
 
     def _map_function(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
-        return [self._call_plain("function", name, row, {}, _NO_NODES) for row in rows]
+        futures: list[CloudburstFuture] = []
+        for start in range(0, len(rows), TOGETHER_MAX):
+            futures += self._call_together(name, rows[start : start + TOGETHER_MAX])
+        return futures
+
+    def _call_together(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
+        """Some calls that are sent in one piece; those that refer to keys are sent by themselves."""
+        calls: list[OwnedCall] = []
+        plain: list[CloudburstFuture] = []
+        futures: list[CloudburstFuture] = []
+        now = now_ms()
+        for row in rows:
+            if any(type(arg) in BY_KEY for arg in row):
+                futures.append(self._submit("function", name, {None: (row, {})}))
+                continue
+            args: dict[str | None, Args] = {None: Args(encode_arguments(name, row, {}))}
+            calls.append(OwnedCall(self._shell.new_number(), "function", name, args))
+            plain.append(CloudburstFuture(self, calls[-1].number, name, _NO_NODES, now))
+            futures.append(plain[-1])
+        self._shell.submit_all(calls, plain)
+        return futures
 
     def _call_dag(
         self,
@@ -711,11 +731,30 @@ class Client:
         if progress:
             self.progress(wanted, timeout=timeout)
         try:
+            self._wait_for_all(wanted, _left(deadline))
             return [future.get(_left(deadline)) for future in wanted]
         except KeyboardInterrupt:
             for future in wanted:
                 future.cancel()
             raise
+
+    def _wait_for_all(self, wanted: list[CloudburstFuture], timeout: float | None) -> None:
+        """Wait in one piece, until all are done or one has failed that is not behind one under way."""
+        position, count = 0, len(wanted)
+
+        def done() -> bool:
+            nonlocal position
+            while position < count:
+                result = wanted[position]._result
+                if result is None:
+                    return False
+                if result.failure is not None:
+                    return True
+                position += 1
+            return True
+
+        if all(future._client is self for future in wanted):
+            self._shell.wait(done, timeout)
 
     def progress(self, *futures: Any, timeout: float | None = None) -> list[CloudburstFuture]:
         """Wait for futures (or iterables of futures) and show, per function, how far they are.
@@ -860,6 +899,8 @@ class Client:
 
 
 _NO_NODES: list[str] = []
+TOGETHER_MAX = 32
+"""So many calls of a ``map`` are sent in one piece: more would keep the executors waiting for the first."""
 
 
 def _check_level(consistency: object) -> None:
