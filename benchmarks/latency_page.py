@@ -25,14 +25,12 @@ This page is generated, as [the benchmarks](benchmarks.md) are, from the figures
 import cloudburst_nb as cb
 
 cb.up(trace=True)
-@cb.function
-def same(x): return x
-
+same = cb.function(lambda x: x, name="same")
 futures = []
 for _ in range(1000):
     futures.append(same(1))
     futures[-1].get()
-cb.summary(futures)         # total, queued, transfer, run; and the stages below
+cb.summary(futures)  # total, queued, transfer, run; and the stages below
 futures[0].timings["stages"]
 ```
 
