@@ -45,6 +45,8 @@ WITH_RUNTIME = {
         "module",
         "pipeline",
         "plots.course",
+        "plots.following",
+        "plots.picking",
         "plots.over_time",
         "runtimes",
         "starting",
