@@ -71,8 +71,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     state_dir: str = ""
     """Where state is kept that survives the runtime; empty: nowhere."""
     durability: str = "disk"
-    """With a ``state_dir``, when a put is acknowledged that does not say: ``disk``, when it is on disk; ``memory``,
-    when the store has it, which writes it within ``flush_ms``."""
+    """When a put is acknowledged that does not say, with a ``state_dir``: ``disk``, when it is on disk;
+    ``memory``, when the store has it, which writes it within ``flush_ms``."""
     flush_ms: float = 100.0
     """How long a put that is not waited for may not be on disk."""
     memory_bytes_max: int | None = None
@@ -83,3 +83,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Versions of a key that are kept, the current one included."""
     history_bytes_max: int = 1024 * 1024
     """How many bytes the earlier versions of one key may have together."""
+
+    stores_min: int = 1
+    """Storage processes, the node's own among them, that are there from the start."""
+    stores_max: int = 1
+    """More than ``stores_min``: let load and size decide how many there are."""
+    replication: int = 1
+    """How many stores keep each key, if there are so many."""
+    anti_entropy_ms: float = 10_000.0
+    """What has changed is compared between the stores that keep it, this long afterwards."""
+    stats_ms: float = 2_000.0
+    """How often a store that is busy says what it has and what is asked of it."""
+    store_operations_high_per_s: float = 4_000.0
+    """A store is added when the stores answer more reads and writes than this on average,"""
+    store_bytes_high: int = 1024 * 1024 * 1024
+    """or have more bytes than this on average."""
+    store_low_share: float = 0.3
+    """A store is removed when those that stay would be below this share of both."""
+    hot_key_operations_per_s: float = 1_000.0
+    """A key that is read and written more often than this on each of its stores is kept by one more."""

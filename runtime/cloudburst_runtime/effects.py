@@ -65,7 +65,7 @@ class Persist(Record, frozen=True):
     """Write ``record`` (of `anna.durable.Kept`) under ``place``; None removes what is there.
 
     What the same event has sent is sent when that is done, and so is everything after it. ``sync=False``: it
-    need not be waited for, and is done soon. ``undo`` is the core's own: what it needs to take the change back.
+    need not be waited for, and is done soon. ``undo`` is the core's own: what it needs to take this back.
     """
 
     place: bytes

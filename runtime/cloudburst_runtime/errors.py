@@ -111,7 +111,7 @@ class StorageError(CloudburstError):
 
 
 class StorageFull(StorageError):
-    """There is no room for this on the disk, or no more than ``disk_limit`` allows. What was there is intact."""
+    """There is no room for this on the disk, or ``disk_limit`` allows no more. What was there is intact."""
 
 
 class RuntimeUnavailable(CloudburstError):

@@ -452,12 +452,17 @@ class Entry(Wire):
 
 
 class Put(Wire, tag=40):
-    """Merge ``lattice`` into the key. ``generation`` is the last deletion that the writer knows of."""
+    """Merge ``lattice`` into the key. ``generation`` is the last deletion that the writer knows of.
+
+    ``sync``: acknowledge when it is on disk, if there is one. ``stamp``: when it was written, by the writer.
+    """
 
     req: int
     key: str
     lattice: AnyLattice
     generation: Micros = 0
+    sync: bool = True
+    stamp: Micros = 0
 
 
 class PutReply(Wire, tag=41):
@@ -548,6 +553,23 @@ class Forget(Wire, tag=50):
     """Nobody waits for the answer to this `Get` any more."""
 
     req: int
+
+
+# ---------------------------------------------------------------- store ↔ store, store ↔ node
+
+
+class StoreStats(Wire, tag=129):
+    """Store → node: what it has, and what was asked of it in the last ``span_ms``.
+
+    ``hot``: the keys that most was asked of, with how many reads and writes.
+    """
+
+    name: PeerName
+    keys: int
+    nbytes: int
+    operations: int
+    span_ms: float
+    hot: dict[str, int] = {}
 
 
 # ---------------------------------------------------------------- calls
@@ -801,6 +823,7 @@ Message: TypeAlias = (
     | Unwatch
     | Resync
     | Forget
+    | StoreStats
     | Call
     | Trigger
     | Result

@@ -12,8 +12,8 @@ Places, in bytes, by their first letter::
     m             which store this is
 
 A key's versions lie side by side, the current one last. It is written under a place of its own, so that an
-older one is still there should it be damaged. A version has two parts, each with a checksum: its *head*, which
-is read at each start, and its value, which may be large and is read when it is asked for.
+older one is still there should it be damaged. A version has two parts, each with a checksum: its *head*,
+which is read at each start, and its value, which may be large and is read when it is asked for.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def recover(
     >>> recover([(place, pack(place, Stored(Max(3), 0, 7)))]).versions["k"][7].lattice
     Max(value=3)
     >>> recover([(place, b"something else")]).said
-    ["key 'k', change 7: unpack_from requires a buffer of at least 12 bytes"]
+    ["key 'k', change 7: it is cut off"]
     """
     recovered = Recovered()
     for place, data in found:

@@ -1,13 +1,13 @@
 """The journal: what cores persist is on disk before anything that depends on it is sent.
 
-Law: *all persistence of a batch precedes its sends.* A core says `Persist` among its effects and need not know
-when that happens; the journal takes a batch of events, gathers what is to be written, writes it in one
-transaction (*group commit*), and gives out the effects only then. What need not be waited for is written with
-the next batch that is, or after `flush_ms`.
+Law: *all persistence of a batch precedes its sends.* A core says `Persist` among its effects and need not
+know when that happens; the journal takes a batch of events, gathers what is to be written, writes it in one
+transaction (*group commit*), and gives out the effects only then. What need not be waited for is written
+with the next batch that is, or after `flush_ms`.
 
-If the transaction cannot be written, each event's part is tried by itself. Where that fails too, what the event
-was to send is dropped, as if the network had lost it, and the core hears `Unwritten`: it takes the change back
-and refuses the request.
+If the transaction cannot be written, each event's part is tried by itself. Where that fails too, what the
+event was to send is dropped, as if the network had lost it, and the core hears `Unwritten`: it takes the
+change back and refuses the request.
 
 A `Journal` wraps a core and is one. What it asks of the disk is `Storage`, real or simulated; without one, it
 makes one when it is first needed (for values that do not fit into memory).
@@ -129,20 +129,23 @@ class Journal:
         sent: list[Any] = []
         persists: list[Persist] = []
         for _ in range(LOADS_MAX):
-            load = None
+            loads = []
             for effect in effects:
                 if type(effect) not in _JOURNALED:
                     sent.append(effect)
                 elif type(effect) is Load:
-                    load = effect
+                    loads.append(effect)
                 else:
                     persists.append(effect)
                     self._staged[effect.place] = effect.record
-            if load is None:
+            if not loads:
                 break
-            found = {place: self._read(place) for place in load.places}
-            effects = [*self.core.handle(Loaded(found), now), *self.core.handle(load.event, now)]
+            effects = [again for load in loads for again in self._loaded(load, now)]
         return _Group(event, sent, persists)
+
+    def _loaded(self, load: Load, now: Millis) -> list[Any]:
+        found = {place: self._read(place) for place in load.places}
+        return [*self.core.handle(Loaded(found), now), *self.core.handle(load.event, now)]
 
     def _read(self, place: bytes) -> Any:
         if place in self._staged:
@@ -187,7 +190,7 @@ class Journal:
         return None
 
     def _one_by_one(self, groups: list[_Group], now: Millis) -> list[Any]:
-        """The batch cannot be written: write what can be, in order, and have the rest taken back, in reverse."""
+        """The batch cannot be written: write what can be, in order; the rest is taken back, in reverse."""
         failed: list[tuple[int, Unwritten]] = []
         ours = {persist.place for group in groups for persist in group.persists}
         waiting = {place: record for place, record in self._staged.items() if place not in ours}

@@ -19,7 +19,7 @@ from cloudburst_runtime.ids import NODE, Micros, PeerName
 from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.lattices.wrap import newest, plain
 from cloudburst_runtime.messages import Entry
-from cloudburst_runtime.vectors import Vector
+from cloudburst_runtime.vectors import Vector, joined
 
 
 class Cold(msgspec.Struct, gc=False, frozen=True):
@@ -70,14 +70,16 @@ class Records:
         How many changes there have been.
     nbytes
         About how many bytes the keys and their current values have, wherever they are.
-    warm_bytes
-        How many bytes of values, past ones too, are not on disk alone.
+    warm_bytes, cold
+        How many bytes of values, past ones too, are in memory; how many values are on disk alone.
     live, deleted
         The records of the keys that exist; of those that were deleted, the oldest first.
     past
         By key, its earlier versions that are kept, the oldest first.
     forgotten
         The newest generation among the deleted keys that are remembered no more.
+    base, former
+        Up to which change another name counted, before this store began where that one had ended.
 
     Examples
     --------
@@ -96,6 +98,9 @@ class Records:
         self.deleted: dict[str, Stored] = {}
         self.past: dict[str, list[Stored]] = {}
         self.forgotten: Micros = 0
+        self.cold = 0
+        self.base = 0
+        self.former: PeerName = ""
         self._config = config
 
     # ------------------------------------------------------------ reading
@@ -122,6 +127,8 @@ class Records:
         assert not isinstance(lattice, Cold), "a value is sent that was not loaded"
         if as_plain and lattice is not None:
             lattice = plain(lattice)
+        if record.seq <= self.base:
+            return Entry(record.generation, lattice, self._others(record) or {})
         return Entry(record.generation, lattice, {self.name: record.seq, **(record.others or {})})
 
     # ------------------------------------------------------------ changes
@@ -138,7 +145,7 @@ class Records:
         nbytes = 0 if lattice is None else lattice.nbytes  # raises if it is nested too deeply
         before = self.find(key)
         self.seq += 1
-        others = None if before is None else before.others
+        others = None if before is None else self._others(before)
         record = Stored(lattice, generation, self.seq, others, newest(lattice) or stamp, writer, nbytes)
         dropped = [] if before is None else self._retire(key, before, record)
         self.put(key, record)
@@ -164,42 +171,72 @@ class Records:
         self._account(record, 1)
         self.nbytes += len(key) + record.nbytes
 
-    def undo(self, change: Change) -> bool:
+    def undo(self, change: Change) -> None:
         """Take the latest change of a key back, unless there was one after it; what was dropped stays so."""
-        if self.find(change.key) is not change.record:
-            return False
-        self.put(change.key, change.before)
+        latest, before = self.find(change.key), change.before
+        if latest is None or latest.seq != change.record.seq:
+            return
+        self.put(change.key, before)
         past = self.past.get(change.key)
-        if past and past[-1] is change.before:
+        if past and before is not None and past[-1].seq == before.seq:
             self._account(past.pop(), -1)
-        return True
 
-    def swap(self, key: str, old: Stored, lattice: AnyLattice | Cold) -> None:
-        """The same version, its value loaded or left to the disk; nothing if it is not kept any more."""
+    def swap(self, key: str, old: Stored, lattice: AnyLattice | Cold | None) -> Stored:
+        """The same version, its value loaded or left to the disk."""
         new = Stored(lattice, old.generation, old.seq, old.others, old.stamp, old.writer, old.nbytes)
         if self.live.get(key) is old:
             self.put(key, new)
-            return
-        for index, version in enumerate(self.past.get(key, ())):
+            return new
+        past = self.past.get(key, [])
+        for index, version in enumerate(past):
             if version is old:
                 self._account(old, -1)
-                self.past[key][index] = new
+                past[index] = new
                 self._account(new, 1)
+        return new
+
+    # ------------------------------------------------------------ what was on disk
 
     def recall(self, key: str, versions: list[Stored]) -> list[Stored]:
-        """Take over what was found on disk of a key, in the order of changes; returns what is too much."""
+        """Take over what was found of a key, in the order of changes; return what is kept no more."""
         *earlier, latest = versions
         self.seq = max(self.seq, latest.seq)
         self.put(key, latest)
+        dropped = []
         for version in earlier:
-            if latest.lattice is not None and version.generation == latest.generation:
+            if latest.lattice is None or version.generation != latest.generation:
+                dropped.append(version)
+            else:
                 self.past.setdefault(key, []).append(version)
                 self._account(version, 1)
-        kept = self.past.get(key, [])
-        surplus = self._trim(key)
-        return surplus + [version for version in earlier if version not in kept and version not in surplus]
+        return dropped + self._trim(key)
+
+    def succeed(self, former: PeerName) -> None:
+        """The changes so far were counted under another name; deletions are known in their order."""
+        if former != self.name:
+            self.former, self.base = former, self.seq
+
+    def fall_back(self, key: str, version: Stored) -> bool:
+        """A version cannot be had: drop it. False if it is the only one of its key, which stays."""
+        past = self.past.get(key, [])
+        if self.live.get(key) is not version:
+            past[:] = [other for other in past if other is not version]
+            self._account(version, -1)
+            return True
+        if not past:
+            return False
+        latest = past.pop()
+        self._account(latest, -1)
+        self.put(key, latest)
+        return True
 
     # ------------------------------------------------------------ history
+
+    def _others(self, record: Stored) -> Vector | None:
+        """The changes that a version includes and that do not count under our name."""
+        if record.seq > self.base:
+            return record.others
+        return joined(record.others or {}, {self.former: record.seq})
 
     def _retire(self, key: str, before: Stored, record: Stored) -> list[tuple[str, Stored]]:
         """The version that is replaced joins the past, which ends with the key's generation."""
@@ -228,5 +265,7 @@ class Records:
         return dropped
 
     def _account(self, record: Stored, sign: int) -> None:
-        if not isinstance(record.lattice, Cold):
+        if isinstance(record.lattice, Cold):
+            self.cold += sign
+        else:
             self.warm_bytes += sign * record.nbytes

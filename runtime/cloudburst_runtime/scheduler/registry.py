@@ -85,6 +85,20 @@ class Registry:
         _trim(versions)
         return spec
 
+    def restore(self, functions: list[FunctionSpec], dags: list[DagSpec]) -> None:
+        """Take over what an earlier runtime had registered."""
+        for function in functions:
+            self.functions[function.name] = {function.version: function}
+        for dag in dags:
+            self._set_dag(dag.name, dag)
+
+    def withdraw(self, name: str) -> None:
+        """Take the latest registration of a function back."""
+        versions = self.functions[name]
+        del versions[max(versions)]
+        if not versions:
+            del self.functions[name]
+
     def latest(self, name: str) -> FunctionSpec:
         """The newest version of a function.
 
@@ -133,10 +147,13 @@ class Registry:
         validate(dag, self.functions.__contains__, self.functions)
         if self.dags.get(name) == dag:
             return False
+        self._set_dag(name, dag)
+        return True
+
+    def _set_dag(self, name: str, dag: DagSpec) -> None:
         self.dags[name] = dag
         self._revision += 1
         self._revisions[name] = self._revision
-        return True
 
     def dag(self, name: str) -> DagSpec:
         """A DAG by name.
@@ -156,6 +173,13 @@ class Registry:
         """Forget a DAG (`DagNotFound` if there is none). Its functions stay."""
         del self.dags[self.dag(name).name]
         del self._revisions[name]
+
+    def reset(self, name: str, dag: DagSpec | None) -> None:
+        """Take the latest definition or deletion of a DAG back: ``dag`` is what there was before."""
+        if dag is not None:
+            self._set_dag(name, dag)
+        elif name in self.dags:
+            self.delete(name)
 
     # ------------------------------------------------------------ plans
 

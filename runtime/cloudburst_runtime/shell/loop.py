@@ -70,6 +70,9 @@ class Loop:
         user code: what an executor reports of a long call.
     interrupts
         Given in a process whose user may press ^C.
+    together
+        Takes all events that are there at once, in place of the core: what is to be done for them goes
+        together too.
     """
 
     def __init__(
@@ -79,8 +82,10 @@ class Loop:
         carry: dict[type, Callable[[Any], None]],
         on_away: Callable[[], list[Any]] | None = None,
         interrupts: Interrupts | None = None,
+        together: Callable[[list[Any], float], list[Any]] | None = None,
     ) -> None:
         self.core = core
+        self._together = together
         self.hub = hub
         self.lock = threading.Lock()
         self.on_away = on_away
@@ -171,8 +176,12 @@ class Loop:
         with self.lock:
             if self.closed:
                 return
-            for event in self.hub.collect(ready):
-                self.perform(self.core.handle(event, now_ms()))
+            events = self.hub.collect(ready)
+            if self._together is None:
+                for event in events:
+                    self.perform(self.core.handle(event, now_ms()))
+            elif events:
+                self.perform(self._together(events, now_ms()))
             if self._timers:
                 self._fire_timers()
             if HOLDING.ended:

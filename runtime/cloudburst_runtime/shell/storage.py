@@ -1,14 +1,14 @@
 """The disk: an LMDB file, of which every commit is on disk when it returns.
 
-Law: this file moves bytes; what they mean is `anna.durable`'s business. A commit is one LMDB transaction with
-the system told to write it out (``fdatasync``), so that it survives the end of every process and of the machine;
-LMDB writes pages that are in use to new places, so what was there before is not touched until the end.
+Law: this file moves bytes; what they mean is `anna.durable`'s business. A commit is one LMDB transaction that
+the system is told to write out (``fdatasync``), so that it survives the end of every process and of the
+machine. LMDB never writes over a page that is in use, so what was there before stays until the end.
 
-LMDB trusts what it reads, so a file is looked through first (`pages`). One that is damaged is put aside, what is
-intact in it goes into a new one, and all that is said (`faults`).
+LMDB trusts what it reads, so a file is looked through first (`pages`). One that is damaged is put aside, what
+is intact in it goes into a new one, and all that is said (`faults`).
 
-One process at a time uses a directory: whoever calls `claim` holds a lock on it, and so do the processes that it
-forks with the lock open, until the last of them is gone.
+One process at a time uses a directory: whoever calls `claim` holds a lock on it, and so do the processes that
+it forks and that keep it open, until the last of them is gone.
 """
 
 from __future__ import annotations
@@ -103,22 +103,21 @@ class LmdbStorage:
 
     def read(self, place: bytes) -> bytes | None:
         """What was written under a place."""
-        with self._reading() as transaction:
-            found: bytes | None = transaction.get(place)
-            return found
+        try:
+            with self._env.begin() as transaction:
+                found = transaction.get(place)
+        except lmdb.Error as error:
+            raise StorageError(f"{self._path} cannot be read: {error}") from error
+        return None if found is None else bytes(found)
 
     def records(self) -> Iterator[tuple[bytes, memoryview]]:
         """All that is there, in the order of places; each view is valid until the next is asked for."""
-        with self._reading(buffers=True) as transaction, transaction.cursor() as cursor:
-            yield from cursor
-
-    @contextlib.contextmanager
-    def _reading(self, buffers: bool = False) -> Iterator[lmdb.Transaction]:
         try:
-            with self._env.begin(buffers=buffers) as transaction:
-                yield transaction
+            with self._env.begin(buffers=True) as transaction, transaction.cursor() as cursor:
+                for place, data in cursor:
+                    yield bytes(place), data
         except lmdb.Error as error:
-            raise StorageError(str(error)) from error
+            raise StorageError(f"{self._path} cannot be read: {error}") from error
 
     # ------------------------------------------------------------ writing
 
@@ -181,13 +180,16 @@ class LmdbStorage:
 
     def _examine(self) -> None:
         """Look the file through; if it is damaged, go on with a new one of what is intact."""
-        with open(self._path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as memory:
-            with memoryview(memory) as view:
-                found = pages.read(view)
-                if found.faults:
-                    self._rescue(found)
-                for record in found.records:
-                    record.value.release()
+        with (
+            open(self._path, "rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as memory,
+            memoryview(memory) as view,
+        ):
+            found = pages.read(view)
+            if found.faults:
+                self._rescue(found)
+            for record in found.records:
+                record.value.release()
 
     def _rescue(self, found: pages.Found) -> None:
         new, aside = self._beside(NEW_NAME), self._aside()
@@ -207,7 +209,7 @@ class LmdbStorage:
         ]
 
     def _copy(self, env: lmdb.Environment, records: list[pages.Record]) -> None:
-        """What the trees lead to goes before what was only found; a place too long for LMDB is none of ours."""
+        """What the trees lead to goes before what was only found; a key too long for LMDB is none of ours."""
         with env.begin(write=True) as transaction:
             for record in records:
                 if 0 < len(record.key) <= env.max_key_size():
