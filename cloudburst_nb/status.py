@@ -25,6 +25,10 @@ class Status:
         Names.
     keys, store_bytes : int
         How many keys the store has, and the size of their values.
+    state_dir : str
+        Where the state is kept; empty if it ends with the runtime.
+    damage : list of str
+        A line on each damage that was found there.
     """
 
     def __init__(self, reply: StatusReply, addresses: list[str], key_file: str = "") -> None:
@@ -39,6 +43,8 @@ class Status:
         self.keys = reply.keys
         self.store_bytes = reply.store_bytes
         self.clients = reply.clients
+        self.state_dir = reply.state_dir
+        self.damage = reply.damage
 
     def _rows(self) -> list[tuple[str, str]]:
         functions = ", ".join(f"{name} v{version}" for name, version in sorted(self.functions.items()))
@@ -51,6 +57,8 @@ class Status:
             ("functions", functions or "none"),
             ("DAGs", ", ".join(self.dags) or "none"),
             ("store", f"{self.keys} keys, {size(self.store_bytes)}"),
+            *([("state", self.state_dir)] if self.state_dir else []),
+            *([("damage", "; ".join(self.damage))] if self.damage else []),
         ]
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 POLICIES = ("locality", "random", "round-robin")
+DURABILITIES = ("disk", "memory")
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
 """The keeper: what of a replica lies on disk, and which of it must be in memory before an event is taken.
 
 Law: this file turns changes into `Persist` and says what must be loaded; it writes and reads nothing, and
-does not know what a request means. It is the only one that puts a `Cold` in the place of a value, and the only
-one that takes it away again.
+does not know what a request means. It is the only one that puts a `Cold` in the place of a value, and the
+only one that takes it away again.
 
 With a ``state_dir`` every version is on disk, and a value leaves memory by being forgotten. Without, nothing
 is; then a value that must leave is written at that moment, to a file that ends with the runtime.
@@ -100,7 +100,8 @@ class Keeper:
                 effects.append(Persist(HERE, self._here(), sync))
         else:
             effects += [Persist(place, None) for place in gone if self._written.pop(place, 0) is None]
-        self._latest = (change,)
+        if self._bytes_max is not None and self._records.warm_bytes > self._bytes_max:
+            self._latest = (change,)  # until `shrink`
         return effects
 
     def take_back(self, event: Unwritten) -> None:
@@ -153,7 +154,7 @@ class Keeper:
     # ------------------------------------------------------------ memory
 
     def shrink(self) -> list[Persist]:
-        """Let values leave memory if there are too many; if they find no room, the latest change is undone."""
+        """Let values leave memory if there are too many; without room, the latest change is undone."""
         undo, self._latest = self._latest, ()
         wanted = tiers.excess(self._records.warm_bytes, self._bytes_max)
         if not wanted:

@@ -216,7 +216,7 @@ class Supervisor:
         _run_child(lambda: self._run_executor(name))
 
     def _let_go(self, state: bool = True) -> None:
-        """In a child: close what is the supervisor's alone, and, unless it is the node, the hold on the state."""
+        """In a child: close what is the supervisor's alone; only the node keeps the hold on the state."""
         self.hub.close()
         self.lock.close()
         if state and self.state_lock is not None:

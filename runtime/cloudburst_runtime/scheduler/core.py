@@ -104,7 +104,7 @@ class SchedulerCore:
         self.config = config
         self.registry = Registry()
         if found is not None:
-            self.registry.restore(list(found.functions.values()), list(found.dags.values()))
+            self.registry.restore(found)
         self.pool = Pool(config)
         self.leases = Leases(config)
         self.placing = Placing(config, self.registry, self.pool, holders, uniform)

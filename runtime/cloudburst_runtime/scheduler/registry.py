@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.errors import DagExists, DagNotFound, FunctionNotFound, check_name
 from cloudburst_runtime.messages import DagNode, DagSpec, FunctionSpec, Plan
 from cloudburst_runtime.scheduler.dag import Topology, compose, validate
@@ -61,6 +62,8 @@ class Registry:
         self.functions: dict[str, dict[int, FunctionSpec]] = {}
         self.dags: dict[str, DagSpec] = {}
         self.plans: OrderedDict[int, Planned] = OrderedDict()
+        self.damage: list[str] = []
+        """A line on each damage that was found on disk."""
         self._plans_kept_max = plans_kept_max
         self._revisions: dict[str, int] = {}
         self._revision = 0
@@ -85,11 +88,12 @@ class Registry:
         _trim(versions)
         return spec
 
-    def restore(self, functions: list[FunctionSpec], dags: list[DagSpec]) -> None:
+    def restore(self, found: Recovered) -> None:
         """Take over what an earlier runtime had registered."""
-        for function in functions:
+        self.damage = found.said
+        for function in found.functions.values():
             self.functions[function.name] = {function.version: function}
-        for dag in dags:
+        for dag in found.dags.values():
             self._set_dag(dag.name, dag)
 
     def withdraw(self, name: str) -> None:
