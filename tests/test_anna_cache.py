@@ -227,7 +227,9 @@ def test_a_key_deleted_meanwhile_is_written_again_into_its_new_generation(cache:
     sends, answers = cache.tell(PutReply(2, 70, 2))
     assert (sends, answers) == ([Put(3, "n", Counter({"e1": (1, 0)}), 70, stamp=70)], [])
     assert cache.tell(PutReply(3, 70, 3)) == ([], [Answer(2, None)])
-    assert cache.write(3, "n", Counter({"e1": (1, 0)}))[0] == [Put(4, "n", Counter({"e1": (2, 0)}), 70, stamp=70)]
+    assert cache.write(3, "n", Counter({"e1": (1, 0)}))[0] == [
+        Put(4, "n", Counter({"e1": (2, 0)}), 70, stamp=70)
+    ]
     cache.write(4, "k", Max(1))
     assert cache.tell(PutReply(5, 80, 4))[0] == [Put(6, "k", Max(1), 80, stamp=70)]
     assert cache.write(5, "k", Max(2))[0] == [Put(7, "k", Max(2), 80, stamp=80)]

@@ -82,7 +82,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """How large the file of a store may become; None: as large as the disk lets it."""
     history_max: int = 8
     """Versions of a key that are kept, the current one included."""
-    history_bytes_max: int = 1024 * 1024
+    history_bytes_max: int = 256 * 1024
     """How many bytes the earlier versions of one key may have together."""
 
     stores_min: int = 1
