@@ -23,7 +23,7 @@ EXECUTORS_MAX = 32
 MEMORY_BYTES_MIN = 128 * 1024 * 1024
 
 DAMAGE_SHOWN_MAX = 10
-NOTHING_ASKED = (None, "local", (), 1, "locality", None, None, None, None, None, None, 8, None, None)
+NOTHING_ASKED = (None, "local", (), 1, "locality", None, None, None, None, False, None, None, 8, None, None)
 """What `up` is called with by default: whoever says nothing takes the runtime that is up."""
 
 
@@ -43,6 +43,7 @@ def up(
     history: int = 8,
     store_memory: int | None = None,
     disk_limit: int | None = None,
+    trace: bool = False,
     detach: bool = False,
 ) -> Client:
     """Start a runtime on this machine and use it. Optional: the first use starts one with the defaults.
@@ -85,6 +86,9 @@ def up(
         By default half of the machine's memory.
     disk_limit
         How many bytes the store may take on disk; beyond, a put raises `StorageFull`.
+    trace
+        Take the time of each stage that a call goes through: `summary` of its future shows them. It
+        costs each call some microseconds.
     detach
         Leave it running when this process ends; ``connect(client.address)`` from another one.
 
@@ -117,8 +121,8 @@ def up(
         raise ValueError(f"memory_limit is in bytes, at least {MEMORY_BYTES_MIN}; not {memory_limit}")
     if policy not in POLICIES:
         raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")
-    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit, listen, seed)
     kept = (state_dir, durability, history, store_memory, disk_limit)
+    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit, listen, seed, trace)
     config = Config(
         name=name,
         executors_min=low,
@@ -136,6 +140,7 @@ def up(
         history_max=history,
         memory_bytes_max=store_memory,
         disk_bytes_max=disk_limit,
+        trace=trace,
     )
     with runtimes.state.lock:
         current = runtimes.state.current
