@@ -760,8 +760,7 @@ class Client:
             self._wait_for_all(wanted, _left(deadline))
             return [future.get(_left(deadline)) for future in wanted]
         except KeyboardInterrupt:
-            for future in wanted:
-                future.cancel()
+            _give_up(wanted)
             raise
 
     def _wait_for_all(self, wanted: list[CloudburstFuture], timeout: float | None) -> None:
@@ -814,7 +813,7 @@ class Client:
         return watch(_flat(futures), timeout)
 
     def as_completed(self, futures: Any, timeout: float | None = None) -> Iterator[CloudburstFuture]:
-        """Futures as they are done, as in ``concurrent.futures``.
+        """Futures as they are done, as in ``concurrent.futures``. An interrupt of the wait cancels the rest.
 
         Parameters
         ----------
@@ -835,7 +834,12 @@ class Client:
         deadline = None if timeout is None else time.monotonic() + timeout
         arrived = self._arrivals(wanted)
         for count in range(len(wanted)):
-            if not self._shell.wait(lambda: bool(arrived), _left(deadline)):
+            try:
+                in_time = self._shell.wait(lambda: bool(arrived), _left(deadline))
+            except KeyboardInterrupt:
+                _give_up(wanted)
+                raise
+            if not in_time:
                 self._shell.check()
                 raise CallTimeout(
                     f"{len(wanted) - count} of {len(wanted)} calls are not done in {timeout:g} s"
@@ -845,7 +849,7 @@ class Client:
     def wait(
         self, futures: Any, timeout: float | None = None, return_when: str = "ALL_COMPLETED"
     ) -> DoneAndNotDone:
-        """Wait for futures; (done, not done), as in ``concurrent.futures``.
+        """Wait for futures; (done, not done), as in ``concurrent.futures``. An interrupt cancels them.
 
         Parameters
         ----------
@@ -876,8 +880,12 @@ class Client:
             raise ValueError(f"return_when must be one of {', '.join(enough)}, not {return_when!r}")
         wanted = list(dict.fromkeys(_flat((futures,))))
         arrived = self._arrivals(wanted)
-        if wanted:
-            self._shell.wait(enough[return_when], timeout)
+        try:
+            if wanted:
+                self._shell.wait(enough[return_when], timeout)
+        except KeyboardInterrupt:
+            _give_up(wanted)
+            raise
         done = {future for future in wanted if future.done()}
         return DoneAndNotDone(done, set(wanted) - done)
 
@@ -961,6 +969,12 @@ def _retries(retries: int | None) -> int | None:
     if retries is not None and (not isinstance(retries, int) or isinstance(retries, bool) or retries < 0):
         raise ValueError(f"retries is a number of attempts, 0 or more; not {retries!r:.80}")
     return retries
+
+
+def _give_up(futures: Iterable[CloudburstFuture]) -> None:
+    """Whoever wanted them was interrupted."""
+    for future in futures:
+        future._give_up()
 
 
 def _flat(futures: Iterable[Any]) -> list[CloudburstFuture]:
