@@ -30,7 +30,7 @@ class PastCall(NamedTuple):
     --------
     >>> call = PastCall("square", ("square",), 10.0, 14.0, [Step(0, "e1", 11.0, 11.5, 13.0)])
     >>> call.timings
-    {'queued': 0.0005, 'transfer': 0.002, 'run': 0.0015, 'total': 0.004}
+    {'queued': 0.0005, 'transfer': 0.002, 'run': 0.0015, 'total': 0.004, 'return': 0.001}
     """
 
     target: str
@@ -41,7 +41,7 @@ class PastCall(NamedTuple):
 
     @property
     def timings(self) -> dict[str, Any]:
-        """Seconds: ``queued``, ``transfer``, ``run``, ``total``, and for a DAG ``nodes``."""
+        """Seconds: ``queued``, ``transfer``, ``run``, ``total``, ``return`` (a part of transfer), for a DAG ``nodes``."""
         timings: dict[str, Any] = split(self.steps, self.submitted, self.ended)
         if len(self.names) > 1:
             timings["nodes"] = {self.names[step.node]: split_step(step) for step in self.steps}
@@ -58,12 +58,17 @@ def split(steps: list[Step], submitted: float, ended: float) -> dict[str, Any]:
     run = _covered([(step.started, step.ended) for step in steps])
     queued = _covered([(step.ready, step.ended) for step in steps]) - run
     total = ended - submitted
-    return {
+    transfer = max(0.0, total - queued - run)
+    timings = {
         "queued": queued / 1000,
-        "transfer": max(0.0, total - queued - run) / 1000,
+        "transfer": transfer / 1000,
         "run": run / 1000,
         "total": total / 1000,
     }
+    back = ended - max(step.ended for step in steps)
+    if 0.0 <= back <= transfer:  # else the clocks are those of two hosts
+        timings["return"] = back / 1000
+    return timings
 
 
 def split_step(step: Step) -> dict[str, Any]:
