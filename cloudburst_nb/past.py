@@ -41,7 +41,7 @@ class PastCall(NamedTuple):
 
     @property
     def timings(self) -> dict[str, Any]:
-        """Seconds: ``queued``, ``transfer`` (``return`` is a part of it), ``run``, ``total``; a DAG's ``nodes``."""
+        """Seconds: ``queued``, ``transfer`` (of it ``return``), ``run``, ``total``, and a DAG's ``nodes``."""
         timings: dict[str, Any] = split(self.steps, self.submitted, self.ended)
         if len(self.names) > 1:
             timings["nodes"] = {self.names[step.node]: split_step(step) for step in self.steps}
