@@ -21,18 +21,22 @@ from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
 from cloudburst_nb.errors import (
     CallTimeout,
+    CloudburstError,
     ConsistencyError,
     KeyNotFound,
     SerializationError,
 )
-from cloudburst_nb.function import CloudFunction, function
+from cloudburst_nb.function import CloudFunction
 from cloudburst_nb.future import RESULTS_PREFIX, CloudburstFuture
+from cloudburst_nb.journal import Journal
+from cloudburst_nb.making import function
 from cloudburst_nb.packaging import Packed
 from cloudburst_nb.pipeline import Dag
 from cloudburst_nb.reference import CloudburstReference
 from cloudburst_nb.status import Status
 from cloudburst_runtime import messages
 from cloudburst_runtime.client.calls import OwnedCall
+from cloudburst_runtime.config import DURABILITIES
 from cloudburst_runtime.errors import check_name
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.wrap import delta, reveal
@@ -44,6 +48,8 @@ from cloudburst_runtime.shell.ticket import Ticket
 from cloudburst_runtime.values import Value, decode, explain
 
 _REQUIRED: Any = object()
+LOOK_S = 2.0
+"""A display waits no longer for the runtime than this."""
 
 
 class DoneAndNotDone(NamedTuple):
@@ -81,6 +87,7 @@ class Client:
         self._owned = owned
         self._settings = settings
         self._nodes: dict[str, list[str]] = {}
+        self._journal = Journal()
         self.name = shell.name
         self._listening = listening(shell)
 
@@ -236,6 +243,23 @@ class Client:
         made._home, made._version = self, spec.version
         return made
 
+    def _versions(self, name: str, timeout: float | None = 60.0) -> dict[int, str]:
+        """The kept versions of a function, each with its text."""
+        reply = self._shell.ask(lambda req: messages.Describe(req, "versions", name), timeout=timeout)
+        return {spec.version: spec.source for spec in reply.versions}
+
+    def _earlier(self, name: str, version: int | None) -> messages.FunctionSpec:
+        """An earlier version of a function, with its code; the one before the latest if none is named."""
+        kept = list(self._versions(name))
+        if version is None and len(kept) < 2:
+            raise ValueError(f"there is only one version of {name!r}, v{kept[-1]}: nothing to go back to")
+        wanted = kept[-2] if version is None else version
+        if wanted == kept[-1]:
+            raise ValueError(f"v{wanted} of {name!r} is the latest version: there is nothing to roll back")
+        reply = self._shell.ask(lambda req: messages.Describe(req, "version", name, wanted))
+        spec: messages.FunctionSpec = reply.function
+        return spec
+
     def functions(self, prefix: str = "") -> list[str]:
         """Names of the registered functions that begin with ``prefix``, sorted.
 
@@ -318,7 +342,27 @@ class Client:
         return future
 
     def _map_function(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
-        return [self._call_plain("function", name, row, {}, _NO_NODES) for row in rows]
+        futures: list[CloudburstFuture] = []
+        for start in range(0, len(rows), TOGETHER_MAX):
+            futures += self._call_together(name, rows[start : start + TOGETHER_MAX])
+        return futures
+
+    def _call_together(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
+        """Some calls that are sent in one piece; those that refer to keys are sent by themselves."""
+        calls: list[OwnedCall] = []
+        plain: list[CloudburstFuture] = []
+        futures: list[CloudburstFuture] = []
+        now = now_ms()
+        for row in rows:
+            if any(type(arg) in BY_KEY for arg in row):
+                futures.append(self._submit("function", name, {None: (row, {})}))
+                continue
+            args: dict[str | None, Args] = {None: Args(encode_arguments(name, row, {}))}
+            calls.append(OwnedCall(self._shell.new_number(), "function", name, args))
+            plain.append(CloudburstFuture(self, calls[-1].number, name, _NO_NODES, now))
+            futures.append(plain[-1])
+        self._shell.submit_all(calls, plain)
+        return futures
 
     def _call_dag(
         self,
@@ -498,7 +542,13 @@ class Client:
     # ------------------------------------------------------------ state
 
     def put(
-        self, key: str, value: object, lattice: str | None = None, *, timeout: float | None = 60.0
+        self,
+        key: str,
+        value: object,
+        lattice: str | None = None,
+        *,
+        durability: str | None = None,
+        timeout: float | None = 60.0,
     ) -> None:
         """Merge a value into a key; it is in the store when this returns.
 
@@ -513,6 +563,10 @@ class Client:
             "clock" "map"``, or nested, as ``"map[counter]"``. A counter adds the number to what is there
             (``grow`` only upwards), a priority takes a pair ``(priority, value)`` and keeps the one with
             the smallest number, a clock takes a dict of counts, a map merges key by key.
+        durability
+            ``"disk"``: return when it is on disk and survives whatever happens, which needs a runtime with a
+            ``state_dir``; ``"memory"``: when the store has it, which writes it to disk soon. None: as this
+            client was told, or its runtime: by default ``"disk"`` where there is a ``state_dir``.
         timeout
             Seconds to wait for the acknowledgement.
 
@@ -522,6 +576,8 @@ class Client:
             If the value cannot travel.
         LatticeMismatch
             If the key holds another type of lattice.
+        StorageFull
+            If there is no room for it on disk.
         CallTimeout
             If there is no acknowledgement in time; the value may be in the store.
 
@@ -533,6 +589,7 @@ class Client:
         3
         """
         check_name(key, "key")
+        sync = self._sync(durability)
         try:
             with self._shell.loop.lock:
                 stamp = self._shell.core.clock.tick(now_ms())
@@ -543,7 +600,19 @@ class Client:
                     f"the value for key {key!r} cannot be stored: {explain(value, 'value')}"
                 ) from None
             raise SerializationError(f"the value for key {key!r} cannot be stored: {error}") from None
-        self._shell.store("write", key, element, timeout=timeout)
+        self._shell.store("write", key, element, *([] if sync is None else [sync]), timeout=timeout)
+
+    def _sync(self, durability: str | None) -> bool | None:
+        """Whether a put waits for the disk; None: as by default."""
+        if durability is None:
+            return None
+        return check_durability(durability, self._shell.core.config.state_dir)
+
+    def _set_durability(self, durability: str) -> None:
+        sync = self._sync(durability)
+        assert sync is not None
+        with self._shell.loop.lock:
+            self._shell.core.requests.store.sync = sync
 
     def get(self, key: str, default: Any = _REQUIRED, *, timeout: float | None = 60.0) -> Any:
         """The value under a key. An array is a read-only view.
@@ -688,11 +757,29 @@ class Client:
         if progress:
             self.progress(wanted, timeout=timeout)
         try:
+            self._wait_for_all(wanted, _left(deadline))
             return [future.get(_left(deadline)) for future in wanted]
         except KeyboardInterrupt:
-            for future in wanted:
-                future.cancel()
+            _give_up(wanted)
             raise
+
+    def _wait_for_all(self, wanted: list[CloudburstFuture], timeout: float | None) -> None:
+        """Wait in one piece, until all are done or one has failed that is not behind one under way."""
+        position, count = 0, len(wanted)
+
+        def done() -> bool:
+            nonlocal position
+            while position < count:
+                result = wanted[position]._result
+                if result is None:
+                    return False
+                if result.failure is not None:
+                    return True
+                position += 1
+            return True
+
+        if all(future._client is self for future in wanted):
+            self._shell.wait(done, timeout)
 
     def progress(self, *futures: Any, timeout: float | None = None) -> list[CloudburstFuture]:
         """Wait for futures (or iterables of futures) and show, per function, how far they are.
@@ -726,7 +813,7 @@ class Client:
         return watch(_flat(futures), timeout)
 
     def as_completed(self, futures: Any, timeout: float | None = None) -> Iterator[CloudburstFuture]:
-        """Futures as they are done, as in ``concurrent.futures``.
+        """Futures as they are done, as in ``concurrent.futures``. An interrupt of the wait cancels the rest.
 
         Parameters
         ----------
@@ -747,7 +834,12 @@ class Client:
         deadline = None if timeout is None else time.monotonic() + timeout
         arrived = self._arrivals(wanted)
         for count in range(len(wanted)):
-            if not self._shell.wait(lambda: bool(arrived), _left(deadline)):
+            try:
+                in_time = self._shell.wait(lambda: bool(arrived), _left(deadline))
+            except KeyboardInterrupt:
+                _give_up(wanted)
+                raise
+            if not in_time:
                 self._shell.check()
                 raise CallTimeout(
                     f"{len(wanted) - count} of {len(wanted)} calls are not done in {timeout:g} s"
@@ -757,7 +849,7 @@ class Client:
     def wait(
         self, futures: Any, timeout: float | None = None, return_when: str = "ALL_COMPLETED"
     ) -> DoneAndNotDone:
-        """Wait for futures; (done, not done), as in ``concurrent.futures``.
+        """Wait for futures; (done, not done), as in ``concurrent.futures``. An interrupt cancels them.
 
         Parameters
         ----------
@@ -788,8 +880,12 @@ class Client:
             raise ValueError(f"return_when must be one of {', '.join(enough)}, not {return_when!r}")
         wanted = list(dict.fromkeys(_flat((futures,))))
         arrived = self._arrivals(wanted)
-        if wanted:
-            self._shell.wait(enough[return_when], timeout)
+        try:
+            if wanted:
+                self._shell.wait(enough[return_when], timeout)
+        except KeyboardInterrupt:
+            _give_up(wanted)
+            raise
         done = {future for future in wanted if future.done()}
         return DoneAndNotDone(done, set(wanted) - done)
 
@@ -812,13 +908,42 @@ class Client:
         ({'square': 1}, 0)
         """
         runtimes.settle(self)
-        return Status(self._shell.ask(messages.Status), self.addresses, self.key_file)
+        return self._status()
+
+    def _status(self, timeout: float | None = 60.0) -> Status:
+        reply = self._shell.ask(messages.Status, timeout=timeout)
+        return Status(reply, self.addresses, self.key_file, self)
 
     def __repr__(self) -> str:
         return f"<cloudburst client of {self.address}{': down' if self.closed else ''}>"
 
+    def _repr_html_(self) -> str:
+        from cloudburst_nb.display.statuses import html, past
+
+        try:
+            return html(self._status(timeout=LOOK_S))
+        except CloudburstError as error:
+            return past(self.address, str(error))
+
+    def _ipython_display_(self) -> None:
+        from cloudburst_nb.widgets.cards import RuntimeCard
+        from cloudburst_nb.widgets.showing import show
+
+        show(RuntimeCard(self))
+
 
 _NO_NODES: list[str] = []
+TOGETHER_MAX = 32
+"""So many calls of a ``map`` are sent in one piece: more would keep the executors waiting for the first."""
+
+
+def check_durability(durability: str, state_dir: str) -> bool:
+    """Whether puts wait for the disk; a `ValueError` if they cannot."""
+    if durability not in DURABILITIES:
+        raise ValueError(f"durability is one of {', '.join(DURABILITIES)}, not {durability!r:.80}")
+    if durability == "disk" and not state_dir:
+        raise ValueError("durability='disk' needs a runtime with a state_dir: cb.up(state_dir=...)")
+    return durability == "disk"
 
 
 def _check_level(consistency: object) -> None:
@@ -844,6 +969,12 @@ def _retries(retries: int | None) -> int | None:
     if retries is not None and (not isinstance(retries, int) or isinstance(retries, bool) or retries < 0):
         raise ValueError(f"retries is a number of attempts, 0 or more; not {retries!r:.80}")
     return retries
+
+
+def _give_up(futures: Iterable[CloudburstFuture]) -> None:
+    """Whoever wanted them was interrupted."""
+    for future in futures:
+        future._give_up()
 
 
 def _flat(futures: Iterable[Any]) -> list[CloudburstFuture]:

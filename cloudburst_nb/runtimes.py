@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -102,6 +103,10 @@ def use(client: Client) -> None:
         state.current = client
         state.ended = ""
         state.pending = list(state.known.values())
+    if "IPython" in sys.modules:
+        from cloudburst_nb import cells
+
+        cells.follow()
 
 
 def announce(made: CloudFunction) -> None:

@@ -12,8 +12,6 @@ from cloudburst_runtime.anna.owners import Part
 from cloudburst_runtime.anna.records import Records, Stored
 from cloudburst_runtime.anna.ring import partition_of
 from cloudburst_runtime.ids import Micros
-from cloudburst_runtime.lattices.wrap import private_bytes
-from cloudburst_runtime.messages import Entry
 from cloudburst_runtime.vectors import Vector, covers
 
 ANSWER_BYTES_MAX = 1_048_576
@@ -30,8 +28,9 @@ class Arcs:
 
     Examples
     --------
+    >>> from cloudburst_runtime.config import Config
     >>> from cloudburst_runtime.lattices import Max
-    >>> mine, theirs = Records(10, "node"), Records(10, "s2")
+    >>> mine, theirs = Records(Config(), "node"), Records(Config(), "s2")
     >>> _ = mine.keep("k", 0, Max(7))
     >>> arcs = Arcs(mine)
     >>> arcs.add("k")
@@ -39,7 +38,7 @@ class Arcs:
     >>> arcs.digest(arc) == Arcs(theirs).digest(arc)
     False
     >>> arcs.lacking(arc, have=[])
-    ({'k': Entry(generation=0, lattice=Max(value=7), version={'node': 1})}, False)
+    (['k'], False)
     """
 
     def __init__(self, records: Records) -> None:
@@ -91,21 +90,19 @@ class Arcs:
         version = self._records.version
         return [(key, record.generation, version(record)) for key, record in self._find(part).items()]
 
-    def lacking(self, part: Part, have: Have) -> tuple[dict[str, Entry], bool]:
-        """What somebody who has this lacks of a part; True if that is more than fits into an answer."""
+    def lacking(self, part: Part, have: Have) -> tuple[list[str], bool]:
+        """The keys of a part that somebody who has this lacks; True if more than fit into an answer."""
         theirs = {key: (generation, version) for key, generation, version in have}
-        found: dict[str, Entry] = {}
+        keys: list[str] = []
         room = ANSWER_BYTES_MAX
         for key, record in self._find(part).items():
             if self._is_covered(record, theirs, key):
                 continue
-            room -= ENTRY_BYTES + (0 if record.lattice is None else private_bytes(record.lattice))
-            if found and room < 0:
-                return found, True
-            entry = self._records.entry(record)
-            assert entry is not None
-            found[key] = entry
-        return found, False
+            room -= ENTRY_BYTES + record.nbytes
+            if keys and room < 0:
+                return keys, True
+            keys.append(key)
+        return keys, False
 
     def _is_covered(self, record: Stored, theirs: Mapping[str, tuple[Micros, Vector]], key: str) -> bool:
         generation, version = theirs.get(key, (-1, {}))

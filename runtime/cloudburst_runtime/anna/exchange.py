@@ -75,6 +75,10 @@ class Exchange:
         """Whether some store has yet to be told of the key."""
         return any(out.since(key) is not None for out in self._out.values())
 
+    def next_keys(self) -> list[str]:
+        """The keys that may be told, or told again, now: their entries will be read."""
+        return [key for out in self._out.values() for key in out.next_keys()]
+
     def flush(self, now: Millis) -> list[Send]:
         """Tell what may be told now."""
         sends: list[Send] = []
@@ -125,6 +129,13 @@ class Exchange:
         """The message was merged."""
         self._into[store].taken = gossip.told.number
         self.promise(store, gossip.told)
+
+    def untake(self, store: PeerName, gossip: Gossip) -> None:
+        """What was merged has been taken back: nothing is sure but that it will be sent again."""
+        incoming = self._into.get(store)
+        if incoming is not None:
+            incoming.taken = min(incoming.taken, gossip.told.number - 1)
+            incoming.informed = 0
 
     def taken(self, store: PeerName) -> int:
         """How many messages of a store's stream were merged."""

@@ -12,6 +12,7 @@ gather: under load, batches grow by themselves. When nothing changes, nothing is
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import NamedTuple
 
 from cloudburst_runtime.ids import Millis
@@ -80,6 +81,11 @@ class Outgoing:
         self._first = min(self._first, seq) if self._waiting else seq
         before = self._waiting.get(key)
         self._waiting[key] = _Waiting(nbytes, seq if before is None else min(seq, before.first))
+
+    def next_keys(self) -> list[str]:
+        """The keys that are under way, and those that the next batches may have."""
+        under_way = [key for batch in self._under_way for key in batch.keys]
+        return under_way + list(islice(self._waiting, WINDOW * BATCH_KEYS_MAX))
 
     def next_batch(self, seq: int, now: Millis) -> Batch | None:
         """The next batch, if there is one to send and the window lets it; ``seq`` is the latest change."""

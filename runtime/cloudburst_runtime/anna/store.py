@@ -27,14 +27,16 @@ from cloudburst_runtime.anna.arcs import Arcs
 from cloudburst_runtime.anna.exchange import Exchange
 from cloudburst_runtime.anna.owners import Owners, Part
 from cloudburst_runtime.anna.pulls import Pulls, merged_keys
+from cloudburst_runtime.anna.records import Cold
 from cloudburst_runtime.anna.repair import Question, Repair
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import partition_of
 from cloudburst_runtime.anna.usage import Usage
 from cloudburst_runtime.anna.withheld import Kept, Withheld
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Received, Send, SetTimer, Timer
+from cloudburst_runtime.effects import Load, PeerLost, Received, Send, SetTimer, Timer, Unwritten
 from cloudburst_runtime.ids import NODE, Millis, PeerName
+from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.lattices.wrap import is_lost, private_bytes
 from cloudburst_runtime.messages import (
     Compare,
@@ -154,11 +156,41 @@ class StoreCore:
             handler = self._handlers.get(type(event.message))
             if handler is None:
                 return self._informed(self.replica.handle(event, now))
-            return self._armed_with(handler(event.peer, event.message, now), now)
+            loads = self._loads(event)
+            return loads or self._armed_with(handler(event.peer, event.message, now), now)
         if type(event) is Timer:
             return self._on_timer(now) if event.key == TIMER else []
-        self.pulls.lose(event.peer)
+        if type(event) is PeerLost:
+            self.pulls.lose(event.peer)
+        elif type(event) is Unwritten:
+            return self._unwritten(event, now)
         return list(self.replica.handle(event, now))
+
+    def _loads(self, event: Received) -> Effects:
+        """What must be in memory before other stores' messages are taken."""
+        if not self.replica.records.cold:
+            return []
+        message: Any = event.message
+        keys: list[str] = []
+        if isinstance(message, (Gossip, Heard, Wanted, Pull)):
+            keys = message.keys
+        elif isinstance(message, Pulled):
+            keys = self.pulls.keys(message.req)
+        elif isinstance(message, Want):
+            keys, _ = self._arcs.lacking(message.part, message.have)
+        places = self.replica.keeper.cold(keys)
+        return [Load(places, event)] if places else []
+
+    def _unwritten(self, event: Unwritten, now: Millis) -> Effects:
+        """A change was taken back: what other stores sent must come again."""
+        effects = list(self.replica.handle(event, now))
+        asked = event.event
+        if isinstance(asked, Received) and self._is_store(asked.peer):
+            if isinstance(asked.message, Gossip):
+                self.exchange.untake(asked.peer, asked.message)
+            self._begin_repair()
+            return self._armed_with(self._ask(self.repair.next(now)), now)
+        return effects
 
     def _alone(self, event: Any, now: Millis) -> Effects:
         """Without a ring: the node's store is the only one, any other waits to be told."""
@@ -192,11 +224,11 @@ class StoreCore:
             self._tell(key)
             effects += self._release(key)
         if owners.is_settled:
-            self._find_strays()
+            effects += self._find_strays()
         effects += [Send(name, ring) for name in self.replica.watches.peers if not self._is_store(name)]
         effects += self._send_away()
         effects += self._again(now)
-        return effects + self.exchange.flush(now) + self._ask(self.repair.next(now)) + self._report()
+        return effects + self._flush(now) + self._ask(self.repair.next(now)) + self._report()
 
     def _send_away(self) -> Effects:
         """Reads that wait here for keys that others keep now."""
@@ -230,7 +262,7 @@ class StoreCore:
         """Tell the node that nothing is left to compare."""
         return [] if self.repair.handover else [Send(NODE, Settled(self._ring().epoch))]
 
-    def _find_strays(self) -> None:
+    def _find_strays(self) -> Effects:
         owners = self._ring()
         for arc, keys in self._arcs.all():
             if self.name in owners.keep(arc):
@@ -238,18 +270,20 @@ class StoreCore:
             for key in keys:
                 if self.name not in owners.of(key):
                     self._stray[key] = None
-        self._drop_strays()
+        return self._drop_strays()
 
-    def _drop_strays(self) -> None:
+    def _drop_strays(self) -> Effects:
         """Drop what others keep, once nobody waits to hear of it from here."""
         owners = self._ring()
+        effects: Effects = []
         for key in list(self._stray):
             if self.exchange.is_wanted(key):
                 continue
             del self._stray[key]
             if self.name not in owners.of(key):
-                self.replica.records.discard(key)
+                effects += self.replica.discard(key)
                 self._arcs.drop(key)
+        return effects
 
     def _ring(self) -> Owners:
         assert self.owners is not None
@@ -312,7 +346,7 @@ class StoreCore:
             self._note(message.key, now)
         if self.replica.seq != before or not self._ring().is_settled:
             self._tell(message.key)
-        return self._guard([message.key], effects, message) + self.exchange.flush(now)
+        return self._guard([message.key], effects, message) + self._flush(now)
 
     def _informed(self, effects: Iterable[Any]) -> Effects:
         """Say with each answer and update what is included of the other stores' changes."""
@@ -336,7 +370,7 @@ class StoreCore:
     def _tell(self, key: str) -> None:
         record = self.replica.records.find(key)
         if record is not None:
-            nbytes = 0 if record.lattice is None else private_bytes(record.lattice)
+            nbytes = 0 if record.lattice is None else _private(record.lattice)
             self.exchange.change(key, nbytes, record.seq, self._partners(key))
 
     def _is_safe(self, key: str, seq: int) -> bool:
@@ -357,7 +391,7 @@ class StoreCore:
             return effects
         out: Effects = []
         for effect in effects:
-            message = effect.message
+            message = effect.message if type(effect) is Send else None
             if isinstance(message, GetReply) and write is not None:  # it waited for this key, and others
                 self._withheld.add(Kept(effect, shows + self._unsafe(self._withheld.keys)))
             elif isinstance(message, (GetReply, Update)) or _is_merged(write, message):
@@ -365,6 +399,14 @@ class StoreCore:
             else:
                 out.append(effect)
         return out
+
+    def _flush(self, now: Millis) -> Effects:
+        """Tell the other stores what may be told now."""
+        if self.replica.records.cold:
+            places = self.replica.keeper.cold(self.exchange.next_keys())
+            if places:
+                return [Load(places, Timer(TIMER))]
+        return list(self.exchange.flush(now))
 
     def _release(self, key: str) -> Effects:
         """Give out what shows nothing any more that is not safe."""
@@ -431,8 +473,8 @@ class StoreCore:
         for key in had:
             effects += self._release(key)
         if self._stray:
-            self._drop_strays()
-        return [*effects, *again, *self.exchange.flush(now)]
+            effects += self._drop_strays()
+        return [*effects, *again, *self._flush(now)]
 
     # ------------------------------------------------------------ pulling
 
@@ -454,7 +496,10 @@ class StoreCore:
         return effects
 
     def _entry(self, key: str, as_plain: bool) -> Entry | None:
-        return self.replica.records.entry(self.replica.records.find(key), as_plain)
+        record = self.replica.records.find(key)
+        if record is None or isinstance(record.lattice, Cold):  # there is nothing, or it cannot be read
+            return None
+        return self.replica.records.entry(record, as_plain)
 
     # ------------------------------------------------------------ comparing
 
@@ -484,10 +529,10 @@ class StoreCore:
     def _on_want(self, peer: PeerName, message: Want, now: Millis) -> Effects:
         if message.epoch > self._ring().epoch:
             return self._wait_for_ring(Received(peer, message))
-        found, more = self._arcs.lacking(message.part, message.have)
-        return [
-            Send(peer, Wanted(message.epoch, message.part, list(found), list(found.values()), more)),
-        ]
+        keys, more = self._arcs.lacking(message.part, message.have)
+        found = {key: entry for key in keys if (entry := self._entry(key, False)) is not None}
+        answer = Wanted(message.epoch, message.part, list(found), list(found.values()), more)
+        return [Send(peer, answer)]
 
     def _on_wanted(self, peer: PeerName, message: Wanted, now: Millis) -> Effects:
         effects = self._absorb(message.epoch, message.keys, message.entries, now)
@@ -523,7 +568,10 @@ class StoreCore:
 
     def _on_timer(self, now: Millis) -> Effects:
         self._armed = None
-        effects: Effects = [*self.exchange.overdue(now), *self.pulls.overdue(now)]
+        effects = self._flush(now)
+        if not any(type(effect) is Load for effect in effects):
+            effects += self.exchange.overdue(now)
+        effects += self.pulls.overdue(now)
         effects += self._ask(self.repair.overdue(now))
         if self._ring().is_settled:
             self._compare_touched(now)
@@ -555,6 +603,10 @@ class StoreCore:
 
 
 _BETWEEN_STORES = (Gossip, Heard, Pull, Pulled, Compare, Compared, Want, Wanted)
+
+
+def _private(lattice: AnyLattice | Cold) -> int:
+    return 0 if isinstance(lattice, Cold) else private_bytes(lattice)
 
 
 def _is_merged(write: Put | Delete | None, reply: Any) -> bool:
