@@ -112,7 +112,7 @@ class ClusterWorld(World):
             self.lead(self.membership.settle(source, message, self.now))
         else:
             assert isinstance(message, StoreStats), message
-            self.membership.note(message)
+            self.membership.note(message, self.now)
 
     # -------------------------------------------------------- machinery
 

@@ -708,7 +708,8 @@ class Settled(Wire, tag=128):
 class StoreStats(Wire, tag=129):
     """Store → node: what it has, and what was asked of it in the last ``span_ms``.
 
-    ``hot``: the keys that most was asked of, with how many reads and writes.
+    ``hot``: the keys that most was asked of, with how many reads and writes. ``req``: of the `Inquire` that
+    this answers, if it does.
     """
 
     name: PeerName
@@ -717,6 +718,48 @@ class StoreStats(Wire, tag=129):
     operations: int
     span_ms: float
     hot: dict[str, int] = {}
+    req: int = 0
+
+
+class Inquire(Wire, tag=135):
+    """Node → store: say now what you have."""
+
+    req: int
+
+
+class AddStore(Wire, tag=136):
+    """Client → node: let there be one more store; answered when it has its share."""
+
+    req: int
+
+
+class StoreAdded(Wire, tag=137):
+    req: int
+    name: PeerName
+
+
+class RemoveStore(Wire, tag=138):
+    """Client → node: let this store hand over what it has, and go; answered when it has gone."""
+
+    req: int
+    name: PeerName
+
+
+class Stores(Wire, tag=139):
+    """Client → node: which stores are there, and what do they have?"""
+
+    req: int
+
+
+class StoresReply(Wire, tag=140):
+    """``settled``: nothing is being handed over. ``raised``: keys that more stores keep, and how many."""
+
+    req: int
+    stores: list[StoreStats]
+    replication: int
+    epoch: int
+    settled: bool
+    raised: dict[str, int] = {}
 
 
 # ---------------------------------------------------------------- calls
@@ -988,6 +1031,12 @@ Message: TypeAlias = (
     | Wanted
     | Settled
     | StoreStats
+    | Inquire
+    | AddStore
+    | StoreAdded
+    | RemoveStore
+    | Stores
+    | StoresReply
     | Call
     | Trigger
     | Result

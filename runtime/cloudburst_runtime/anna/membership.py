@@ -20,6 +20,9 @@ from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import NODE, Millis, PeerName
 from cloudburst_runtime.messages import Members, Ring, Settled, StoreStats
 
+SILENT_PERIODS = 2.5
+"""A store that has not reported for so many periods has nothing to do."""
+
 
 class Membership:
     """The stores, as the node decides.
@@ -59,7 +62,7 @@ class Membership:
         self._wanted: dict[PeerName, None] = {NODE: None}
         self._raised: Mapping[str, int] = {}
         self._settled: dict[PeerName, None] = {}
-        self._stats: dict[PeerName, StoreStats] = {}
+        self._stats: dict[PeerName, tuple[StoreStats, Millis]] = {}
 
     # ------------------------------------------------------------ what is decided elsewhere
 
@@ -169,19 +172,27 @@ class Membership:
 
     # ------------------------------------------------------------ policies
 
-    def note(self, stats: StoreStats) -> None:
+    def note(self, stats: StoreStats, now: Millis) -> None:
         """A store reports what it has, and how busy it is."""
         if stats.name in self.ring.live:
-            self._stats[stats.name] = stats
+            self._stats[stats.name] = (stats, now)
 
-    def wanted(self) -> int:
-        """How many stores the load asks for."""
-        names = self.names
-        known = [self._stats[name] for name in names if name in self._stats]
-        if len(known) < len(names):
-            return len(names)
+    def stats(self, now: Millis) -> list[StoreStats]:
+        """What the stores reported last; one that has been silent is idle."""
+        silent = now - SILENT_PERIODS * self._config.stats_ms
+        return [stats if at >= silent else _idle(stats) for stats, at in self._stats.values()]
+
+    def wanted(self, now: Millis) -> int:
+        """How many stores the load asks for; as many as there are while one has not reported yet."""
+        known = self.stats(now)
+        if len(known) < len(self.names) or self.ring.former:
+            return len(self.names)
         return policy.stores_wanted(known, self._config)
 
-    def hot(self) -> dict[str, int]:
+    def hot(self, now: Millis) -> dict[str, int]:
         """Which keys the load wants kept by more stores."""
-        return policy.factors(list(self._stats.values()), self._raised, self._config)
+        return policy.factors(self.stats(now), self._raised, self._config)
+
+
+def _idle(stats: StoreStats) -> StoreStats:
+    return StoreStats(stats.name, stats.keys, stats.nbytes, 0, stats.span_ms)

@@ -49,6 +49,7 @@ from cloudburst_runtime.messages import (
     GetReply,
     Gossip,
     Heard,
+    Inquire,
     Keys,
     KeysReply,
     Pull,
@@ -57,6 +58,7 @@ from cloudburst_runtime.messages import (
     PutReply,
     Ring,
     Settled,
+    StoreStats,
     Update,
     Want,
     Wanted,
@@ -105,6 +107,7 @@ class StoreCore:
         self.usage = Usage(config.stats_ms)
         self._withheld = Withheld()
         self._arcs = Arcs(replica.records)
+        self._elastic = config.stores_max > 1
         self._anti_entropy_ms = config.anti_entropy_ms
         self._touched: dict[Part, Millis] = {}
         self._stray: dict[str, None] = {}  # not ours to keep, but not told to all yet
@@ -126,6 +129,7 @@ class StoreCore:
             Delete: self._on_request,
             Get: self._on_request,
             Forget: self._on_forget,
+            Inquire: self._on_inquire,
         }
 
     # ------------------------------------------------------------ the core's face
@@ -199,7 +203,13 @@ class StoreCore:
                 return self._armed_with(self._on_ring(event.peer, event.message, now), now)
             if self.name != NODE or type(event.message) in _BETWEEN_STORES:
                 return self._wait_for_ring(event)
-        return [] if type(event) is Timer else list(self.replica.handle(event, now))
+            if self._elastic and type(event.message) in (Put, Get, Delete):
+                self.usage.note(_keys(event.message), now)
+                return self._armed_with(list(self.replica.handle(event, now)), now)
+        if type(event) is Timer:
+            self._armed = None
+            return self._armed_with(self._reported(now), now)
+        return list(self.replica.handle(event, now))
 
     def _wait_for_ring(self, event: Received) -> Effects:
         if len(self._early) < EARLY_MAX:
@@ -296,7 +306,7 @@ class StoreCore:
 
     def _on_request(self, peer: PeerName, message: Request, now: Millis) -> Effects:
         owners = self._ring()
-        keys = message.keys if type(message) is Get else [message.key]  # type: ignore[union-attr]
+        keys = _keys(message)
         if not all(self.name in owners.of(key) for key in keys):
             return [Send(peer, Elsewhere(message.req, owners.ring))]
         floor = message.floor if type(message) is Get else {}
@@ -426,6 +436,7 @@ class StoreCore:
 
     def _note(self, key: str, now: Millis) -> None:
         """The key has changed here."""
+        self.usage.touch(now)
         self._arcs.add(key)
         for part in self._parts(key):
             self._touched.setdefault(part, now)
@@ -564,6 +575,9 @@ class StoreCore:
         [mine] = self.replica.handle(event, now)
         return [Send(event.peer, merged_keys(event.message.req, [mine.message, *replies]))]  # type: ignore
 
+    def _on_inquire(self, peer: PeerName, message: Inquire, now: Millis) -> Effects:
+        return [Send(peer, StoreStats(self.name, self.key_count, self.nbytes, 0, 0.0, {}, message.req))]
+
     # ------------------------------------------------------------ time
 
     def _on_timer(self, now: Millis) -> Effects:
@@ -576,8 +590,10 @@ class StoreCore:
         if self._ring().is_settled:
             self._compare_touched(now)
             effects += self._ask(self.repair.next(now))
-        effects += self.usage.report(self.name, self.key_count, self.nbytes, now)
-        return self._armed_with(effects, now)
+        return self._armed_with(effects + self._reported(now), now)
+
+    def _reported(self, now: Millis) -> Effects:
+        return list(self.usage.report(self.name, self.key_count, self.nbytes, now))
 
     def _compare_touched(self, now: Millis) -> None:
         for part in [part for part, since in self._touched.items() if since + self._anti_entropy_ms <= now]:
@@ -589,7 +605,7 @@ class StoreCore:
     def _armed_with(self, effects: Effects, now: Millis) -> Effects:
         """Set the timer for what is due first."""
         dues = [self.exchange.due, self.repair.due, self.pulls.due, self.usage.due(now)]
-        if self._touched and self._ring().is_settled:
+        if self._touched and self.owners is not None and self.owners.is_settled:
             dues.append(next(iter(self._touched.values())) + self._anti_entropy_ms)
         due = min((each for each in dues if each is not None), default=None)
         if due is None or (self._armed is not None and self._armed <= due):
@@ -603,6 +619,10 @@ class StoreCore:
 
 
 _BETWEEN_STORES = (Gossip, Heard, Pull, Pulled, Compare, Compared, Want, Wanted)
+
+
+def _keys(message: Any) -> list[str]:
+    return list(message.keys) if isinstance(message, Get) else [message.key]
 
 
 def _private(lattice: AnyLattice | Cold) -> int:

@@ -55,6 +55,11 @@ class Usage:
         if len(counts) > COUNTED_MAX:
             self._counts = dict(self._hottest(COUNTED_MAX // 2))
 
+    def touch(self, now: Millis) -> None:
+        """Something has changed that nobody asked for here."""
+        if self._since is None:
+            self._since = now
+
     def due(self, now: Millis) -> Millis | None:
         """When there is something to report."""
         return None if self._since is None else self._since + self._stats_ms
