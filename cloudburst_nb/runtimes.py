@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cloudburst_nb.errors import RuntimeUnavailable
@@ -34,6 +35,8 @@ class State:
         Why there is no runtime, once there was one.
     detached
         Runtimes that this process has started to outlive it; it is their parent all the same.
+    watchers
+        Called with each client that comes into use.
     """
 
     def __init__(self) -> None:
@@ -42,6 +45,7 @@ class State:
         self.known: dict[str, CloudFunction] = {}
         self.ended = ""
         self.detached: list[LocalRuntime] = []
+        self.watchers: list[Callable[[Client], None]] = []
         self.lock = threading.RLock()
 
 
@@ -98,6 +102,8 @@ def use(client: Client) -> None:
         state.current = client
         state.ended = ""
         state.pending = list(state.known.values())
+    for watcher in list(state.watchers):
+        watcher(client)
 
 
 def announce(made: CloudFunction) -> None:
