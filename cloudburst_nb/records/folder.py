@@ -143,9 +143,8 @@ class Draft:
     """
 
     def __init__(self, target: Path) -> None:
+        check_target(target)
         self.target = Path(os.path.abspath(target))
-        if os.path.lexists(self.target) and not _may_be_replaced(self.target):
-            raise RecordError(f"{target}: exists and is no record; name a folder that does not exist yet")
         self.folder = self.target.with_name(f".{self.target.name}.{os.getpid()}.part")
         with _told(target):
             self.target.parent.mkdir(parents=True, exist_ok=True)
@@ -174,6 +173,12 @@ class Draft:
     def drop(self) -> None:
         """Remove what there is of it."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def check_target(target: Path) -> None:
+    """Raise `RecordError` if something is at ``target`` that no record may replace."""
+    if os.path.lexists(target) and not _may_be_replaced(target):
+        raise RecordError(f"{target}: exists and is no record; name a folder that does not exist yet")
 
 
 def _may_be_replaced(target: Path) -> bool:

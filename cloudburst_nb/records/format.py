@@ -112,6 +112,7 @@ class KeptStep(Entry):
     failure: KeptFailure | None = None
     place: int = 0
     size: int = 1
+    built: Kept | None = None
 
 
 class KeptArgs(Entry):
@@ -323,8 +324,8 @@ class Head(msgspec.Struct, kw_only=True):
         When, in UTC, as ISO 8601.
     notebook
         The file's name; empty if it was recorded from within.
-    parameters, cells, seed, executors, kernel
-        What was asked for.
+    parameters, arguments, cells, seed, executors, kernel
+        What was asked for; ``arguments`` are parameters in the words of a command line.
     complete
         Whether the run reached its end.
     calls, log_bytes, log_digest
@@ -336,6 +337,7 @@ class Head(msgspec.Struct, kw_only=True):
     made: str = ""
     notebook: str = ""
     parameters: dict[str, Any] = {}
+    arguments: dict[str, str] = {}
     cells: str | None = None
     seed: int | None = None
     executors: int | tuple[int, int] | None = None

@@ -155,7 +155,7 @@ class Keeper:
             kept.refs = [self.lattice(each) for each in witness.refs]
             kept.seen = [self.seen(each) for each in witness.seen]
             kept.value, kept.failure = self.optional(witness.value), self.failure(witness.failure)
-            kept.place, kept.size = witness.place, witness.size
+            kept.place, kept.size, kept.built = witness.place, witness.size, self.optional(witness.built)
         return kept
 
     # ------------------------------------------------------------ functions

@@ -125,9 +125,8 @@ class Librarian(UserLibrary):
 
     def recv(self, timeout: float | None = 0) -> list[tuple[str, Any]]:
         """The messages that it was given then."""
-        return [
-            (sender, decode_own(self._record.value(body))) for sender, body in self._next("recv", []).mail
-        ]
+        mail = self._next("recv", []).mail
+        return [(sender, decode_own(self._record.value(body))) for sender, body in mail]
 
     def getid(self) -> str:
         """The id that it had then."""

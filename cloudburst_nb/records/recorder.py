@@ -113,9 +113,8 @@ class Recorder:
         for made in list(runtimes.state.known.values()):
             if made._home is client:
                 self._note_function(number, made._packed.spec, made._version)
-        for name in client._shell.ask(lambda req: messages.Describe(req, "dags")).names:
-            spec = client._shell.ask(lambda req, name=name: messages.Describe(req, "dag", name)).dag
-            self._note_dag(number, spec)
+        for name in client.dags():
+            self._note_dag(number, client.get_dag(name)._spec)
 
     def _note_dag(self, client: int, spec: DagSpec) -> None:
         self.note(lambda: _dag(client, spec))

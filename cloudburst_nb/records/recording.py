@@ -26,11 +26,39 @@ if TYPE_CHECKING:
     from cloudburst_nb.client import Client
     from cloudburst_nb.future import CloudburstFuture
 
-RECORDINGS: list[Recording] = []
+
+class Recordings:
+    """What has recorded calls of this process.
+
+    Attributes
+    ----------
+    recorder
+        Of its calls.
+    """
+
+    recorder: Recorder
+
+    def where(self) -> Path:
+        """The folder of its record, or of the draft of that."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End it, unless somebody else does."""
+
+    def find(self, future: CloudburstFuture) -> tuple[Path, int] | None:
+        """Where the record is, and which call of it a future is of; None if it is not in it."""
+        index = self.recorder.calls.get((future._client.name, future._number))
+        if index is None:
+            return None
+        self.recorder.flush()
+        return self.where(), index
+
+
+RECORDINGS: list[Recordings] = []
 """Those of this process, the newest last; also the closed ones."""
 
 
-class Recording:
+class Recording(Recordings):
     """What runs between its beginning and its end is recorded; made by `record`.
 
     As a context manager it waits, at the end of the block, for the calls that were made in it.
@@ -52,18 +80,18 @@ class Recording:
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self._draft = Draft(Path(directory))
         self.directory = self._draft.target
-        self._recorder = Recorder(self._draft.log, cell_now)
+        self.recorder = Recorder(self._draft.log, cell_now)
         self._cells_before = cell_now()
         self._closed = False
 
     def _begin(self, client: Client) -> None:
         try:
-            self._recorder.attach(client)
+            self.recorder.attach(client)
         except BaseException:
-            self._recorder.close()
+            self.recorder.close()
             self._draft.drop()
             raise
-        runtimes.state.watchers.append(self._recorder.attach)
+        runtimes.state.watchers.append(self.recorder.attach)
         RECORDINGS.append(self)
 
     def close(self) -> None:
@@ -85,11 +113,11 @@ class Recording:
         if self._closed:
             return
         self._closed = True
-        runtimes.state.watchers.remove(self._recorder.attach)
+        runtimes.state.watchers.remove(self.recorder.attach)
         try:
-            self._recorder.close()
+            self.recorder.close()
             self._draft.log.append([environment(), *_cells(self._cells_before)])
-            self._draft.finish(head(len(self._recorder.calls)))
+            self._draft.finish(head(len(self.recorder.calls)))
         except RecordError:
             RECORDINGS.remove(self)
             raise
@@ -101,19 +129,14 @@ class Recording:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self._recorder.wait()
+            self.recorder.wait()
         self.close()
 
-    def find(self, future: CloudburstFuture) -> tuple[Path, int] | None:
-        """Where the record is, and which call of it a future is of; None if it is not in it."""
-        index = self._recorder.calls.get((future._client.name, future._number))
-        if index is None:
-            return None
-        self._recorder.flush()
-        return (self.directory if self._closed else self._draft.folder), index
+    def where(self) -> Path:
+        return self.directory if self._closed else self._draft.folder
 
     def __repr__(self) -> str:
-        calls = len(self._recorder.calls)
+        calls = len(self.recorder.calls)
         return f"<recording into {self.directory}: {calls} calls{', closed' if self._closed else ''}>"
 
 

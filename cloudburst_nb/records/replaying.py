@@ -22,7 +22,7 @@ from cloudburst_runtime.executor.seeding import Seeds
 from cloudburst_runtime.executor.tasks import Outcome, Task
 from cloudburst_runtime.ids import TaskId
 from cloudburst_runtime.messages import Args, DagNode, FunctionSpec, Header, Inline, Ref, Trigger
-from cloudburst_runtime.values import encode
+from cloudburst_runtime.values import Value, decode_own, encode
 
 NO_ARGS = encode(((), {}))
 CLIENT = "replay"
@@ -60,9 +60,22 @@ class _Silent:
 
 
 class _Sandbox(Sandbox):
-    """A sandbox whose functions may be wrapped, and that lets a call which has strayed end."""
+    """A sandbox whose functions may be wrapped, and that can do without a class's ``__init__``."""
 
     wrap: Wrap | None = None
+    built: Value | None = None
+    """The instance that the next step built then."""
+    instead = ""
+    """Why that was taken, once it was."""
+
+    def _load_class(self, function: FunctionSpec) -> Any:
+        try:
+            return super()._load_class(function)
+        except Exception as error:  # such as a file that it read then, and that is gone
+            if self.built is None:
+                raise
+            self.instead = f"{type(error).__name__}: {error}"
+            return decode_own(self.built).run
 
     def _load(self, function: FunctionSpec) -> Any:
         loaded = super()._load(function)
@@ -81,11 +94,17 @@ class Replay:
         What is printed goes there; None: it shows itself.
     wrap
         What to make of each function before it is called, such as one that starts a debugger.
+
+    Attributes
+    ----------
+    instead
+        The classes that were taken as they were built then, and why they could not be built now.
     """
 
     record: Record
     streams: Streams | None = None
     wrap: Wrap | None = None
+    instead: dict[str, str] = field(default_factory=dict)
     _sandboxes: dict[tuple[int, str], _Sandbox] = field(default_factory=dict)
     _functions: dict[tuple[int, str, int], FunctionSpec] = field(default_factory=dict)
 
@@ -122,8 +141,11 @@ class Replay:
         sandbox = self._sandbox(call, step)
         librarian: Any = sandbox.library
         librarian.begin(step.seen)
+        sandbox.built = None if step.built is None else self.record.value(step.built)
         outcomes = sandbox.run(tasks)
         strayed = librarian.end()
+        if sandbox.instead:
+            self.instead[step.function], sandbox.instead = sandbox.instead, ""
         for (each, its_step), outcome in zip(batch, outcomes, strict=True):
             yield Replayed(each, its_step, outcome, strayed)
 

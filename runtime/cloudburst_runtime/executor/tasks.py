@@ -77,6 +77,8 @@ class Task(msgspec.Struct, eq=False):
     printed: tuple[str, str] = ("", "")
     seen: list[Seen] = []
     """Of a call that is recorded: what user code has asked of its library."""
+    built: Value | None = None
+    """Of a call that is recorded: the instance that was built for it."""
 
     @property
     def batching(self) -> bool:
