@@ -92,6 +92,7 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_records(commands)
+    _add_export(commands)
     _add_runtime(commands)
     _add_kv(commands)
     return parser
@@ -134,7 +135,7 @@ def _add_records(commands: Any) -> None:
     record = commands.add_parser(
         "record",
         help="execute a notebook and record what determines the run",
-        description="Execute a notebook headless, and write a record, for `verify`, `replay` and `report`.",
+        description="Execute a notebook headless, and write a record, for `verify` and `replay`.",
         epilog="exit status: as of run.",
     )
     record.add_argument("notebook", metavar="NOTEBOOK", type=Path)
@@ -163,23 +164,59 @@ def _add_records(commands: Any) -> None:
         epilog="exit status: 0 all came out as they did; 4 something diverged; 2 bad request.",
     )
     replay.add_argument("record", metavar="RECORD", type=Path)
-    replay.add_argument("--speed", action="store_true", help="compare latencies, in a runtime of its own")
     replay.add_argument("--all", action="store_true", help="tell every divergence, not just the first")
     options.add_tolerance(replay)
     replay.add_argument("--json", action="store_true", help="print a JSON object at the end")
     replay.set_defaults(command=_from("headless.replays", "replay_command"))
-    report = commands.add_parser(
-        "report",
-        help="make one HTML page of a record",
-        description="Write a record as one self-contained page: cells, figures, DAGs, functions, timings.",
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write a notebook's functions and DAGs as a Python package",
+        description="Execute a notebook, and write the functions and DAGs that it registered as an "
+        "importable package with a manifest, for `serve` or for any Python program.",
     )
-    report.add_argument("record", metavar="RECORD", type=Path)
-    report.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: beside it, as NAME.html")
-    report.set_defaults(command=_from("headless.reports", "report_command"))
+    export.add_argument("notebook", metavar="NOTEBOOK", type=Path)
+    export.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, required=True, help="the package's folder"
+    )
+    options.add_what_runs(export)
+    export.set_defaults(command=_export)
 
 
 def _add_runtime(commands: Any) -> None:
     up = commands.add_parser("up", help="start a runtime that stays until `down`; prints its address")
+    up.add_argument("--foreground", action="store_true", help="stay, and end the runtime on Ctrl-C")
+    up.set_defaults(command=_from_runtime("up"))
+    serve = commands.add_parser(
+        "serve",
+        help="start a runtime with the functions of an exported package, and stay with it until Ctrl-C",
+        description="Start a runtime, register the functions and DAGs that `export` wrote, print its "
+        "address, and stay until SIGINT or SIGTERM.",
+    )
+    serve.add_argument("directory", metavar="DIR", type=Path)
+    serve.set_defaults(command=_from_runtime("serve"))
+    for starts in (up, serve):
+        _add_settings(starts)
+    call = commands.add_parser("call", help="call a function or DAG of a runtime, and print its result")
+    call.add_argument("--address", metavar="ADDRESS", help="default: the last one started by `up` or `serve`")
+    call.add_argument("--timeout", metavar="S", type=options.seconds, help="seconds that the call may take")
+    call.add_argument("name", metavar="NAME")
+    call.add_argument(
+        "values", metavar="ARG", nargs="*", help="Python literals, or else strings; NAME=VALUE by name"
+    )
+    call.set_defaults(command=_from_runtime("call"))
+    for name, told in (("status", "show a runtime"), ("down", "end a runtime")):
+        command = commands.add_parser(name, help=told)
+        command.add_argument(
+            "address", metavar="ADDRESS", nargs="?", help="default: the last one started by `up`"
+        )
+        command.set_defaults(command=_from_runtime(name))
+
+
+def _add_settings(up: Any) -> None:
+    """What a runtime is started with."""
     up.add_argument(
         "--executors", metavar="N|MIN:MAX", type=options.executors, help="how many processes run functions"
     )
@@ -192,14 +229,6 @@ def _add_runtime(commands: Any) -> None:
         metavar="tcp://HOST:PORT",
         help="let clients on other hosts in, encrypted, with the key file that is printed; port 0 picks one",
     )
-    up.add_argument("--foreground", action="store_true", help="stay, and end the runtime on Ctrl-C")
-    up.set_defaults(command=_from_runtime("up"))
-    for name, told in (("status", "show a runtime"), ("down", "end a runtime")):
-        command = commands.add_parser(name, help=told)
-        command.add_argument(
-            "address", metavar="ADDRESS", nargs="?", help="default: the last one started by `up`"
-        )
-        command.set_defaults(command=_from_runtime(name))
 
 
 def _add_kv(commands: Any) -> None:
@@ -245,6 +274,12 @@ def _run(arguments: argparse.Namespace) -> int:
         for notebook in arguments.notebooks
     ]
     return run(requests, arguments.jobs, arguments.json)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from cloudburst_nb.headless.exporting import export
+
+    return export(options.request_of(arguments, arguments.notebook), arguments.output)
 
 
 def _from_runtime(name: str) -> Callable[[argparse.Namespace], int]:

@@ -41,7 +41,7 @@ from cloudburst_runtime.messages import Args, DagSpec
 from cloudburst_runtime.shell.client import ClientShell
 from cloudburst_runtime.shell.clock import now_ms
 from cloudburst_runtime.shell.ticket import Ticket
-from cloudburst_runtime.values import decode, explain
+from cloudburst_runtime.values import Value, decode, explain
 
 _REQUIRED: Any = object()
 
@@ -262,6 +262,7 @@ class Client:
         output_key: str | None = None,
         timeout: float | None = None,
         continuation: str | None = None,
+        retries: int | None = None,
     ) -> CloudburstFuture:
         """Call a function or a DAG by name.
 
@@ -275,7 +276,7 @@ class Client:
             ``"function"`` or ``"dag"``.
         node_args
             By function name, a list of arguments (or one bare argument).
-        consistency, output_key, continuation
+        consistency, output_key, continuation, retries
             As for `Dag`.
         timeout
             Seconds that the call may take; None: no limit but the function's own.
@@ -298,7 +299,7 @@ class Client:
             by_node[None] = (args, kwargs or {})
         for node, given in (node_args or {}).items():
             by_node[node] = (tuple(given) if isinstance(given, list) else (given,), {})
-        return self._submit(kind, name, by_node, consistency, output_key, timeout, continuation)
+        return self._submit(kind, name, by_node, consistency, output_key, timeout, continuation, retries)
 
     def _call_plain(
         self, kind: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], nodes: list[str]
@@ -317,7 +318,27 @@ class Client:
         return future
 
     def _map_function(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
-        return [self._call_plain("function", name, row, {}, _NO_NODES) for row in rows]
+        futures: list[CloudburstFuture] = []
+        for start in range(0, len(rows), TOGETHER_MAX):
+            futures += self._call_together(name, rows[start : start + TOGETHER_MAX])
+        return futures
+
+    def _call_together(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
+        """Some calls that are sent in one piece; those that refer to keys are sent by themselves."""
+        calls: list[OwnedCall] = []
+        plain: list[CloudburstFuture] = []
+        futures: list[CloudburstFuture] = []
+        now = now_ms()
+        for row in rows:
+            if any(type(arg) in BY_KEY for arg in row):
+                futures.append(self._submit("function", name, {None: (row, {})}))
+                continue
+            args: dict[str | None, Args] = {None: Args(encode_arguments(name, row, {}))}
+            calls.append(OwnedCall(self._shell.new_number(), "function", name, args))
+            plain.append(CloudburstFuture(self, calls[-1].number, name, _NO_NODES, now))
+            futures.append(plain[-1])
+        self._shell.submit_all(calls, plain)
+        return futures
 
     def _call_dag(
         self,
@@ -328,10 +349,11 @@ class Client:
         output_key: str | None,
         timeout: float | None,
         continuation: str | None,
+        retries: int | None,
     ) -> CloudburstFuture:
         nodes = self._nodes[dag.name] = dag.functions
         plain = consistency is None and output_key is None and timeout is None and continuation is None
-        if plain and not node_args:
+        if plain and not node_args and retries is None:
             return self._call_plain("dag", dag.name, args, {}, nodes)
         return self.call(
             dag.name,
@@ -342,6 +364,7 @@ class Client:
             output_key=output_key,
             timeout=timeout,
             continuation=continuation,
+            retries=retries,
         )
 
     def _submit(
@@ -353,7 +376,11 @@ class Client:
         output_key: str | None = None,
         timeout: float | None = None,
         continuation: str | None = None,
+        retries: int | None = None,
+        pinned: dict[str, Value] | None = None,
+        make: type[CloudburstFuture] = CloudburstFuture,
     ) -> CloudburstFuture:
+        """Submit a call. With a ``make`` of another kind, that future hears of each task that is done."""
         _check_level(consistency)
         if output_key is not None:
             check_name(output_key, "key")
@@ -365,12 +392,15 @@ class Client:
             continuation=continuation,
             output_key=output_key,
             timeout=_seconds(timeout),
+            retries=_retries(retries),
+            watched=make is not CloudburstFuture,
+            pinned=pinned or {},
         )
         refs: dict[str, None] = {}
         for node, (args, kwargs) in by_node.items():
             call.args[node] = pack_arguments(self, node or name, args, kwargs, call, refs)
         call.refs = tuple(refs)
-        future = CloudburstFuture(self, call.number, name, self._nodes.get(name, []), now_ms())
+        future = make(self, call.number, name, self._nodes.get(name, []), now_ms())
         if output_key is not None:
             future._key, future._published = output_key, True
         self._shell.submit(call, future)
@@ -431,6 +461,7 @@ class Client:
         runtimes.settle(self)
         self._shell.ask(lambda req: messages.DefineDag(req, spec, replace))
         self._nodes[spec.name] = [node.function for node in spec.nodes]
+        runtimes.state.dags[spec.name] = spec
 
     def define_dag(self, spec: DagSpec, replace: bool = True) -> Dag:
         """Define a DAG from its specification."""
@@ -471,6 +502,7 @@ class Client:
         False
         """
         self._shell.ask(lambda req: messages.DeleteDag(req, check_name(name, "DAG")))
+        runtimes.state.dags.pop(name, None)
 
     def dags(self) -> list[str]:
         """Names of the registered DAGs, sorted.
@@ -676,11 +708,30 @@ class Client:
         if progress:
             self.progress(wanted, timeout=timeout)
         try:
+            self._wait_for_all(wanted, _left(deadline))
             return [future.get(_left(deadline)) for future in wanted]
         except KeyboardInterrupt:
             for future in wanted:
                 future.cancel()
             raise
+
+    def _wait_for_all(self, wanted: list[CloudburstFuture], timeout: float | None) -> None:
+        """Wait in one piece, until all are done or one has failed that is not behind one under way."""
+        position, count = 0, len(wanted)
+
+        def done() -> bool:
+            nonlocal position
+            while position < count:
+                result = wanted[position]._result
+                if result is None:
+                    return False
+                if result.failure is not None:
+                    return True
+                position += 1
+            return True
+
+        if all(future._client is self for future in wanted):
+            self._shell.wait(done, timeout)
 
     def progress(self, *futures: Any, timeout: float | None = None) -> list[CloudburstFuture]:
         """Wait for futures (or iterables of futures) and show, per function, how far they are.
@@ -807,6 +858,8 @@ class Client:
 
 
 _NO_NODES: list[str] = []
+TOGETHER_MAX = 32
+"""So many calls of a ``map`` are sent in one piece: more would keep the executors waiting for the first."""
 
 
 def _check_level(consistency: object) -> None:
@@ -826,6 +879,12 @@ def _seconds(timeout: float | None) -> float | None:
     if timeout is not None and not timeout > 0:
         raise ValueError(f"a timeout is a number of seconds above 0, not {timeout!r}")
     return timeout
+
+
+def _retries(retries: int | None) -> int | None:
+    if retries is not None and (not isinstance(retries, int) or isinstance(retries, bool) or retries < 0):
+        raise ValueError(f"retries is a number of attempts, 0 or more; not {retries!r:.80}")
+    return retries
 
 
 def _flat(futures: Iterable[Any]) -> list[CloudburstFuture]:

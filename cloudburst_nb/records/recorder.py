@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from cloudburst_nb import runtimes
@@ -135,7 +135,7 @@ class Recorder:
 
     # ------------------------------------------------------------ what happens
 
-    def submitted(self, client: int, call: OwnedCall, name: str) -> None:
+    def submitted(self, client: int, call: OwnedCall, name: str) -> int:
         """A call leaves the client; its arguments are copied before user code can change them."""
         index = self.calls[(name, call.number)] = next(self._indices)
         args = {
@@ -144,6 +144,7 @@ class Recorder:
         }
         call.record = True
         self._open[index] = Opened(call, args, client, self.cell())
+        return index
 
     def resolved(self, index: int, result: Result, at: float) -> None:
         """A call has its outcome."""
@@ -269,10 +270,16 @@ class WatchedShell:
 
     def submit(self, call: OwnedCall, sink: Sink) -> None:
         """As of the shell."""
+        self._shell.submit(call, self._watch(call, sink))
+
+    def submit_all(self, calls: list[OwnedCall], sinks: Sequence[Sink]) -> None:
+        """As of the shell."""
+        self._shell.submit_all(calls, list(map(self._watch, calls, sinks)))
+
+    def _watch(self, call: OwnedCall, sink: Sink) -> WatchedSink:
         self._shell.check()
-        self._recorder.submitted(self._client, call, self._shell.name)
-        index = self._recorder.calls[(self._shell.name, call.number)]
-        self._shell.submit(call, WatchedSink(sink, self._recorder, index))
+        index = self._recorder.submitted(self._client, call, self._shell.name)
+        return WatchedSink(sink, self._recorder, index)
 
     def ask(self, make: Callable[[int], Any], timeout: float | None = 60.0) -> Any:
         """As of the shell."""

@@ -35,14 +35,19 @@ class Known(NamedTuple):
     topology: Topology
 
 
-class Task(msgspec.Struct, eq=False):
-    """One node of one attempt of a call, from the first message about it to its outcome.
+class Task(msgspec.Struct, eq=False, gc=False):
+    """One node of one attempt of a call, from the first message about it to its outcome. It is in no
+    reference cycle; there may be many, so the garbage collector does not look at them.
 
     Attributes
     ----------
     triggers
         Inputs that arrived, by source node. A MULTIEXEC node takes them one at a time instead, from
         ``unused``.
+    arrived
+        When each of them did.
+    hits, misses
+        Keys read for it that the cache had, and that had to be fetched.
     resolved
         Values of the references among the arguments, by slot; None until the store has answered.
     reading
@@ -79,6 +84,9 @@ class Task(msgspec.Struct, eq=False):
     """Of a call that is recorded: what user code has asked of its library."""
     built: Value | None = None
     """Of a call that is recorded: the instance that was built for it."""
+    arrived: dict[int, Millis] = {}
+    hits: int = 0
+    misses: int = 0
 
     @property
     def batching(self) -> bool:
@@ -106,7 +114,10 @@ class Task(msgspec.Struct, eq=False):
 
 
 class Outcome(Record, frozen=True):
-    """What running one task gave: a value or a failure, and when it ran (milliseconds, host clock)."""
+    """What running one task gave: a value or a failure, and when it ran (milliseconds, host clock).
+
+    ``decode_ms`` is how long its arguments took to decode, just before.
+    """
 
     value: Value | None
     failure: Failure | None
@@ -116,6 +127,7 @@ class Outcome(Record, frozen=True):
     stderr: str = ""
     invalid: bool = False
     """A MULTIEXEC node's result that its list of invalid results names."""
+    decode_ms: float = 0.0
 
 
 class Finished(Record, frozen=True):

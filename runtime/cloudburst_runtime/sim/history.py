@@ -4,6 +4,10 @@ Law: nothing of any core's state is in here. An operation begins with ``invoke``
 (it happened), ``fail`` (a failure was reported; it may have happened in part) and ``info`` (nobody knows,
 the client crashed). Written values are unique, so that a read names its write.
 
+*Operations* are what clients ask for. *Steps* are what functions ask of the store while they run: they have
+a `Spot`, which says in which execution and behind whose cache. The process that a step's end did not come
+from may have crashed; such a step has no end.
+
 The results of calls are *terms*: a function returns its name, its version, what it read and wrote, and
 its arguments, which may be terms again. So a result carries its whole derivation, and is checked against
 the DAG without knowing any function.
@@ -27,12 +31,40 @@ class Access(NamedTuple):
     value: Any
 
 
+class Spot(NamedTuple):
+    """Where a function is that asks the store for something.
+
+    Attributes
+    ----------
+    call, attempt
+        The call, by the name that its `Act` has, and which try of it: together one *execution*.
+    node, after
+        The node of the DAG that runs, and every node before it, not only those that feed it.
+    cache
+        The process whose cache answers.
+    """
+
+    call: str
+    attempt: int
+    node: int
+    after: tuple[int, ...]
+    cache: PeerName
+
+    @property
+    def session(self) -> str:
+        """The name under which the steps of this node are recorded."""
+        return f"{self.call}.{self.attempt}/{self.node}"
+
+
 class Act(NamedTuple):
     """What a session asked for.
 
     ``kind`` is an `Access`'s kind, or ``call``, ``register``, ``define``. ``name`` is the key, the
     function or the DAG. For a call, ``value`` has the fixed arguments by node (None: the only source);
     for ``define`` the nodes, the edges, and the names of MULTIEXEC nodes.
+
+    ``call`` is the call's name in the spots of its steps. ``level`` is the consistency level that was asked
+    for. A ``get`` with ``siblings`` ends with the list of all values that lie there side by side.
     """
 
     kind: str
@@ -41,25 +73,32 @@ class Act(NamedTuple):
     dag: bool = False
     timeout: float | None = None
     output_key: str | None = None
+    call: str = ""
+    level: str = "lww"
+    siblings: bool = False
 
 
 class Event(NamedTuple):
-    """One line of a history. ``attempt``: how often the call had been tried again by then."""
+    """One line of a history.
+
+    ``attempt``: how often the call had been tried again by then. ``spot``: of a step's beginning.
+    """
 
     at: Millis
-    session: PeerName
+    session: str
     op: int
     kind: str
     act: Act | None
     value: Any = None
     attempt: int = 0
+    spot: Spot | None = None
 
 
 @dataclass(slots=True)
 class Operation:
-    """An operation with its beginning and its end, by position in the history."""
+    """An operation or step with its beginning and its end, by position in the history."""
 
-    session: PeerName
+    session: str
     op: int
     act: Act
     begin: int
@@ -68,6 +107,7 @@ class Operation:
     value: Any = None
     attempt: int = 0
     cancelled: bool = False
+    spot: Spot | None = None
 
     def __str__(self) -> str:
         return (
@@ -90,13 +130,11 @@ class History:
 
     events: list[Event] = field(default_factory=list)
 
-    def invoke(self, at: Millis, session: PeerName, op: int, act: Act) -> None:
-        """A session begins an operation."""
-        self.events.append(Event(at, session, op, "invoke", act))
+    def invoke(self, at: Millis, session: str, op: int, act: Act, spot: Spot | None = None) -> None:
+        """A session begins an operation; with a ``spot``, a function begins a step."""
+        self.events.append(Event(at, session, op, "invoke", act, spot=spot))
 
-    def end(
-        self, at: Millis, session: PeerName, op: int, kind: str, value: Any = None, attempt: int = 0
-    ) -> None:
+    def end(self, at: Millis, session: str, op: int, kind: str, value: Any = None, attempt: int = 0) -> None:
         """An operation ended, as ``ok``, ``fail`` or ``info``."""
         self.events.append(Event(at, session, op, kind, None, value, attempt))
 
@@ -105,13 +143,17 @@ class History:
         self.events.append(Event(at, who, op, what, None))
 
     def operations(self) -> list[Operation]:
-        """The operations in the order of their beginnings; the first end counts."""
-        found: dict[tuple[PeerName, int], Operation] = {}
+        """What clients asked for, in the order of the beginnings; the first end counts."""
+        return [each for each in self.everything() if each.spot is None]
+
+    def everything(self) -> list[Operation]:
+        """Operations and steps, in the order of their beginnings; the first end counts."""
+        found: dict[tuple[str, int], Operation] = {}
         for index, event in enumerate(self.events):
             key = (event.session, event.op)
             if event.kind == "invoke":
                 assert event.act is not None
-                found[key] = Operation(event.session, event.op, event.act, index)
+                found[key] = Operation(event.session, event.op, event.act, index, spot=event.spot)
             elif event.kind == "cancel":
                 found[key].cancelled = True
             elif event.kind in ("ok", "fail", "info") and key in found and found[key].end is None:
@@ -123,7 +165,7 @@ class History:
     def lines(self) -> list[str]:
         """The history as text, a line per event."""
         return [
-            f"{event.at:10.2f}  {event.session:6} {event.op:4} {event.kind:7}"
+            f"{event.at:10.2f}  {event.session:10} {event.op:4} {event.kind:7}"
             f"{_shown(event.act) if event.act is not None else ''}"
             f"{'' if event.value is None else f' {event.value!r}'}"
             for event in self.events

@@ -218,7 +218,9 @@ class Session:
     ) -> int:
         """Call a function or a DAG; return the operation's number."""
         number = self.client.new_number()
-        op = self._invoke(Act("call", name, args, dag, timeout, output_key), number)
+        op = self._invoke(
+            Act("call", name, args, dag, timeout, output_key, call=f"{self.client.name}.{number}"), number
+        )
         call = OwnedCall(
             number, "dag" if dag else "function", name, {}, output_key=output_key, timeout=timeout
         )
