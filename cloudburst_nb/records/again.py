@@ -52,11 +52,12 @@ def replay(future: CloudburstFuture, *, node: str | None = None, pdb: bool = Fal
     Examples
     --------
     >>> import tempfile
+    >>> area = cb.function(lambda cloudburst: cloudburst.get("side") ** 2, name="area")
+    >>> cb.put("side", 4)
     >>> with cb.record(tempfile.mkdtemp()):
-    ...     cb.put("side", 4)
-    ...     area = cb.function(lambda cloudburst: cloudburst.get("side") ** 2, name="area", library=True)()
+    ...     future = area()
     >>> cb.put("side", 100)
-    >>> cb.replay(area)
+    >>> cb.replay(future)
     16
     """
     found = [place for recording in reversed(RECORDINGS) if (place := recording.find(future)) is not None]

@@ -227,7 +227,7 @@ def _int(value: int) -> Tree:
 
 
 def _float(value: float) -> Tree:
-    return value if math.isfinite(value) else ["float", str(value)]
+    return value + 0.0 if math.isfinite(value) else ["float", str(value)]  # one zero, and one nan
 
 
 def _str(value: str) -> Tree:
