@@ -375,6 +375,11 @@ def _nodes(keeper: Keeper, call: OwnedCall) -> list[tuple[str, int, list[Kept] |
 
 def cell_now() -> int:
     """The execution count of the cell that runs in this kernel; 0 outside of one."""
+    return max(0, len(cell_sources()) - 1)
+
+
+def cell_sources() -> list[str]:
+    """The sources of the cells that ran in this kernel, the present one last; IPython counts them from 1."""
     module = sys.modules.get("IPython")
     shell = None if module is None else module.get_ipython()
-    return 0 if shell is None else int(shell.execution_count)
+    return [] if shell is None else list(shell.user_ns.get("In", []))

@@ -20,7 +20,7 @@ from cloudburst_nb.records.content import digest_of
 from cloudburst_nb.records.errors import RecordError
 from cloudburst_nb.records.folder import Draft
 from cloudburst_nb.records.format import Cell, Environment, Head
-from cloudburst_nb.records.recorder import Recorder, cell_now
+from cloudburst_nb.records.recorder import Recorder, cell_now, cell_sources
 
 if TYPE_CHECKING:
     from cloudburst_nb.client import Client
@@ -197,11 +197,7 @@ def packages() -> dict[str, str]:
 
 def _cells(before: int) -> list[Cell]:
     """The sources of the cells that ran meanwhile, in a notebook."""
-    module = sys.modules.get("IPython")
-    shell = None if module is None else module.get_ipython()
-    if shell is None:
-        return []
-    sources: list[str] = shell.user_ns.get("In", [])
+    sources = cell_sources()
     return [
         Cell(number, sources[count], digest_of(sources[count].encode()), count=count)
         for number, count in enumerate(range(before, len(sources)), 1)
