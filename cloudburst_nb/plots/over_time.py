@@ -71,9 +71,9 @@ def _course(axes: Axes, name: str, seconds: Any, latencies: Any, index: int) -> 
     colour = COLOURS[index % len(COLOURS)]
     marker = MARKERS[index % len(MARKERS)]
     shade = 0.6 if len(seconds) < 300 else 0.25
-    axes.plot(
-        seconds, latencies, marker, color=colour, alpha=shade, markersize=4, markeredgewidth=0, label=name
-    )
+    dots: dict[str, Any] = {"color": colour, "markersize": 4, "markeredgewidth": 0}
+    axes.plot(seconds, latencies, marker, alpha=shade, **dots)
+    axes.plot([], [], marker, label=name, **dots)  # in the legend, as dark as where many lie
     middles, medians = running_median(seconds, latencies)
     if len(middles) > 2:
         axes.plot(middles, medians, color=colour, linewidth=1.8)
@@ -85,9 +85,9 @@ def running_median(seconds: Any, values: Any) -> tuple[list[float], list[float]]
     Examples
     --------
     >>> running_median(np.array([0.0, 1.0, 9.0]), np.array([1.0, 3.0, 8.0]))
-    ([0.45, 1.35, 8.55], [1.0, 3.0, 8.0])
+    ([0.1125, 1.0125, 8.8875], [1.0, 3.0, 8.0])
     """
-    edges = np.linspace(seconds.min(), seconds.max(), min(WINDOWS, max(2, 4 * len(seconds) - 1) - 1) + 1)
+    edges = np.linspace(seconds.min(), seconds.max(), WINDOWS + 1)
     middles, medians = [], []
     for index, (low, high) in enumerate(pairwise(edges)):
         last = index == len(edges) - 2
