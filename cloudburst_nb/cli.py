@@ -220,7 +220,7 @@ def _add_settings(up: Any) -> None:
     up.add_argument(
         "--executors", metavar="N|MIN:MAX", type=options.executors, help="how many processes run functions"
     )
-    up.add_argument("--state-dir", metavar="DIR", help="durable state: refused in this version")
+    up.add_argument("--state-dir", metavar="DIR", help="a directory for state that outlives the runtime")
     up.add_argument(
         "--seed", metavar="N", type=options.whole, help="random numbers that follow from N and the call"
     )

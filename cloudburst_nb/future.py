@@ -7,6 +7,7 @@ asks anybody.
 
 from __future__ import annotations
 
+import contextvars
 import pickle
 import sys
 from collections.abc import Callable, Generator
@@ -33,8 +34,9 @@ class CloudburstFuture:
     ----------
     timings : dict
         Seconds: ``queued`` (waiting in executors), ``transfer`` (on the way there and back), ``run`` (in
-        user code), ``total``; for a DAG also ``nodes``, the same per function. Empty until it is done. In a
-        runtime that is up with ``trace=True`` a call of one function has ``stages`` besides, in their order.
+        user code), ``total``, and ``return``, what of the transfer was the way back (unknown to a client on
+        another host); for a DAG also ``nodes``, the same per function. Empty until it is done. In a runtime
+        that is up with ``trace=True`` a call of one function has ``stages`` besides, in their order.
     stdout, stderr : str
         What the call has printed; live while a long call runs, complete when it is done.
     node_states : dict
@@ -53,6 +55,7 @@ class CloudburstFuture:
         "__weakref__",
         "_callbacks",
         "_client",
+        "_detached",
         "_ended",
         "_exception",
         "_key",
@@ -79,7 +82,7 @@ class CloudburstFuture:
         self._result: Result | None = None
         self._value: Any = _UNSET
         self._exception: BaseException | None = None
-        self._callbacks: list[Callable[[CloudburstFuture], object]] | None = None
+        self._callbacks: list[tuple[contextvars.Context, Callable[[CloudburstFuture], object]]] | None = None
         self._subscribers: list[Callable[[CloudburstFuture], None]] | None = None
         self._news: dict[int, Running] | None = None
 
@@ -102,9 +105,9 @@ class CloudburstFuture:
 
     def _call_back(self) -> None:
         callbacks, self._callbacks = self._callbacks, None
-        for callback in callbacks or ():
+        for context, callback in callbacks or ():
             try:
-                callback(self)
+                context.run(callback, self)
             except Exception:
                 sys.excepthook(*sys.exc_info())
 
@@ -120,6 +123,8 @@ class CloudburstFuture:
         ----------
         timeout
             Seconds to wait; None waits as long as it takes.
+
+        An interrupt of the wait cancels the call, unless it is detached (`detach`).
 
         Raises
         ------
@@ -180,7 +185,7 @@ class CloudburstFuture:
         try:
             in_time = self._client._shell.wait(self._is_done, timeout)
         except KeyboardInterrupt:
-            self.cancel()
+            self._give_up()
             raise
         if not in_time:
             self._client._shell.check()
@@ -239,6 +244,28 @@ class CloudburstFuture:
             self._client._shell.cancel(self._number)
         return self.cancelled()
 
+    def detach(self) -> CloudburstFuture:
+        """Let the call go on when the cell that made it, or one that waits for it, is interrupted.
+
+        Returns
+        -------
+        CloudburstFuture
+            This future.
+
+        Examples
+        --------
+        >>> future = square(3).detach()
+        >>> future.get()
+        9
+        """
+        self._detached = True
+        return self
+
+    def _give_up(self) -> None:
+        """Whoever wanted it was interrupted."""
+        if not getattr(self, "_detached", False):  # most calls never hear of it
+            self.cancel()
+
     def cancelled(self) -> bool:
         """Whether the call was cancelled.
 
@@ -266,8 +293,8 @@ class CloudburstFuture:
     def add_done_callback(self, fn: Callable[[CloudburstFuture], object]) -> None:
         """Call ``fn(future)`` when there is an outcome; at once if there is one.
 
-        It is called in a thread of the client, one callback after the other. What it raises is shown and
-        otherwise ignored.
+        It is called in a thread of the client, one callback after the other; what it prints is in the cell
+        that asked for it. What it raises is shown and otherwise ignored.
 
         Examples
         --------
@@ -280,7 +307,7 @@ class CloudburstFuture:
         loop = self._client._shell.loop
         with loop.lock:
             if self._result is None:
-                self._callbacks = [*(self._callbacks or ()), fn]
+                self._callbacks = [*(self._callbacks or ()), (contextvars.copy_context(), fn)]
                 loop.nudge()
                 return
         fn(self)
@@ -447,12 +474,17 @@ def split(steps: list[Step], submitted: float, ended: float) -> dict[str, Any]:
     run = _covered([(step.started, step.ended) for step in steps])
     queued = _covered([(step.ready, step.ended) for step in steps]) - run
     total = ended - submitted
-    return {
+    transfer = max(0.0, total - queued - run)
+    timings = {
         "queued": queued / 1000,
-        "transfer": max(0.0, total - queued - run) / 1000,
+        "transfer": transfer / 1000,
         "run": run / 1000,
         "total": total / 1000,
     }
+    back = ended - max(step.ended for step in steps)
+    if 0.0 <= back <= transfer:  # else the clocks are those of two hosts
+        timings["return"] = back / 1000
+    return timings
 
 
 def split_step(step: Step) -> dict[str, Any]:

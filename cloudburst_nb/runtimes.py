@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -108,6 +109,10 @@ def use(client: Client) -> None:
         state.pending = list(state.known.values())
     for watcher in list(state.watchers):
         watcher(client)
+    if "IPython" in sys.modules:
+        from cloudburst_nb import cells
+
+        cells.follow()
 
 
 def announce(made: CloudFunction) -> None:

@@ -28,13 +28,14 @@ from cloudburst_runtime import messages
 from cloudburst_runtime.client.calls import OwnedCall
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import CloudburstError
-from cloudburst_runtime.messages import Args, DagSpec, Failure, Result, Running
-from cloudburst_runtime.shell.client import ClientShell, Sink
+from cloudburst_runtime.messages import Args, DagSpec, Failure, Result
+from cloudburst_runtime.shell.client import ClientShell
 from cloudburst_runtime.shell.clock import now_ms
 from cloudburst_runtime.shell.ticket import Ticket
 
 if TYPE_CHECKING:
     from cloudburst_nb.client import Client
+    from cloudburst_nb.future import CloudburstFuture
 
 BLOCK_ENTRIES_MAX = 200
 BLOCK_AFTER_S = 0.5
@@ -268,18 +269,26 @@ class WatchedShell:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._shell, name)
 
-    def submit(self, call: OwnedCall, sink: Sink) -> None:
+    def submit(self, call: OwnedCall, future: CloudburstFuture) -> None:
         """As of the shell."""
-        self._shell.submit(call, self._watch(call, sink))
+        self._watch(call, future)
+        self._shell.submit(call, future)
 
-    def submit_all(self, calls: list[OwnedCall], sinks: Sequence[Sink]) -> None:
+    def submit_all(self, calls: list[OwnedCall], futures: Sequence[CloudburstFuture]) -> None:
         """As of the shell."""
-        self._shell.submit_all(calls, list(map(self._watch, calls, sinks)))
+        for call, future in zip(calls, futures, strict=True):
+            self._watch(call, future)
+        self._shell.submit_all(calls, futures)
 
-    def _watch(self, call: OwnedCall, sink: Sink) -> WatchedSink:
+    def _watch(self, call: OwnedCall, future: CloudburstFuture) -> None:
         self._shell.check()
         index = self._recorder.submitted(self._client, call, self._shell.name)
-        return WatchedSink(sink, self._recorder, index)
+
+        def resolved(done: CloudburstFuture) -> None:
+            assert done._result is not None
+            self._recorder.resolved(index, done._result, done._ended)
+
+        future._subscribe(resolved)
 
     def ask(self, make: Callable[[int], Any], timeout: float | None = 60.0) -> Any:
         """As of the shell."""
@@ -303,24 +312,6 @@ class WatchedShell:
             raise
         self._recorder.stored(self._client, kind, arguments, answer)
         return answer
-
-
-class WatchedSink:
-    """A call's sink, and a recorder that learns of the outcome first."""
-
-    def __init__(self, sink: Sink, recorder: Recorder, index: int) -> None:
-        self._sink = sink
-        self._recorder = recorder
-        self._index = index
-
-    def resolve(self, result: Result, at: float) -> Callable[[], None] | None:
-        """As of the sink."""
-        self._recorder.resolved(self._index, result, at)
-        return self._sink.resolve(result, at)
-
-    def observe(self, running: Running) -> None:
-        """As of the sink."""
-        self._sink.observe(running)
 
 
 # ---------------------------------------------------------------- entries

@@ -432,6 +432,8 @@ class StatusReply(Wire, tag=23):
     store_bytes: int
     clients: list[PeerName]
     policy: str = "locality"
+    state_dir: str = ""
+    damage: list[str] = []
 
 
 class Shutdown(Wire, tag=24):
@@ -459,12 +461,17 @@ class Entry(Wire):
 
 
 class Put(Wire, tag=40):
-    """Merge ``lattice`` into the key. ``generation`` is the last deletion that the writer knows of."""
+    """Merge ``lattice`` into the key. ``generation`` is the last deletion that the writer knows of.
+
+    ``sync``: acknowledge when it is on disk, if there is one. ``stamp``: when it was written, by the writer.
+    """
 
     req: int
     key: str
     lattice: AnyLattice
     generation: Micros = 0
+    sync: bool = True
+    stamp: Micros = 0
 
 
 class PutReply(Wire, tag=41):
