@@ -47,6 +47,8 @@ WITH_RUNTIME = {
         "records.again",
         "records.recording",
         "plots.course",
+        "plots.following",
+        "plots.picking",
         "plots.over_time",
         "runtimes",
         "starting",

@@ -154,8 +154,9 @@ class Step(Wire):
     Times are on the host's monotonic clock, in milliseconds: the task's inputs were complete; user code
     began; it ended. Decoding the arguments took ``decode_ms`` just before user code began; ``arrivals``
     are the inputs in the order of the arguments; ``hits`` and ``misses`` count the keys that it read, as
-    references or in user code, which the executor's cache had, and which it had to fetch. There is a
-    witness if the call is recorded, and there are ``stamps`` if the runtime is traced (`shell.tracing`).
+    references or in user code, which the executor's cache had, and which it had to fetch; ``version`` is the
+    function's. There is a witness if the call is recorded, and there are ``stamps`` if the runtime is traced
+    (`shell.tracing`).
     """
 
     node: int
@@ -171,6 +172,7 @@ class Step(Wire):
     hits: int = 0
     misses: int = 0
     stamps: list[float] | None = None
+    version: int = 0
 
 
 class Header(Wire):
