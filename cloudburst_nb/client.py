@@ -36,6 +36,7 @@ from cloudburst_nb.reference import CloudburstReference
 from cloudburst_nb.status import Status
 from cloudburst_runtime import messages
 from cloudburst_runtime.client.calls import OwnedCall
+from cloudburst_runtime.config import DURABILITIES
 from cloudburst_runtime.errors import check_name
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.wrap import delta, reveal
@@ -541,7 +542,13 @@ class Client:
     # ------------------------------------------------------------ state
 
     def put(
-        self, key: str, value: object, lattice: str | None = None, *, timeout: float | None = 60.0
+        self,
+        key: str,
+        value: object,
+        lattice: str | None = None,
+        *,
+        durability: str | None = None,
+        timeout: float | None = 60.0,
     ) -> None:
         """Merge a value into a key; it is in the store when this returns.
 
@@ -556,6 +563,10 @@ class Client:
             "clock" "map"``, or nested, as ``"map[counter]"``. A counter adds the number to what is there
             (``grow`` only upwards), a priority takes a pair ``(priority, value)`` and keeps the one with
             the smallest number, a clock takes a dict of counts, a map merges key by key.
+        durability
+            ``"disk"``: return when it is on disk and survives whatever happens, which needs a runtime with a
+            ``state_dir``; ``"memory"``: when the store has it, which writes it to disk soon. None: as this
+            client was told, or its runtime: by default ``"disk"`` where there is a ``state_dir``.
         timeout
             Seconds to wait for the acknowledgement.
 
@@ -565,6 +576,8 @@ class Client:
             If the value cannot travel.
         LatticeMismatch
             If the key holds another type of lattice.
+        StorageFull
+            If there is no room for it on disk.
         CallTimeout
             If there is no acknowledgement in time; the value may be in the store.
 
@@ -576,6 +589,7 @@ class Client:
         3
         """
         check_name(key, "key")
+        sync = self._sync(durability)
         try:
             with self._shell.loop.lock:
                 stamp = self._shell.core.clock.tick(now_ms())
@@ -586,7 +600,19 @@ class Client:
                     f"the value for key {key!r} cannot be stored: {explain(value, 'value')}"
                 ) from None
             raise SerializationError(f"the value for key {key!r} cannot be stored: {error}") from None
-        self._shell.store("write", key, element, timeout=timeout)
+        self._shell.store("write", key, element, *([] if sync is None else [sync]), timeout=timeout)
+
+    def _sync(self, durability: str | None) -> bool | None:
+        """Whether a put waits for the disk; None: as by default."""
+        if durability is None:
+            return None
+        return check_durability(durability, self._shell.core.config.state_dir)
+
+    def _set_durability(self, durability: str) -> None:
+        sync = self._sync(durability)
+        assert sync is not None
+        with self._shell.loop.lock:
+            self._shell.core.requests.store.sync = sync
 
     def get(self, key: str, default: Any = _REQUIRED, *, timeout: float | None = 60.0) -> Any:
         """The value under a key. An array is a read-only view.
@@ -909,6 +935,15 @@ class Client:
 _NO_NODES: list[str] = []
 TOGETHER_MAX = 32
 """So many calls of a ``map`` are sent in one piece: more would keep the executors waiting for the first."""
+
+
+def check_durability(durability: str, state_dir: str) -> bool:
+    """Whether puts wait for the disk; a `ValueError` if they cannot."""
+    if durability not in DURABILITIES:
+        raise ValueError(f"durability is one of {', '.join(DURABILITIES)}, not {durability!r:.80}")
+    if durability == "disk" and not state_dir:
+        raise ValueError("durability='disk' needs a runtime with a state_dir: cb.up(state_dir=...)")
+    return durability == "disk"
 
 
 def _check_level(consistency: object) -> None:
