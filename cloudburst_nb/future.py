@@ -14,7 +14,8 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from cloudburst_nb.errors import CallCancelled, CallTimeout, ErrorKinds, RemoteTraceback, SerializationError
-from cloudburst_runtime.messages import Failure, Result, Running, Step
+from cloudburst_nb.past import PastCall
+from cloudburst_runtime.messages import Failure, Result, Running
 from cloudburst_runtime.values import decode_own
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class CloudburstFuture:
         """Take the outcome (called once, by the loop)."""
         self._ended = at
         self._result = result
-        self._client._journal.note(self._target, self._submitted, at, result)
+        self._client._journal.note(self._target, self._nodes, self._submitted, at, result)
         for subscriber in self._subscribers or ():
             subscriber(self)
         return self._call_back if self._callbacks else None
@@ -402,17 +403,21 @@ class CloudburstFuture:
     @property
     def timings(self) -> dict[str, Any]:
         """Where the time went, in seconds: ``queued``, ``transfer``, ``run``, ``total``, and ``nodes``."""
+        past = self._past()
+        if past is None:
+            return {}
+        timings = past.timings
+        trace = self._client._shell.trace
+        if trace is not None and len(past.steps) == 1:
+            timings["stages"] = trace.stages(self._number, past.steps[0])
+        return timings
+
+    def _past(self) -> PastCall | None:
+        """The call, once it has run."""
         result = self._result
         if result is None or not result.steps:
-            return {}
-        names = self._node_names()
-        timings: dict[str, Any] = split(result.steps, self._submitted, self._ended)
-        if len(names) > 1:
-            timings["nodes"] = {names[step.node]: split_step(step) for step in result.steps}
-        trace = self._client._shell.trace
-        if trace is not None and len(result.steps) == 1:
-            timings["stages"] = trace.stages(self._number, result.steps[0])
-        return timings
+            return None
+        return PastCall(self._target, self._node_names(), self._submitted, self._ended, result.steps)
 
     # ------------------------------------------------------------ in displays and pickles
 
@@ -467,40 +472,3 @@ def exception_of(failure: Failure) -> BaseException:
         error.__cause__ = RemoteTraceback(failure.traceback)
     assert isinstance(error, BaseException)
     return error
-
-
-def split(steps: list[Step], submitted: float, ended: float) -> dict[str, Any]:
-    """How a call's latency splits, in seconds; along a DAG the parts of parallel functions overlap."""
-    run = _covered([(step.started, step.ended) for step in steps])
-    queued = _covered([(step.ready, step.ended) for step in steps]) - run
-    total = ended - submitted
-    transfer = max(0.0, total - queued - run)
-    timings = {
-        "queued": queued / 1000,
-        "transfer": transfer / 1000,
-        "run": run / 1000,
-        "total": total / 1000,
-    }
-    back = ended - max(step.ended for step in steps)
-    if 0.0 <= back <= transfer:  # else the clocks are those of two hosts
-        timings["return"] = back / 1000
-    return timings
-
-
-def split_step(step: Step) -> dict[str, Any]:
-    """One function's share, in seconds."""
-    return {
-        "queued": (step.started - step.ready) / 1000,
-        "run": (step.ended - step.started) / 1000,
-        "executor": step.executor,
-    }
-
-
-def _covered(spans: list[tuple[float, float]]) -> float:
-    """The length of the union of some spans."""
-    covered, reached = 0.0, float("-inf")
-    for start, end in sorted(spans):
-        if end > reached:
-            covered += end - max(start, reached)
-            reached = end
-    return covered

@@ -124,6 +124,8 @@ class Witness(Wire):
         Its outcome; the sink's value is the result's, and left out here.
     place, size
         Its place in the batch that it ran in, and how large that was.
+    built
+        The instance of its class, as ``__init__`` left it, if it was built for this task.
     """
 
     function: str
@@ -135,6 +137,7 @@ class Witness(Wire):
     failure: Failure | None = None
     place: int = 0
     size: int = 1
+    built: Value | None = None
 
 
 class Arrival(Wire):
@@ -151,8 +154,9 @@ class Step(Wire):
     Times are on the host's monotonic clock, in milliseconds: the task's inputs were complete; user code
     began; it ended. Decoding the arguments took ``decode_ms`` just before user code began; ``arrivals``
     are the inputs in the order of the arguments; ``hits`` and ``misses`` count the keys that it read, as
-    references or in user code, which the executor's cache had, and which it had to fetch. There is a
-    witness if the call is recorded, and there are ``stamps`` if the runtime is traced (`shell.tracing`).
+    references or in user code, which the executor's cache had, and which it had to fetch; ``version`` is the
+    function's. There is a witness if the call is recorded, and there are ``stamps`` if the runtime is traced
+    (`shell.tracing`).
     """
 
     node: int
@@ -168,6 +172,7 @@ class Step(Wire):
     hits: int = 0
     misses: int = 0
     stamps: list[float] | None = None
+    version: int = 0
 
 
 class Header(Wire):
