@@ -44,6 +44,8 @@ WITH_RUNTIME = {
         "future",
         "module",
         "pipeline",
+        "records.again",
+        "records.recording",
         "plots.course",
         "plots.following",
         "plots.picking",

@@ -124,6 +124,8 @@ class Witness(Wire):
         Its outcome; the sink's value is the result's, and left out here.
     place, size
         Its place in the batch that it ran in, and how large that was.
+    built
+        The instance of its class, as ``__init__`` left it, if it was built for this task.
     """
 
     function: str
@@ -135,6 +137,7 @@ class Witness(Wire):
     failure: Failure | None = None
     place: int = 0
     size: int = 1
+    built: Value | None = None
 
 
 class Arrival(Wire):
