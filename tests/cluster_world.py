@@ -22,7 +22,6 @@ from cloudburst_runtime.messages import Settled, StoreStats, pack, unpack
 from tests.anna_world import KEYS, World
 
 LATEST = 1500.0
-HEALED = 3000.0
 
 
 class ClusterWorld(World):
@@ -59,7 +58,7 @@ class ClusterWorld(World):
             resend_ms=60.0,
             cache_bytes_max=cache_bytes_max,
             tombstones_max=1000,
-            replication=self.net.choice([1, 2, 2, 2, 3]),
+            replication=self.net.choice([1, 2, 2, 3, 3]),
             anti_entropy_ms=400.0,
             stats_ms=100.0,
         )
@@ -174,17 +173,16 @@ class ClusterWorld(World):
     def run(self) -> None:
         for _ in range(self.fate.randrange(0, 5)):
             self.at(self.fate.random() * LATEST, "fate", self.fate.choice(self.fates()))
-        if self.loss:
-            for _ in range(self.fate.randrange(0, 3)):
-                self.partition()
+        for _ in range(self.fate.randrange(0, 5)):
+            self.partition()
         super().run()
 
     def fates(self) -> list[Any]:
         return [self.kill_one, self.kill_one, self.begin_store, self.dismiss_one, self.heat]
 
     def partition(self) -> None:
-        some = [NODE, "s2", "s3", "s4", "e0", "e1", "e2"]
-        one, other = self.fate.sample(some, 2)
+        some = [NODE, "s2", "s3", "s4"]
+        one, other = self.fate.sample([*some, "e0", "e1", "e2"] if self.loss else some, 2)
         start = self.fate.random() * LATEST
         self.cuts.append((start, start + self.fate.random() * 600, one, other))
 

@@ -13,7 +13,7 @@ again.
 the key from the stores concerned before it answers.
 
 *Changes of the ring.* An owner compares each part that has changed hands, or lost an owner, with all of its
-sources, former owners among them (`repair`, `arcs`); until then it pulls what it is asked for, unless it was
+sources, former owners among them (`reconcile`); until then it pulls what it is asked for, unless it was
 an owner all along. When every store has compared everything, the node settles the ring, and who keeps a
 part no longer drops it. What changes while the ring is settled is compared once more some time later.
 """
@@ -23,14 +23,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from cloudburst_runtime.anna.arcs import Arcs
 from cloudburst_runtime.anna.exchange import Exchange
-from cloudburst_runtime.anna.owners import Owners, Part
+from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.pulls import Pulls, merged_keys
+from cloudburst_runtime.anna.reconcile import Reconciler
 from cloudburst_runtime.anna.records import Cold
-from cloudburst_runtime.anna.repair import Question, Repair
 from cloudburst_runtime.anna.replica import ReplicaCore
-from cloudburst_runtime.anna.ring import partition_of
 from cloudburst_runtime.anna.usage import Usage
 from cloudburst_runtime.anna.withheld import Kept, Withheld
 from cloudburst_runtime.config import Config
@@ -102,15 +100,11 @@ class StoreCore:
         self.name = replica.name
         self.owners: Owners | None = None
         self.exchange = Exchange(config.resend_ms, self._entry, lambda: replica.seq)
-        self.repair = Repair(config.resend_ms)
+        self.reconciler = Reconciler(config, replica, self.exchange, self._absorb)
         self.pulls = Pulls(config.resend_ms)
         self.usage = Usage(config.stats_ms)
         self._withheld = Withheld()
-        self._arcs = Arcs(replica.records)
         self._elastic = config.stores_max > 1
-        self._anti_entropy_ms = config.anti_entropy_ms
-        self._touched: dict[Part, Millis] = {}
-        self._stray: dict[str, None] = {}  # not ours to keep, but not told to all yet
         self._early: list[Received] = []
         self._armed: Millis | None = None
         self._handlers: dict[type, Callable[[PeerName, Any, Millis], Effects]] = {
@@ -119,10 +113,10 @@ class StoreCore:
             Heard: self._on_heard,
             Pull: self._on_pull,
             Pulled: self._on_pulled,
-            Compare: self._on_compare,
-            Compared: self._on_compared,
-            Want: self._on_want,
-            Wanted: self._on_wanted,
+            Compare: self._on_question,
+            Want: self._on_question,
+            Compared: self._on_answer,
+            Wanted: self._on_answer,
             Keys: self._on_keys,
             KeysReply: self._on_keys_reply,
             Put: self._on_request,
@@ -181,7 +175,7 @@ class StoreCore:
         elif isinstance(message, Pulled):
             keys = self.pulls.keys(message.req)
         elif isinstance(message, Want):
-            keys, _ = self._arcs.lacking(message.part, message.have)
+            keys, _ = self.reconciler.lacking(message)
         places = self.replica.keeper.cold(keys)
         return [Load(places, event)] if places else []
 
@@ -192,8 +186,8 @@ class StoreCore:
         if isinstance(asked, Received) and self._is_store(asked.peer):
             if isinstance(asked.message, Gossip):
                 self.exchange.untake(asked.peer, asked.message)
-            self._begin_repair()
-            return self._armed_with(self._ask(self.repair.next(now)), now)
+            self.reconciler.begin(self._ring())
+            return self._armed_with(self.reconciler.ask(now), now)
         return effects
 
     def _alone(self, event: Any, now: Millis) -> Effects:
@@ -221,24 +215,24 @@ class StoreCore:
     def _on_ring(self, peer: PeerName, ring: Ring, now: Millis) -> Effects:
         if self.owners is None:
             self.replica.records.alone = False
-            self._arcs = Arcs(self.replica.records)
+            self.reconciler.index()
         elif ring.epoch <= self.owners.epoch:
             return self._report()
         self.owners = owners = Owners(ring)
         others = [name for name in ring.live if name != self.name]
         self.exchange.epoch = ring.epoch
         self.exchange.meet(others)
-        self._begin_repair()
+        self.reconciler.begin(owners)
         effects: Effects = []
         for key in self._withheld.keys:
             self._tell(key)
             effects += self._release(key)
         if owners.is_settled:
-            effects += self._find_strays()
+            effects += self.reconciler.find_strays()
         effects += [Send(name, ring) for name in self.replica.watches.peers if not self._is_store(name)]
         effects += self._send_away()
         effects += self._again(now)
-        return effects + self._flush(now) + self._ask(self.repair.next(now)) + self._report()
+        return effects + self._flush(now) + self.reconciler.ask(now) + self._report()
 
     def _send_away(self) -> Effects:
         """Reads that wait here for keys that others keep now."""
@@ -246,15 +240,6 @@ class StoreCore:
         gone = [key for key in watches.parked if self.name not in owners.of(key)]
         reads = [read for key in gone for read in watches.awaken(key)]
         return [Send(peer, Elsewhere(get.req, owners.ring)) for peer, get in reads]
-
-    def _begin_repair(self) -> None:
-        owners = self._ring()
-        todo = {
-            part: [name for name in owners.sources(part) if name != self.name]
-            for part in owners.disputed()
-            if self.name in owners.keep(part)
-        }
-        self.repair.begin(todo)
 
     def _again(self, now: Millis) -> Effects:
         """What waits for other stores, or came too early, is taken anew: the ring may say otherwise now."""
@@ -270,30 +255,7 @@ class StoreCore:
 
     def _report(self) -> Effects:
         """Tell the node that nothing is left to compare."""
-        return [] if self.repair.handover else [Send(NODE, Settled(self._ring().epoch))]
-
-    def _find_strays(self) -> Effects:
-        owners = self._ring()
-        for arc, keys in self._arcs.all():
-            if self.name in owners.keep(arc):
-                continue
-            for key in keys:
-                if self.name not in owners.of(key):
-                    self._stray[key] = None
-        return self._drop_strays()
-
-    def _drop_strays(self) -> Effects:
-        """Drop what others keep, once nobody waits to hear of it from here."""
-        owners = self._ring()
-        effects: Effects = []
-        for key in list(self._stray):
-            if self.exchange.is_wanted(key):
-                continue
-            del self._stray[key]
-            if self.name not in owners.of(key):
-                effects += self.replica.discard(key)
-                self._arcs.drop(key)
-        return effects
+        return [] if self.reconciler.handover else [Send(NODE, Settled(self._ring().epoch))]
 
     def _ring(self) -> Owners:
         assert self.owners is not None
@@ -321,8 +283,8 @@ class StoreCore:
         unseen = [store for store, number in floor.items() if self._is_behind(store, number)]
         for key in keys:
             stores = dict.fromkeys(unseen)
-            if self.repair.handover:
-                stores.update(dict.fromkeys(self._unready(key)))
+            if self.reconciler.handover:
+                stores.update(dict.fromkeys(self.reconciler.unready(key)))
             for store in stores:
                 lacking.setdefault(store, []).append(key)
         return lacking
@@ -332,19 +294,6 @@ class StoreCore:
             return False
         return not self._ring().is_past(store)
 
-    def _unready(self, key: str) -> list[PeerName]:
-        stores: list[PeerName] = []
-        for part in self._parts(key):
-            if not self._ring().has_all(self.name, part):
-                stores += self.repair.lacks(part)
-        return stores
-
-    def _parts(self, key: str) -> list[Part]:
-        """The parts that a key of ours is compared in."""
-        owners, arc = self._ring(), partition_of(key)
-        parts: list[Part] = [arc] if self.name in owners.keep(arc) else []
-        return [*parts, key] if owners.is_raised(key) else parts
-
     def _serve(self, peer: PeerName, message: Request, now: Millis) -> Effects:
         before = self.replica.seq
         effects = self._informed(self.replica.handle(Received(peer, message), now))
@@ -353,14 +302,14 @@ class StoreCore:
             return self._guard(message.keys, effects)
         self.usage.note([message.key], now)
         if self.replica.seq != before:
-            self._note(message.key, now)
+            self._changed(message.key, now)
         if self.replica.seq != before or not self._ring().is_settled:
             self._tell(message.key)
         return self._guard([message.key], effects, message) + self._flush(now)
 
     def _informed(self, effects: Iterable[Any]) -> Effects:
         """Say with each answer and update what is included of the other stores' changes."""
-        known = {} if self.repair.handover else self.exchange.known()
+        known = {} if self.reconciler.handover else self.exchange.known()
         out = list(effects)
         for effect in out:
             if type(effect) is Send and isinstance(effect.message, (GetReply, Update)):
@@ -434,13 +383,6 @@ class StoreCore:
 
     # ------------------------------------------------------------ gossip
 
-    def _note(self, key: str, now: Millis) -> None:
-        """The key has changed here."""
-        self.usage.touch(now)
-        self._arcs.add(key)
-        for part in self._parts(key):
-            self._touched.setdefault(part, now)
-
     def _absorb(
         self, epoch: int, keys: Iterable[str], entries: Iterable[Entry | None], now: Millis
     ) -> Effects:
@@ -454,8 +396,12 @@ class StoreCore:
             before = self.replica.seq
             effects += self._guard([key], self._informed(self.replica.absorb(key, entry)))
             if self.replica.seq != before:
-                self._note(key, now)
+                self._changed(key, now)
         return effects
+
+    def _changed(self, key: str, now: Millis) -> None:
+        self.usage.touch(now)
+        self.reconciler.note(key, now)
 
     def _on_gossip(self, peer: PeerName, message: Gossip, now: Millis) -> Effects:
         if not self._is_store(peer):
@@ -483,8 +429,7 @@ class StoreCore:
         had, again = self.exchange.acknowledge(peer, message, now)
         for key in had:
             effects += self._release(key)
-        if self._stray:
-            effects += self._drop_strays()
+        effects += self.reconciler.drop_strays()
         return [*effects, *again, *self._flush(now)]
 
     # ------------------------------------------------------------ pulling
@@ -514,49 +459,21 @@ class StoreCore:
 
     # ------------------------------------------------------------ comparing
 
-    def _ask(self, questions: Iterable[Question]) -> Effects:
-        epoch, arcs = self._ring().epoch, self._arcs
-        effects: Effects = []
-        for source, parts, same in questions:
-            if same:
-                effects.append(Send(source, Compare(epoch, parts, [arcs.digest(part) for part in parts])))
-            else:
-                effects += [Send(source, Want(epoch, part, arcs.have(part))) for part in parts]
-        return effects
-
-    def _on_compare(self, peer: PeerName, message: Compare, now: Millis) -> Effects:
+    def _on_question(self, peer: PeerName, message: Compare | Want, now: Millis) -> Effects:
         if message.epoch > self._ring().epoch:
             return self._wait_for_ring(Received(peer, message))
-        pairs = list(zip(message.parts, message.digests, strict=True))
-        same = [part for part, digest in pairs if self._arcs.digest(part) == digest]
-        differing = [part for part in message.parts if part not in same]
-        return [Send(peer, Compared(message.epoch, same, differing))]
-
-    def _on_compared(self, peer: PeerName, message: Compared, now: Millis) -> Effects:
-        if message.epoch != self._ring().epoch:
-            return []
-        return self._answered(peer, message.same, message.differing, now)
-
-    def _on_want(self, peer: PeerName, message: Want, now: Millis) -> Effects:
-        if message.epoch > self._ring().epoch:
-            return self._wait_for_ring(Received(peer, message))
-        keys, more = self._arcs.lacking(message.part, message.have)
+        if isinstance(message, Compare):
+            return [self.reconciler.compare(peer, message)]
+        keys, more = self.reconciler.lacking(message)
         found = {key: entry for key in keys if (entry := self._entry(key, False)) is not None}
-        answer = Wanted(message.epoch, message.part, list(found), list(found.values()), more)
-        return [Send(peer, answer)]
+        return [Send(peer, Wanted(message.epoch, message.part, list(found), list(found.values()), more))]
 
-    def _on_wanted(self, peer: PeerName, message: Wanted, now: Millis) -> Effects:
-        effects = self._absorb(message.epoch, message.keys, message.entries, now)
-        if message.epoch != self._ring().epoch or not self.repair.is_asked(peer, message.part):
-            return effects
-        if message.more or any(is_lost(entry.lattice) for entry in message.entries):
-            return effects + self._ask([self.repair.go_on(message.part, now)])
-        return effects + self._answered(peer, [message.part], [], now)
-
-    def _answered(self, peer: PeerName, same: list[Part], differing: list[Part], now: Millis) -> Effects:
-        was_handover = self.repair.handover
-        self.repair.answered(peer, same, differing)
-        effects = self._ask(self.repair.next(now))
+    def _on_answer(self, peer: PeerName, message: Compared | Wanted, now: Millis) -> Effects:
+        was_handover = self.reconciler.handover
+        if isinstance(message, Compared):
+            effects = self.reconciler.compared(peer, message, now)
+        else:
+            effects = self.reconciler.wanted(peer, message, now)
         return effects + self._report() if was_handover else effects
 
     # ------------------------------------------------------------ all keys
@@ -586,27 +503,15 @@ class StoreCore:
         if not any(type(effect) is Load for effect in effects):
             effects += self.exchange.overdue(now)
         effects += self.pulls.overdue(now)
-        effects += self._ask(self.repair.overdue(now))
-        if self._ring().is_settled:
-            self._compare_touched(now)
-            effects += self._ask(self.repair.next(now))
+        effects += self.reconciler.overdue(now)
         return self._armed_with(effects + self._reported(now), now)
 
     def _reported(self, now: Millis) -> Effects:
         return list(self.usage.report(self.name, self.key_count, self.nbytes, now))
 
-    def _compare_touched(self, now: Millis) -> None:
-        for part in [part for part, since in self._touched.items() if since + self._anti_entropy_ms <= now]:
-            del self._touched[part]
-            owners = self._ring().keep(part)
-            if self.name in owners:
-                self.repair.add(part, [name for name in owners if self._is_store(name)])
-
     def _armed_with(self, effects: Effects, now: Millis) -> Effects:
         """Set the timer for what is due first."""
-        dues = [self.exchange.due, self.repair.due, self.pulls.due, self.usage.due(now)]
-        if self._touched and self.owners is not None and self.owners.is_settled:
-            dues.append(next(iter(self._touched.values())) + self._anti_entropy_ms)
+        dues = [self.exchange.due, self.reconciler.due, self.pulls.due, self.usage.due(now)]
         due = min((each for each in dues if each is not None), default=None)
         if due is None or (self._armed is not None and self._armed <= due):
             return effects
@@ -615,7 +520,7 @@ class StoreCore:
 
     def validate(self) -> None:
         """Assert what must hold between events."""
-        assert not self.repair.handover or not self._ring().is_settled
+        assert not self.reconciler.handover or not self._ring().is_settled
 
 
 _BETWEEN_STORES = (Gossip, Heard, Pull, Pulled, Compare, Compared, Want, Wanted)
