@@ -41,7 +41,7 @@ from cloudburst_runtime.messages import Args, DagSpec
 from cloudburst_runtime.shell.client import ClientShell
 from cloudburst_runtime.shell.clock import now_ms
 from cloudburst_runtime.shell.ticket import Ticket
-from cloudburst_runtime.values import decode, explain
+from cloudburst_runtime.values import Value, decode, explain
 
 _REQUIRED: Any = object()
 
@@ -262,6 +262,7 @@ class Client:
         output_key: str | None = None,
         timeout: float | None = None,
         continuation: str | None = None,
+        retries: int | None = None,
     ) -> CloudburstFuture:
         """Call a function or a DAG by name.
 
@@ -275,7 +276,7 @@ class Client:
             ``"function"`` or ``"dag"``.
         node_args
             By function name, a list of arguments (or one bare argument).
-        consistency, output_key, continuation
+        consistency, output_key, continuation, retries
             As for `Dag`.
         timeout
             Seconds that the call may take; None: no limit but the function's own.
@@ -298,7 +299,7 @@ class Client:
             by_node[None] = (args, kwargs or {})
         for node, given in (node_args or {}).items():
             by_node[node] = (tuple(given) if isinstance(given, list) else (given,), {})
-        return self._submit(kind, name, by_node, consistency, output_key, timeout, continuation)
+        return self._submit(kind, name, by_node, consistency, output_key, timeout, continuation, retries)
 
     def _call_plain(
         self, kind: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], nodes: list[str]
@@ -328,10 +329,11 @@ class Client:
         output_key: str | None,
         timeout: float | None,
         continuation: str | None,
+        retries: int | None,
     ) -> CloudburstFuture:
         nodes = self._nodes[dag.name] = dag.functions
         plain = consistency is None and output_key is None and timeout is None and continuation is None
-        if plain and not node_args:
+        if plain and not node_args and retries is None:
             return self._call_plain("dag", dag.name, args, {}, nodes)
         return self.call(
             dag.name,
@@ -342,6 +344,7 @@ class Client:
             output_key=output_key,
             timeout=timeout,
             continuation=continuation,
+            retries=retries,
         )
 
     def _submit(
@@ -353,7 +356,11 @@ class Client:
         output_key: str | None = None,
         timeout: float | None = None,
         continuation: str | None = None,
+        retries: int | None = None,
+        pinned: dict[str, Value] | None = None,
+        make: type[CloudburstFuture] = CloudburstFuture,
     ) -> CloudburstFuture:
+        """Submit a call. With a ``make`` of another kind, that future hears of each task that is done."""
         _check_level(consistency)
         if output_key is not None:
             check_name(output_key, "key")
@@ -365,12 +372,15 @@ class Client:
             continuation=continuation,
             output_key=output_key,
             timeout=_seconds(timeout),
+            retries=_retries(retries),
+            watched=make is not CloudburstFuture,
+            pinned=pinned or {},
         )
         refs: dict[str, None] = {}
         for node, (args, kwargs) in by_node.items():
             call.args[node] = pack_arguments(self, node or name, args, kwargs, call, refs)
         call.refs = tuple(refs)
-        future = CloudburstFuture(self, call.number, name, self._nodes.get(name, []), now_ms())
+        future = make(self, call.number, name, self._nodes.get(name, []), now_ms())
         if output_key is not None:
             future._key, future._published = output_key, True
         self._shell.submit(call, future)
@@ -826,6 +836,12 @@ def _seconds(timeout: float | None) -> float | None:
     if timeout is not None and not timeout > 0:
         raise ValueError(f"a timeout is a number of seconds above 0, not {timeout!r}")
     return timeout
+
+
+def _retries(retries: int | None) -> int | None:
+    if retries is not None and (not isinstance(retries, int) or isinstance(retries, bool) or retries < 0):
+        raise ValueError(f"retries is a number of attempts, 0 or more; not {retries!r:.80}")
+    return retries
 
 
 def _flat(futures: Iterable[Any]) -> list[CloudburstFuture]:

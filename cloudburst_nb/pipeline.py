@@ -49,6 +49,7 @@ class Dag:
         output_key: str | None = None,
         timeout: float | None = None,
         continuation: str | Dag | None = None,
+        retries: int | None = None,
         **node_args: Any,
     ) -> CloudburstFuture:
         """Run the DAG.
@@ -65,6 +66,8 @@ class Dag:
             Seconds that the call may take.
         continuation
             A DAG that the result is fed into; its result is what the future gives.
+        retries
+            How often the call runs again when an executor was lost; None: as its functions say.
         **node_args
             By function name, a list of arguments (or one bare argument): they come before the results of
             the function's predecessors.
@@ -89,7 +92,7 @@ class Dag:
             client._define(self._spec, replace=True)
             self._client = client
         after = continuation.name if isinstance(continuation, Dag) else continuation
-        return client._call_dag(self, args, node_args, consistency, output_key, timeout, after)
+        return client._call_dag(self, args, node_args, consistency, output_key, timeout, after, retries)
 
     @property
     def graph(self) -> networkx.DiGraph:

@@ -55,7 +55,7 @@ def test_the_seeds_reach_what_they_are_for() -> None:
     for seed in range(64):
         world = World(seed, cache=Watched)
         world.run()
-        seen["forgotten"] += world.replica._forgotten > 0
+        seen["forgotten"] += world.replica.records.forgotten > 0
     assert min(seen.values()) >= 10, seen
 
 
@@ -168,7 +168,7 @@ class RevivesDeleted(ReplicaCore):
     """Merges a put whatever generation it is of."""
 
     def _put(self, peer: str, put: Put) -> list[Send]:
-        known = self._generation(put.key)
+        known = self.records.generation(put.key)
         raised = Put(put.req, put.key, put.lattice, max(known, put.generation))
         return [*super()._put(peer, raised)[:-1], self._acknowledge(peer, put.req, put.generation)]
 
@@ -177,7 +177,7 @@ class DeletesAgain(ReplicaCore):
     """Does not know a repeated deletion."""
 
     def _delete(self, peer: str, delete: Delete) -> list[Send]:
-        self._peer(peer).deleted.clear()
+        self.watches.peer(peer).deleted.clear()
         return super()._delete(peer, delete)
 
 

@@ -137,11 +137,22 @@ class Witness(Wire):
     size: int = 1
 
 
+class Arrival(Wire):
+    """A predecessor's result as it reached a task: whose, its size in bytes, and when (host clock, ms)."""
+
+    source: int
+    nbytes: int
+    at: float
+
+
 class Step(Wire):
     """What one task did: it rides along the triggers and arrives with the result.
 
     Times are on the host's monotonic clock, in milliseconds: the task's inputs were complete; user code
-    began; it ended. There is a witness if the call is recorded.
+    began; it ended. Decoding the arguments took ``decode_ms`` just before user code began; ``arrivals``
+    are the inputs in the order of the arguments; ``hits`` and ``misses`` count the keys that it read, as
+    references or in user code, which the executor's cache had, and which it had to fetch. There is a
+    witness if the call is recorded.
     """
 
     node: int
@@ -152,6 +163,10 @@ class Step(Wire):
     stdout: str = ""
     stderr: str = ""
     witness: Witness | None = None
+    decode_ms: float = 0.0
+    arrivals: list[Arrival] = []
+    hits: int = 0
+    misses: int = 0
 
 
 class Header(Wire):
@@ -174,6 +189,8 @@ class Header(Wire):
         Store the sink's result under this key before it is returned.
     record
         Whether each step reports what determined its outcome.
+    watched
+        The client wants to hear of each task that is done: `Produced`.
     """
 
     client: PeerName
@@ -186,6 +203,7 @@ class Header(Wire):
     floor: Vector = {}
     output_key: str | None = None
     record: bool = False
+    watched: bool = False
 
     @property
     def call(self) -> CallId:
@@ -644,6 +662,18 @@ class Unknown(Wire, tag=70):
     node: int
 
 
+class Produced(Wire, tag=71):
+    """Executor → client that watches its call: a task that feeds others is done, and what it gave."""
+
+    number: int
+    attempt: int
+    node: int
+    executor: PeerName
+    step: Step
+    value: Value | None
+    failure: Failure | None = None
+
+
 class Mail(Wire, tag=68):
     """A direct message between functions, to the task whose id is ``to``."""
 
@@ -781,6 +811,7 @@ Message: TypeAlias = (
     | Gone
     | Running
     | Handover
+    | Produced
     | Mail
     | Pin
     | Unpin

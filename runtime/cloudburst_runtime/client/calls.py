@@ -8,8 +8,9 @@ import msgspec
 
 from cloudburst_runtime.effects import Record
 from cloudburst_runtime.ids import Millis, PeerName
-from cloudburst_runtime.messages import Args, Failure, Header, Lease, Message, Result, Running
+from cloudburst_runtime.messages import Args, Failure, Header, Lease, Message, Produced, Result, Running
 from cloudburst_runtime.scheduler.dag import Topology
+from cloudburst_runtime.values import Value
 
 LeaseKey: TypeAlias = tuple[str, str, str | None, tuple[str, ...]]
 """(kind, target, continuation, keys referred to): what a lease was asked for."""
@@ -57,6 +58,11 @@ class OwnedCall(msgspec.Struct, eq=False):
         Whether its steps report what determined their outcomes.
     moved
         The nodes of the present attempt that were handed over, and how often.
+    watched
+        Whether to hear of each task that is done.
+    pinned
+        Results of an earlier call, by function name, which stand in for these functions and for all that
+        only they need: the call begins at what follows.
     """
 
     number: int
@@ -78,6 +84,8 @@ class OwnedCall(msgspec.Struct, eq=False):
     deadline: Millis | None = None
     moved: dict[int, int] = {}
     record: bool = False
+    watched: bool = False
+    pinned: dict[str, Value] = {}
 
     @property
     def lease_key(self) -> LeaseKey:
@@ -140,7 +148,7 @@ class Observed(Record, frozen=True):
     """News of a call that runs."""
 
     number: int
-    running: Running
+    running: Running | Produced
 
 
 class Dispatched(Record, frozen=True):

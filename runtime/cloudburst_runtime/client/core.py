@@ -31,6 +31,7 @@ from cloudburst_runtime.client.calls import (
     Forget,
     Held,
     LeaseKey,
+    Observed,
     OwnedCall,
     Resolve,
     Store,
@@ -51,6 +52,7 @@ from cloudburst_runtime.messages import (
     Inline,
     Moved,
     Placed,
+    Produced,
     Result,
     Revoke,
     Running,
@@ -102,6 +104,7 @@ class ClientCore:
             Gone: self.recovery.on_gone,
             Unknown: self.recovery.on_unknown,
             Running: self.recovery.on_running,
+            Produced: self._on_produced,
         }
 
     # ------------------------------------------------------------ the core's face
@@ -243,6 +246,10 @@ class ClientCore:
         if not held.simple and (message.failure is not None or held.multiexec):
             effects += cancels(header)
         return self._after(effects, message, now)
+
+    def _on_produced(self, message: Produced, now: Millis) -> Effects:
+        """A task of a watched call is done; that is news even if the call is, too."""
+        return [Observed(message.number, message)]
 
     def _after(self, effects: Effects, result: Result, now: Millis) -> Effects:
         """A call has ended: see to those that waited for that."""

@@ -6,7 +6,7 @@ to send, and when to give an attempt up, is decided elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import msgspec
@@ -14,9 +14,10 @@ import msgspec
 from cloudburst_runtime.client.calls import Dispatched, Held, OwnedCall
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
-from cloudburst_runtime.messages import Args, Call, Cancel, Header
+from cloudburst_runtime.messages import Args, Call, Cancel, Header, Trigger
+from cloudburst_runtime.scheduler.dag import Topology
 from cloudburst_runtime.scheduler.policy import assign
-from cloudburst_runtime.values import encode
+from cloudburst_runtime.values import Value, encode
 from cloudburst_runtime.vectors import Vector
 
 Effects = list[Any]
@@ -74,6 +75,7 @@ class Dispatcher:
             floor,
             call.output_key,
             call.record,
+            call.watched,
         )
         sends = starts(call, header, held)
         call.held = held
@@ -125,11 +127,63 @@ def starts(call: OwnedCall, header: Header, held: Held) -> Effects:
         return [Send(header.schedule[0], Call(header, 0, args))]
     by_node = _args_by_node(call, held)
     sources = held.topology.sources
+    if call.pinned:
+        return _starts_behind(call, header, held, by_node)
     header.fixed = [node for node in by_node if node not in sources]
     return [
         Send(header.schedule[node], Call(header, node, by_node.get(node) or Args(NO_ARGS)))
         for node in [*sources, *header.fixed]
     ]
+
+
+def _starts_behind(call: OwnedCall, header: Header, held: Held, by_node: dict[int, Args]) -> Effects:
+    """Start what follows the pinned nodes: they give their results at once, and what only they need rests."""
+    topology = held.topology
+    pinned = _pinned_by_node(call, held.names)
+    runs = _needed(held.topology, pinned)
+    sources = [node for node in topology.sources if node in runs]
+    header.fixed = [node for node in by_node if node in runs and node not in sources]
+    calls = [
+        Send(header.schedule[node], Call(header, node, by_node.get(node) or Args(NO_ARGS)))
+        for node in [*sources, *header.fixed]
+    ]
+    triggers = [
+        Send(header.schedule[node], Trigger(header, source, node, pinned[source], []))
+        for node in sorted(runs)
+        for source in topology.preds[node]
+        if source in pinned
+    ]
+    return [*calls, *triggers]
+
+
+def _pinned_by_node(call: OwnedCall, names: dict[str, int]) -> dict[int, Value]:
+    unknown = [name for name in call.pinned if name not in names]
+    if unknown:
+        raise LookupError(f"{call.target!r} has no function {unknown[0]!r} to pin; it has {', '.join(names)}")
+    return {names[name]: value for name, value in call.pinned.items()}
+
+
+def _needed(topology: Topology, pinned: Container[int]) -> set[int]:
+    """What has to run: all that the sink needs, up to what is pinned."""
+    needed: set[int] = set()
+    ahead = [topology.sink]
+    while ahead:
+        node = ahead.pop()
+        if node not in needed and node not in pinned:
+            needed.add(node)
+            ahead += topology.preds[node]
+    return needed
+
+
+def aim(send: Send) -> int:
+    """The node that one of `starts` is about."""
+    message: Any = send.message
+    return int(message.target if type(message) is Trigger else message.node)
+
+
+def again(send: Send) -> Send:
+    """A pinned input, sent once more."""
+    return Send(send.peer, msgspec.structs.replace(send.message, again=True))
 
 
 def _args_by_node(call: OwnedCall, held: Held) -> dict[int, Args]:

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from cloudburst_runtime.client.calls import Dispatched, Observed, OwnedCall
-from cloudburst_runtime.client.dispatch import Dispatcher, starts
+from cloudburst_runtime.client.dispatch import Dispatcher, again, aim, starts
 from cloudburst_runtime.client.leases import Leases
 from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.messages import (
+    Call,
     Cancel,
     ExecutorLost,
     Failure,
@@ -24,6 +25,7 @@ from cloudburst_runtime.messages import (
     Moved,
     Probe,
     Running,
+    Trigger,
     Unknown,
 )
 
@@ -144,7 +146,7 @@ class Recovery:
             return []
         call, header = found
         assert call.held is not None
-        sends = [send for send in starts(call, header, call.held) if send.message.node == message.node]
+        sends = [send for send in starts(call, header, call.held) if aim(send) == message.node]
         if message.node in call.moved or not sends:
             return self._try_again(call, "a task was lost between two executors", False, now)
         return sends
@@ -179,7 +181,17 @@ class Recovery:
 
 
 def _probes_of(call: OwnedCall, header: Header) -> Effects:
-    """To the tasks that got a `Call` and to those that moved; their executors ask after what these feed."""
+    """To the tasks that got a `Call` and to those that moved; their executors ask after what these feed.
+
+    The pinned inputs are simply sent again: whoever has them takes no notice.
+    """
     assert call.held is not None
-    nodes = dict.fromkeys([*call.held.topology.sources, *header.fixed, *call.moved])
-    return [Send(header.schedule[node], Probe(header, node, call.moved.get(node, 0))) for node in nodes]
+    if call.pinned:
+        sends = starts(call, header, call.held)
+        pinned = [again(send) for send in sends if type(send.message) is Trigger]
+        nodes = dict.fromkeys([*(aim(send) for send in sends if type(send.message) is Call), *call.moved])
+    else:
+        pinned = []
+        nodes = dict.fromkeys([*call.held.topology.sources, *header.fixed, *call.moved])
+    probes = [Send(header.schedule[node], Probe(header, node, call.moved.get(node, 0))) for node in nodes]
+    return [*pinned, *probes]

@@ -28,7 +28,15 @@ from cloudburst_runtime.executor import catalog, load, waiting
 from cloudburst_runtime.executor.catalog import Catalog
 from cloudburst_runtime.executor.load import LoadWatch
 from cloudburst_runtime.executor.operations import Operations
-from cloudburst_runtime.executor.outgoing import Outputs, handover, news, outputs, probes_behind, steps
+from cloudburst_runtime.executor.outgoing import (
+    Outputs,
+    handover,
+    news,
+    outputs,
+    probes_behind,
+    step_of,
+    steps,
+)
 from cloudburst_runtime.executor.past import Past
 from cloudburst_runtime.executor.runner import Runner
 from cloudburst_runtime.executor.tasks import (
@@ -58,7 +66,6 @@ from cloudburst_runtime.messages import (
     Probe,
     Retire,
     Shed,
-    Step,
     Trigger,
     Unknown,
     Unpin,
@@ -201,7 +208,7 @@ class ExecutorCore:
             task = self._new_task(task_id, header)
         if message.source in task.triggers:
             return []
-        self._take_input(task, message)
+        self._take_input(task, message, now)
         return self.waiting.advance(task, now)
 
     def _on_handover(self, message: Handover, now: Millis) -> Effects:
@@ -218,7 +225,7 @@ class ExecutorCore:
         task.hops = message.hops
         task.steps = message.steps
         for trigger in message.inputs:
-            self._take_input(task, trigger, trigger.source not in message.used)
+            self._take_input(task, trigger, now, trigger.source not in message.used)
         return self.waiting.advance(task, now)
 
     def _new_task(self, task_id: TaskId, header: Header) -> Task:
@@ -227,8 +234,9 @@ class ExecutorCore:
         self.tasks[task_id] = task
         return task
 
-    def _take_input(self, task: Task, trigger: Trigger, unused: bool = True) -> None:
+    def _take_input(self, task: Task, trigger: Trigger, now: Millis, unused: bool = True) -> None:
         task.triggers[trigger.source] = trigger
+        task.arrived[trigger.source] = now
         if trigger.failure is not None:
             task.last_failure = trigger.failure
         elif unused:
@@ -319,17 +327,8 @@ class ExecutorCore:
         if task.cancelled:
             self.tasks.pop(task.id, None)
             return []
-        step = Step(
-            task.id.node,
-            self.name,
-            task.ready_at,
-            outcome.started,
-            outcome.ended,
-            outcome.stdout,
-            outcome.stderr,
-            witness(task, outcome, batch) if task.header.record else None,
-        )
-        task.steps = steps(task, step)
+        seen = witness(task, outcome, batch) if task.header.record else None
+        task.steps = steps(task, step_of(task, outcome, self.name, seen))
         if outcome.failure is not None:
             return self._fail(task, outcome.failure, now)
         if outcome.invalid:

@@ -90,13 +90,15 @@ class UserLibrary:
         }
 
     def _lookup(self, keys: list[str]) -> list[Any]:
-        cache, floor = self._core.cache, self._current.floor
+        task, cache = self._current, self._core.cache
+        floor = task.floor
         found = []
         for key in keys:
             entry = cache.peek(key, floor)
             if entry is None:
                 return list(self._do("read", keys))
             found.append(entry.lattice)
+        task.hits += len(found)
         return found
 
     @staticmethod

@@ -55,6 +55,13 @@ class Operations:
         self.pending[op] = answered
         return op
 
+    def read(self, task: Task, op: int, keys: list[str], now: Millis, wait: bool = False) -> Effects:
+        """Read keys for a task, and count on it which the cache had."""
+        missing = sum(self.cache.peek(key, task.floor) is None for key in keys)
+        task.misses += missing
+        task.hits += len(keys) - missing
+        return self.pass_on(self.cache.read(op, keys, task.floor, now, wait), now)
+
     def cancel(self, op: int) -> Effects:
         """Nobody waits for this operation any more."""
         self.pending.pop(op, None)
@@ -84,7 +91,7 @@ class Operations:
             return [news(task, self._name), Reply(number, None)]
         if kind == "read":
             op = self.begin(lambda result, later: [Reply(number, result)])
-            return self.pass_on(self.cache.read(op, arguments[0], task.floor, now), now)
+            return self.read(task, op, arguments[0], now)
         op = self.begin(lambda result, later: self._changed(task, number, result))
         if kind == "write":
             return self.pass_on(self.cache.write(op, arguments[0], arguments[1], now), now)

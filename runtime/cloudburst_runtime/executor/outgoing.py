@@ -9,19 +9,22 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from cloudburst_runtime.effects import Send
-from cloudburst_runtime.executor.tasks import Known, Task
-from cloudburst_runtime.ids import Micros, PeerName
+from cloudburst_runtime.executor.tasks import Known, Outcome, Task
+from cloudburst_runtime.ids import Micros, Millis, PeerName
 from cloudburst_runtime.messages import (
+    Arrival,
     Failure,
     Gone,
     Handover,
     Header,
     Message,
     Probe,
+    Produced,
     Result,
     Running,
     Step,
     Trigger,
+    Witness,
 )
 from cloudburst_runtime.values import Value
 from cloudburst_runtime.vectors import Vector
@@ -47,9 +50,19 @@ def outputs(
         return [(task.id.client, result)]
     header = _onward(task.header, clock, floor)
     node, steps = task.id.node, task.steps
-    return [
+    triggers: Outputs = [
         (header.schedule[target], Trigger(header, node, target, value, steps, failure)) for target in targets
     ]
+    return [*_produced(task, value, failure), *triggers] if header.watched else triggers
+
+
+def _produced(task: Task, value: Value | None, failure: Failure | None) -> Outputs:
+    """To whoever watches: before the triggers, so that it is mostly there before the result is."""
+    own = next((step for step in task.steps if step.node == task.id.node), None)
+    if own is None:  # it failed before it ran
+        return []
+    number, attempt, node = task.id.number, task.id.attempt, task.id.node
+    return [(task.id.client, Produced(number, attempt, node, own.executor, own, value, failure))]
 
 
 def _onward(header: Header, clock: Micros, floor: Vector) -> Header:
@@ -66,7 +79,31 @@ def _onward(header: Header, clock: Micros, floor: Vector) -> Header:
         floor,
         header.output_key,
         header.record,
+        header.watched,
     )
+
+
+def step_of(task: Task, outcome: Outcome, executor: PeerName, witness: Witness | None) -> Step:
+    """What a task did, now that it has run."""
+    inputs, arrived = task.inputs, task.arrived
+    return Step(
+        task.id.node,
+        executor,
+        task.ready_at,
+        outcome.started,
+        outcome.ended,
+        outcome.stdout,
+        outcome.stderr,
+        witness,
+        outcome.decode_ms,
+        [_arrival(trigger, arrived[trigger.source]) for trigger in inputs] if inputs else [],
+        task.hits,
+        task.misses,
+    )
+
+
+def _arrival(trigger: Trigger, at: Millis) -> Arrival:
+    return Arrival(trigger.source, 0 if trigger.value is None else trigger.value.nbytes, at)
 
 
 def steps(task: Task, step: Step) -> list[Step]:

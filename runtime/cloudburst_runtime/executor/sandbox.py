@@ -96,25 +96,29 @@ class Sandbox:
         self.tasks = tasks
         if task.batching:
             return self._run_batch(tasks, task.function)
-        failure, result, started, ended = self._attempt(task, lambda: self._arguments(task))
+        failure, result, started, ended, decode_ms = self._attempt(task, lambda: self._arguments(task))
         value, invalid = None, False
         if failure is None:
             value, failure = self._encode(result, task.function)
             if task.node is not None and task.node.invalid and failure is None:
                 invalid = _is_invalid(result, task.node.invalid)
         stdout, stderr = self.streams.take()
-        return [Outcome(value, failure, started, ended, stdout, stderr, invalid)]
+        return [Outcome(value, failure, started, ended, stdout, stderr, invalid, decode_ms)]
 
     def _attempt(
         self, task: Task, arguments: Callable[[], tuple[list[Any], dict[str, Any]]]
-    ) -> tuple[Failure | None, Any, float, float]:
-        """Call the task's function; (failure, result, started, ended)."""
+    ) -> tuple[Failure | None, Any, float, float, float]:
+        """Call the task's function; (failure, result, started, ended, milliseconds of decoding)."""
         function = task.function
         assert function is not None
         failure, result = None, None
-        started = time.monotonic() * 1000
+        began = started = time.monotonic() * 1000
+        decode_ms = 0.0
         try:
-            loaded = self._loaded.get((function.name, function.version)) or self._load(function)
+            loaded = self._loaded.get((function.name, function.version))
+            if loaded is None:
+                loaded = self._load(function)
+                began = time.monotonic() * 1000
             args, kwargs = arguments()
             if loaded.context is not self._context:
                 self._enter_context(loaded.context)
@@ -122,6 +126,7 @@ class Sandbox:
             if self.seeds is not None:
                 self.seeds.for_task(task)
             started = time.monotonic() * 1000
+            decode_ms = started - began
             self.in_user_code = True
             result = loaded.call(*library, *args, **kwargs)
             if inspect.iscoroutine(result):
@@ -141,7 +146,7 @@ class Sandbox:
         self.library._task = self.witnessing._task = None
         if _directory() != self._directory:  # user code went elsewhere: the next call does not begin there
             self._context = None
-        return failure, result, started, ended
+        return failure, result, started, ended, decode_ms
 
     def _library_for(self, task: Task) -> UserLibrary:
         return (self.witnessing if task.header.record else self.library)._for(task)
@@ -206,7 +211,9 @@ class Sandbox:
 
     def _run_batch(self, tasks: list[Task], function: FunctionSpec) -> list[Outcome]:
         """Call a batching function once, with a list per argument, and deal the results out."""
-        failure, results, started, ended = self._attempt(tasks[0], lambda: self._columns(tasks, function))
+        failure, results, started, ended, decode_ms = self._attempt(
+            tasks[0], lambda: self._columns(tasks, function)
+        )
         stdout, stderr = self.streams.take()
         if failure is None:
             failure = self._check_batch(results, tasks, function)
@@ -215,7 +222,7 @@ class Sandbox:
             value, own = None, failure
             if failure is None:
                 value, own = self._encode(results[index], function)
-            outcomes.append(Outcome(value, own, started, ended, stdout, stderr))
+            outcomes.append(Outcome(value, own, started, ended, stdout, stderr, False, decode_ms))
         return outcomes
 
     def _columns(self, tasks: list[Task], function: FunctionSpec) -> tuple[list[Any], dict[str, Any]]:

@@ -43,6 +43,10 @@ class Task(msgspec.Struct, eq=False):
     triggers
         Inputs that arrived, by source node. A MULTIEXEC node takes them one at a time instead, from
         ``unused``.
+    arrived
+        When each of them did.
+    hits, misses
+        Keys read for it that the cache had, and that had to be fetched.
     resolved
         Values of the references among the arguments, by slot; None until the store has answered.
     reading
@@ -77,6 +81,9 @@ class Task(msgspec.Struct, eq=False):
     printed: tuple[str, str] = ("", "")
     seen: list[Seen] = []
     """Of a call that is recorded: what user code has asked of its library."""
+    arrived: dict[int, Millis] = {}
+    hits: int = 0
+    misses: int = 0
 
     @property
     def batching(self) -> bool:
@@ -104,7 +111,10 @@ class Task(msgspec.Struct, eq=False):
 
 
 class Outcome(Record, frozen=True):
-    """What running one task gave: a value or a failure, and when it ran (milliseconds, host clock)."""
+    """What running one task gave: a value or a failure, and when it ran (milliseconds, host clock).
+
+    ``decode_ms`` is how long its arguments took to decode, just before.
+    """
 
     value: Value | None
     failure: Failure | None
@@ -114,6 +124,7 @@ class Outcome(Record, frozen=True):
     stderr: str = ""
     invalid: bool = False
     """A MULTIEXEC node's result that its list of invalid results names."""
+    decode_ms: float = 0.0
 
 
 class Finished(Record, frozen=True):

@@ -108,8 +108,7 @@ class Waiting:
         operations = self._operations
         task.reading = operations.begin(resolved)
         keys = [ref.key for ref in refs]
-        reading = operations.cache.read(task.reading, keys, task.floor, now, wait=True)
-        effects = operations.pass_on(reading, now)
+        effects = operations.read(task, task.reading, keys, now, wait=True)
         return effects + self._ask_later(now) if task.reading else effects
 
     # ------------------------------------------------------------ plans and functions

@@ -34,7 +34,7 @@ from cloudburst_runtime.client.core import ClientCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import CallTimeout, ErrorKinds, RuntimeUnavailable
 from cloudburst_runtime.ids import NODE
-from cloudburst_runtime.messages import Failure, Hello, Result, Running
+from cloudburst_runtime.messages import Failure, Hello, Result
 from cloudburst_runtime.shell import arena_file, holding
 from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
@@ -53,8 +53,8 @@ class Sink(Protocol):
         """The outcome; what is returned is called once the lock is free."""
         ...
 
-    def observe(self, running: Running) -> None:
-        """News of a call that runs."""
+    def observe(self, running: Any) -> None:
+        """News of a call that runs: `Running`; of a watched one also `Produced`, even after its outcome."""
         ...
 
 
@@ -86,6 +86,7 @@ class ClientShell:
         self.closed_because = ""
         self._numbers = itertools.count(1)
         self._sinks: dict[int, Sink] = {}
+        self._watching: weakref.WeakValueDictionary[int, Sink] = weakref.WeakValueDictionary()
         self._answers: dict[int, Any] = {}
         hello = Hello(self.name, "client", os.getpid())
         self.hub, config = _near(where, hello) if isinstance(where, str) else _far(where, hello)
@@ -117,6 +118,8 @@ class ClientShell:
         """Start a call; ``sink`` gets its outcome."""
         self.check()
         self._sinks[call.number] = sink
+        if call.watched:
+            self._watching[call.number] = sink
         self.loop.post(Submit(call))
 
     def cancel(self, number: int) -> None:
@@ -196,7 +199,7 @@ class ClientShell:
         self._answers[effect.req] = effect.answer
 
     def _observe(self, effect: Observed) -> None:
-        sink = self._sinks.get(effect.number)
+        sink = self._sinks.get(effect.number) or self._watching.get(effect.number)
         if sink is not None:
             sink.observe(effect.running)
 

@@ -171,8 +171,8 @@ class _Unheeding(ExecutorCore):
 
 class _Pretending(ReplicaCore):
     def _put(self, peer: PeerName, put: Put) -> list[Send]:
-        if put.req % 5 == 0 and put.key in self._records:
-            return [self._acknowledge(peer, put.req, self._generation(put.key))]
+        if put.req % 5 == 0 and put.key in self.records.live:
+            return [self._acknowledge(peer, put.req, self.records.generation(put.key))]
         return super()._put(peer, put)
 
 
@@ -180,7 +180,7 @@ class _Silent(ReplicaCore):
     def _publish(self, key: str, entry: Entry) -> list[Send]:
         effects = super()._publish(key, entry)
         for effect in effects[1:]:
-            self._peers[effect.peer].pushed -= 1
+            self.watches.peers[effect.peer].pushed -= 1
         return effects[:1]
 
 
