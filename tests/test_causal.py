@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudburst_runtime.anna.dots import Dots
 from cloudburst_runtime.errors import LatticeMismatch
 from cloudburst_runtime.lattices import LWW, Causal, Custom, Max, below, join
 from cloudburst_runtime.lattices.causal import EMPTY, Context, draft, is_draft, numbered
@@ -140,3 +141,18 @@ def test_a_context_without_gaps_takes_one_number_per_writer():
         context = context.plus("e1", number)
     assert context == Context({"e1": 999})
     assert context.nbytes == 26
+
+
+def test_a_writer_numbers_its_writes_per_key_and_generation():
+    dots = Dots("e1", keys_max=4)
+    assert [dots.next("a", 0), dots.next("a", 0), dots.next("b", 0)] == [("e1", 1), ("e1", 2), ("e1", 1)]
+    assert (dots.next("a", 7), dots.generation("a"), dots.generation("x")) == (("e1", 1), 7, 0)
+    dots.abandon("b")
+    dots.abandon("unknown")
+    assert (dots.next("b", 0), dots.next("a", 7)) == (("e1~1", 1), ("e1", 2))
+
+
+def test_a_dot_is_given_out_once_though_tallies_are_dropped():
+    dots = Dots("e1", keys_max=4)
+    given = [(key, dots.next(key, 0)) for _ in range(3) for key in "abcdef"]
+    assert len(set(given)) == len(given)

@@ -444,20 +444,28 @@ class Entry(Wire):
 
     ``version`` names the changes that it includes: for each store that applied a put or deletion of this
     key, that store's number of the last one. Two entries of a key with equal versions are equal.
+
+    ``deps`` names the changes that its writers had seen, of whatever keys: who has read the entry must find
+    these, too.
     """
 
     generation: Micros
     lattice: AnyLattice | None
     version: Vector = {}
+    deps: Vector = {}
 
 
 class Put(Wire, tag=40):
-    """Merge ``lattice`` into the key. ``generation`` is the last deletion that the writer knows of."""
+    """Merge ``lattice`` into the key. ``generation`` is the last deletion that the writer knows of.
+
+    ``deps``: the changes that the writer has seen, if whoever reads this must find them.
+    """
 
     req: int
     key: str
     lattice: AnyLattice
     generation: Micros = 0
+    deps: Vector = {}
 
 
 class PutReply(Wire, tag=41):

@@ -2,7 +2,8 @@
 
 Law: an entry in the cache only ever moves forward, in (generation, lattice). The file decides what may
 be shown and what must be asked for; `shelf` keeps the entries, `freshness` knows how far they are
-informed, `outbox` what has not been answered, `totals` what this writer has added to each counter.
+informed, `outbox` what has not been answered, `totals` what this writer has added to each counter, and
+`dots` how often it has written each causal value.
 
 An entry is *held* while the replica surely watches it for us: it came with an answer of the current
 epoch, later than all that was heard of before, and no `Unwatch` of it was sent meanwhile. So a key that
@@ -21,15 +22,25 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
+from cloudburst_runtime.anna.dots import Dots
 from cloudburst_runtime.anna.freshness import Freshness
-from cloudburst_runtime.anna.outbox import Change, Outbox, Reading, Request, Writing
+from cloudburst_runtime.anna.outbox import Change, Outbox, Reading, Request, Terms, Writing
 from cloudburst_runtime.anna.shelf import Shelf
 from cloudburst_runtime.anna.totals import Totals
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
 from cloudburst_runtime.ids import NODE, HybridClock, Micros, Millis, PeerName
 from cloudburst_runtime.lattices import AnyLattice
-from cloudburst_runtime.lattices.wrap import counts, is_lost, is_shared, newest, plain
+from cloudburst_runtime.lattices.causal import EMPTY
+from cloudburst_runtime.lattices.wrap import (
+    counts,
+    dotted,
+    is_causal_draft,
+    is_lost,
+    is_shared,
+    newest,
+    plain,
+)
 from cloudburst_runtime.messages import (
     Delete,
     Entry,
@@ -51,13 +62,24 @@ TIMER = "cache:resend"
 
 
 class Answer(NamedTuple):
-    """An operation is done: for a read a lattice (or None) per key, for a write None, or a `Failure`."""
+    """An operation is done: for a read a lattice (or None) per key, for a write None, or a `Failure`.
+
+    For a ``whole`` read it is an entry per key, for a write on terms what was written, as an entry.
+    """
 
     op: int
-    result: list[AnyLattice | None] | Failure | None
+    result: list[AnyLattice | None] | list[Entry] | Entry | Failure | None
 
 
 Effect: TypeAlias = Send | SetTimer | Answer
+
+
+class _Count(NamedTuple):
+    """A counter's write that waits for its turn."""
+
+    op: int | None
+    delta: AnyLattice
+    terms: Terms | None
 
 
 class CacheCore:
@@ -97,9 +119,10 @@ class CacheCore:
         self._fresh = Freshness()
         self._outbox = Outbox(config.resend_ms)
         self._totals = Totals(name)
+        self._dots = Dots(name)
         self._shelf = Shelf(config.cache_bytes_max)
         self._held = self._shelf.entries
-        self._queues: dict[str, deque[tuple[int | None, AnyLattice]]] = {}  # counter writes, one under way
+        self._queues: dict[str, deque[_Count]] = {}  # counter writes, one under way
         self._armed: Millis | None = None
         self._handlers: dict[type, Callable[[Any, Millis], list[Effect]]] = {
             GetReply: self._got,
@@ -138,22 +161,25 @@ class CacheCore:
             self._held.move_to_end(key)
         return entry
 
-    def read(self, op: int, keys: list[str], floor: Vector, now: Millis, wait: bool = False) -> list[Effect]:
+    def read(
+        self, op: int, keys: list[str], floor: Vector, now: Millis, wait: bool = False, whole: bool = False
+    ) -> list[Effect]:
         """Read keys, with all changes up to ``floor``; with ``wait``, once all of them exist."""
         found: dict[str, Entry] = {}
         for key in keys:
             entry = self.peek(key, floor)
             if entry is not None and not (wait and entry.lattice is None):
                 found[key] = entry
-        return self._conclude(op, keys, found, wait, now)
+        return self._conclude(op, keys, found, wait, whole, now)
 
-    def write(self, op: int, key: str, lattice: AnyLattice, now: Millis) -> list[Effect]:
+    def write(
+        self, op: int, key: str, lattice: AnyLattice, now: Millis, terms: Terms | None = None
+    ) -> list[Effect]:
         """Merge a delta (of ``lattices.wrap.delta``) into a key; answered when the store has it."""
         if not counts(lattice):
-            put = Put(self._next_req(), key, lattice, self._generation(key))
-            return self._post(Writing(op, put, lattice, None), now)
+            return self._put(op, key, lattice, terms, now)
         queue = self._queues.setdefault(key, deque())
-        queue.append((op, lattice))
+        queue.append(_Count(op, lattice, terms))
         return self._count(key, now) if len(queue) == 1 else []
 
     def delete(self, op: int, key: str, now: Millis) -> list[Effect]:
@@ -163,8 +189,8 @@ class CacheCore:
     def cancel(self, op: int) -> list[Effect]:
         """Nobody waits for this operation any more. A write that was sent may still take effect."""
         for key, queue in self._queues.items():
-            first = (None, queue[0][1]) if queue[0][0] == op else queue[0]
-            self._queues[key] = deque([first, *(item for item in list(queue)[1:] if item[0] != op)])
+            first = queue[0]._replace(op=None) if queue[0].op == op else queue[0]
+            self._queues[key] = deque([first, *(item for item in list(queue)[1:] if item.op != op)])
         for req, request in self._outbox.requests.items():
             if request.op == op:
                 return self._abandon(req, request)
@@ -173,7 +199,7 @@ class CacheCore:
     def fail(self, failure: Failure) -> list[Effect]:
         """Answer every operation with a failure: the store is gone. A write may have taken effect."""
         ops = [request.op for request in self._outbox.requests.values()]
-        ops += [op for queue in self._queues.values() for op, _ in list(queue)[1:]]
+        ops += [item.op for queue in self._queues.values() for item in list(queue)[1:]]
         for request in self._outbox.requests.values():
             if isinstance(request, Writing) and request.draft is not None:
                 self._totals.commit(request.message.key, request.draft)
@@ -195,17 +221,25 @@ class CacheCore:
     # ------------------------------------------------------------ reads
 
     def _conclude(
-        self, op: int, keys: list[str], found: dict[str, Entry], wait: bool, now: Millis, lost: bool = False
+        self,
+        op: int,
+        keys: list[str],
+        found: dict[str, Entry],
+        wait: bool,
+        whole: bool,
+        now: Millis,
+        lost: bool = False,
     ) -> list[Effect]:
         missing = [key for key in dict.fromkeys(keys) if key not in found]
         if not missing:
-            return [Answer(op, [found[key].lattice for key in keys])]
+            entries = [found[key] for key in keys]
+            return [Answer(op, entries if whole else [entry.lattice for entry in entries])]
         effects: list[Effect] = []
         if self._caching and not self._fresh.announced:
             effects.append(self._announce())
         get = Get(self._next_req(), missing, wait, self._caching, lost or self.plain)
         fresh = self._fresh
-        return effects + self._post(Reading(op, get, keys, found, fresh.epoch, fresh.confirmed), now)
+        return effects + self._post(Reading(op, get, keys, found, whole, fresh.epoch, fresh.confirmed), now)
 
     def _got(self, reply: GetReply, now: Millis) -> list[Effect]:
         request = self._outbox.take(reply.req, Reading)
@@ -231,16 +265,31 @@ class CacheCore:
         found = {key: self._held.get(key, entry) for key, entry in request.found.items()}
         if request.message.wait:  # what was deleted again is waited for again
             found = {key: entry for key, entry in found.items() if entry.lattice is not None}
-        return self._conclude(request.op, request.keys, found, request.message.wait, now, request.lost)
+        wait, whole, lost = request.message.wait, request.whole, request.lost
+        return self._conclude(request.op, request.keys, found, wait, whole, now, lost)
 
     # ------------------------------------------------------------ writes
+
+    def _put(
+        self, op: int | None, key: str, delta: AnyLattice, terms: Terms | None, now: Millis
+    ) -> list[Effect]:
+        """Put what merges as it is, once a causal write has its dot."""
+        known = self._generation(key)
+        generation = known if terms is None else max(known, terms.generation)
+        lattice = delta
+        if is_causal_draft(delta):
+            seen = terms.seen if terms is not None and terms.generation == generation else EMPTY
+            lattice = dotted(delta, *self._dots.next(key, generation), seen)
+        deps = {} if terms is None else terms.deps
+        put = Put(self._next_req(), key, lattice, generation, deps)
+        return self._post(Writing(op, put, delta, None, terms), now)
 
     def _count(self, key: str, now: Millis) -> list[Effect]:
         """Put the first of the key's queue of counter writes: one at a time, so that a refusal is exact."""
         queue = self._queues[key]
         refused: list[Effect] = []
         while queue:
-            op, delta = queue[0]
+            op, delta, terms = queue[0]
             generation = self._generation(key)
             try:
                 draft = self._totals.draft(key, generation, delta)
@@ -248,8 +297,8 @@ class CacheCore:
                 refused += self._to(op, Failure("SerializationError", f"key {key!r}: {error}"))
                 queue.popleft()
             else:
-                put = Put(self._next_req(), key, draft.lattice, generation)
-                return refused + self._post(Writing(op, put, delta, draft), now)
+                put = Put(self._next_req(), key, draft.lattice, generation, terms.deps if terms else {})
+                return refused + self._post(Writing(op, put, delta, draft, terms), now)
         del self._queues[key]
         return refused
 
@@ -269,11 +318,12 @@ class CacheCore:
         key = request.message.key
         if request.draft is not None:
             return self._count(key, now)
-        put = Put(self._next_req(), key, request.delta, self._generation(key))
-        return self._post(Writing(request.op, put, request.delta, None), now)
+        return self._put(request.op, key, request.delta, request.terms, now)
 
     def _done(self, request: Request, failure: Failure | None, now: Millis) -> list[Effect]:
-        effects = self._to(request.op, failure)
+        effects = self._to(request.op, self._written(request) if failure is None else failure)
+        if failure is not None and isinstance(request, Writing) and is_causal_draft(request.delta):
+            self._dots.abandon(request.message.key)
         if isinstance(request, Writing) and request.draft is not None:
             if failure is None:
                 self._totals.commit(request.message.key, request.draft)
@@ -282,8 +332,16 @@ class CacheCore:
         return effects
 
     @staticmethod
-    def _to(op: int | None, failure: Failure | None) -> list[Effect]:
-        return [] if op is None else [Answer(op, failure)]
+    def _written(request: Request) -> Entry | None:
+        """What a session is told of its write."""
+        if not isinstance(request, Writing) or request.terms is None:
+            return None
+        put = request.message
+        return Entry(put.generation, put.lattice, deps=put.deps)
+
+    @staticmethod
+    def _to(op: int | None, result: Entry | Failure | None) -> list[Effect]:
+        return [] if op is None else [Answer(op, result)]
 
     def _refused(self, failed: Failed, now: Millis) -> list[Effect]:
         request = self._outbox.take(failed.req, Request)
@@ -291,6 +349,7 @@ class CacheCore:
             return []
         if isinstance(request, Writing) and failed.failure.kind == LOST and is_shared(request.delta):
             request.delta = plain(request.delta)  # the store cannot reach our memory
+            self._dots.abandon(request.message.key)
             return self._again(request, now)
         return self._done(request, failed.failure, now)
 
@@ -341,7 +400,8 @@ class CacheCore:
         self._shelf.note_generation(key, entry.generation)
 
     def _generation(self, key: str) -> Micros:
-        return max(self._shelf.generation(key), self._totals.generation(key))
+        written = max(self._totals.generation(key), self._dots.generation(key))
+        return max(self._shelf.generation(key), written)
 
     # ------------------------------------------------------------ epochs and time
 

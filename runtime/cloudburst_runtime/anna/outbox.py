@@ -6,16 +6,34 @@ time, up to ten times that; this file does not know what the requests are for, b
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from cloudburst_runtime.anna.totals import Draft
 from cloudburst_runtime.effects import Send
-from cloudburst_runtime.ids import NODE, Millis
+from cloudburst_runtime.ids import NODE, Micros, Millis
 from cloudburst_runtime.lattices import AnyLattice
+from cloudburst_runtime.lattices.causal import EMPTY, Context
 from cloudburst_runtime.messages import Delete, Entry, Get, Put
+from cloudburst_runtime.vectors import Vector
 
 BACKOFF_MAX = 10
 """The longest interval, in first intervals."""
+
+
+class Terms(NamedTuple):
+    """What a session's write comes with.
+
+    Attributes
+    ----------
+    deps
+        The changes that whoever reads it must find.
+    generation, seen
+        The writes of this key that a causal write replaces: what its session has seen in that generation.
+    """
+
+    deps: Vector
+    generation: Micros = 0
+    seen: Context = EMPTY
 
 
 class Request:
@@ -37,14 +55,22 @@ R = TypeVar("R", bound=Request)
 class Reading(Request):
     """Keys being read: ``found`` already, and the rest in ``message``."""
 
-    __slots__ = ("confirmed", "epoch", "found", "keys", "lost", "unheld")
+    __slots__ = ("confirmed", "epoch", "found", "keys", "lost", "unheld", "whole")
     message: Get
 
     def __init__(
-        self, op: int, message: Get, keys: list[str], found: dict[str, Entry], epoch: int, confirmed: bool
+        self,
+        op: int,
+        message: Get,
+        keys: list[str],
+        found: dict[str, Entry],
+        whole: bool,
+        epoch: int,
+        confirmed: bool,
     ) -> None:
         super().__init__(op, message)
         self.keys = keys
+        self.whole = whole  # whether to answer with entries, not with lattices
         self.found = found
         self.epoch = epoch  # of the cache when the request was made, and whether it was confirmed
         self.confirmed = confirmed
@@ -60,15 +86,23 @@ class Change(Request):
 
 
 class Writing(Change):
-    """A put of ``delta``; of a counter, by way of ``draft``."""
+    """A put of ``delta``; of a counter, by way of ``draft``; of a session, on its ``terms``."""
 
-    __slots__ = ("delta", "draft")
+    __slots__ = ("delta", "draft", "terms")
     message: Put
 
-    def __init__(self, op: int | None, message: Put, delta: AnyLattice, draft: Draft | None) -> None:
+    def __init__(
+        self,
+        op: int | None,
+        message: Put,
+        delta: AnyLattice,
+        draft: Draft | None = None,
+        terms: Terms | None = None,
+    ) -> None:
         super().__init__(op, message)
         self.delta = delta
         self.draft = draft
+        self.terms = terms
 
 
 class Outbox:

@@ -8,7 +8,17 @@ import msgspec
 
 from cloudburst_runtime.effects import Record
 from cloudburst_runtime.ids import Millis, PeerName
-from cloudburst_runtime.messages import Args, Failure, Header, Lease, Message, Produced, Result, Running
+from cloudburst_runtime.messages import (
+    Args,
+    Entry,
+    Failure,
+    Header,
+    Lease,
+    Message,
+    Produced,
+    Result,
+    Running,
+)
 from cloudburst_runtime.scheduler.dag import Topology
 from cloudburst_runtime.values import Value
 
@@ -138,10 +148,10 @@ class Resolve(Record, frozen=True):
 
 
 class Answered(Record, frozen=True):
-    """The answer to `Ask` or `Store`: a message, a list of lattices, or a `Failure`."""
+    """The answer to `Ask` or `Store`: a message, a list of lattices, what was written, or a `Failure`."""
 
     req: int
-    answer: Message | list[Any] | Failure | None
+    answer: Message | list[Any] | Entry | Failure | None
 
 
 class Observed(Record, frozen=True):

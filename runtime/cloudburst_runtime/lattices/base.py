@@ -61,7 +61,8 @@ def join(mine: L, theirs: Lattice, key: str) -> L:
     elif (lift := LIFTS.get((type(mine), type(theirs)))) is not None:
         merged = lift(mine).merge(other)
     elif (lift := LIFTS.get((type(theirs), type(mine)))) is not None:
-        merged = mine.merge(lift(other))
+        other = lift(other)
+        merged = mine.merge(other)
     else:
         raise LatticeMismatch(
             f"key {key!r} holds a {mine.name!r} lattice, and a {theirs.name!r} value was put: "

@@ -63,12 +63,14 @@ class Context(msgspec.Struct, array_like=True, frozen=True):
 
     def plus(self, writer: PeerName, number: int) -> Context:
         """The same with one dot more."""
-        return self.joined(Context(beyond={writer: [number]}))
+        return self.joined(Context({writer: 1}) if number == 1 else Context(beyond={writer: [number]}))
 
     def joined(self, other: Context) -> Context:
-        """The union."""
-        if self == other:
+        """The union; one of the two themselves where it is one of them."""
+        if other <= self:
             return self
+        if self <= other:
+            return other
         upto: dict[PeerName, int] = {}
         beyond: dict[PeerName, list[int]] = {}
         parts = (self.upto, other.upto, self.beyond, other.beyond)
@@ -129,7 +131,8 @@ class Causal(Lattice, tag="causal", frozen=True, array_like=True):
                 kept[dot] = one
         context = self.context.joined(other.context)
         plain = _alive(_later(self.plain, other.plain), context)
-        return Causal(tuple(kept[dot] for dot in sorted(kept)), plain, context)
+        merged = Causal(tuple(kept[dot] for dot in sorted(kept)), plain, context)
+        return self if merged == self else merged
 
     def __le__(self, other: Causal) -> bool:
         if not self.context <= other.context:

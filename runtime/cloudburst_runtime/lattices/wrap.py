@@ -28,7 +28,7 @@ from cloudburst_runtime.lattices.basic import (
     Priority,
     SetLattice,
 )
-from cloudburst_runtime.lattices.causal import Causal, draft, is_draft
+from cloudburst_runtime.lattices.causal import Causal, Context, draft, is_draft, numbered
 from cloudburst_runtime.lattices.compound import MapLattice
 from cloudburst_runtime.lattices.counters import Counter, Grow, VectorClock
 from cloudburst_runtime.lattices.custom import Custom, kind_of
@@ -148,6 +148,28 @@ def is_causal_draft(lattice: AnyLattice) -> bool:
     """Whether an element is a causal write that has no number yet, or such a part of a user's lattice."""
     causal = lattice.parts if isinstance(lattice, Custom) else lattice
     return isinstance(causal, Causal) and is_draft(causal)
+
+
+def dotted(element: AnyLattice, writer: PeerName, number: int, seen: Context) -> AnyLattice:
+    """A causal draft (see `is_causal_draft`) with its dot; it replaces all that is in ``seen``."""
+    if isinstance(element, Custom):
+        return Custom(element.kind, numbered(element.parts, writer, number, seen))
+    assert isinstance(element, Causal), element
+    return numbered(element, writer, number, seen)
+
+
+def seen_of(lattice: AnyLattice | None) -> Context | None:
+    """The context of a causal write by whoever has read this, or written it; None of other types."""
+    if isinstance(lattice, LWW):
+        return Context(plain=(lattice.stamp, lattice.writer))
+    if isinstance(lattice, Custom):
+        return lattice.parts.seen
+    return lattice.seen if isinstance(lattice, Causal) else None
+
+
+def bounded(lattice: AnyLattice, siblings_max: int) -> AnyLattice:
+    """The same element, of a causal value with so many siblings at most."""
+    return lattice.bounded(siblings_max) if isinstance(lattice, Causal) else lattice
 
 
 def detached(lattice: AnyLattice) -> AnyLattice:
