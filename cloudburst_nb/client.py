@@ -441,6 +441,7 @@ class Client:
         runtimes.settle(self)
         self._shell.ask(lambda req: messages.DefineDag(req, spec, replace))
         self._nodes[spec.name] = [node.function for node in spec.nodes]
+        runtimes.state.dags[spec.name] = spec
 
     def define_dag(self, spec: DagSpec, replace: bool = True) -> Dag:
         """Define a DAG from its specification."""
@@ -481,6 +482,7 @@ class Client:
         False
         """
         self._shell.ask(lambda req: messages.DeleteDag(req, check_name(name, "DAG")))
+        runtimes.state.dags.pop(name, None)
 
     def dags(self) -> list[str]:
         """Names of the registered DAGs, sorted.

@@ -558,6 +558,23 @@ class Forget(Wire, tag=50):
     req: int
 
 
+# ---------------------------------------------------------------- store ↔ store, store ↔ node
+
+
+class StoreStats(Wire, tag=129):
+    """Store → node: what it has, and what was asked of it in the last ``span_ms``.
+
+    ``hot``: the keys that most was asked of, with how many reads and writes.
+    """
+
+    name: PeerName
+    keys: int
+    nbytes: int
+    operations: int
+    span_ms: float
+    hot: dict[str, int] = {}
+
+
 # ---------------------------------------------------------------- calls
 
 
@@ -809,6 +826,7 @@ Message: TypeAlias = (
     | Unwatch
     | Resync
     | Forget
+    | StoreStats
     | Call
     | Trigger
     | Result
