@@ -12,7 +12,7 @@ from cloudburst_runtime.effects import Received, Send
 from cloudburst_runtime.ids import HybridClock
 from cloudburst_runtime.lattices import Counter
 from cloudburst_runtime.lattices.wrap import delta, seen_of, siblings
-from cloudburst_runtime.messages import Entry, Failed, Failure, Message, PutReply
+from cloudburst_runtime.messages import Entry, Failed, Failure, Message
 from cloudburst_runtime.shared import LOST
 from cloudburst_runtime.vectors import Vector
 
@@ -136,14 +136,8 @@ def test_a_counter_s_write_carries_them_too():
     assert pair.entry("n").deps == {"s2": 7}
 
 
-def test_a_whole_read_gives_entries():
+def test_a_read_gives_entries():
     pair = Pair()
     pair.write("e1", "k", "a")
-    [found] = pair.settle("e1", pair.cache("e1").read(5, ["k", "none"], {}, 0.0, whole=True))
+    [found] = pair.settle("e1", pair.cache("e1").read(5, ["k", "none"], {}, 0.0))
     assert found == [pair.entry("k"), Entry(0, None)]
-
-
-def test_a_plain_write_is_answered_as_before():
-    cache = CacheCore(Config(), "e1", HybridClock(0), False, count(1).__next__)
-    cache.write(1, "k", delta("a", None, "e1", 1), 0.0)
-    assert cache.handle(Received("node", PutReply(1, 0, 1)), 0.0) == [Answer(1, None)]

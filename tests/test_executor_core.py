@@ -200,7 +200,7 @@ def test_a_failure_ends_the_call(bench):
 
 def test_the_session_goes_along_with_each_step(bench):
     bench.call(1, CHAIN, clock=5_000_000, floor={"node": 3})
-    bench.core.cache._fresh.hear(9)
+    bench.core.cache._sources.fresh["node"].hear(9)
     _, trigger = one(bench.ran(), Trigger)
     assert (trigger.header.clock, trigger.header.floor) == (5_000_000, {"node": 9})
 

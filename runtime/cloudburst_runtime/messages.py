@@ -22,6 +22,7 @@ import msgspec
 
 from .ids import CallId, Micros, PeerName, TaskId, task_id
 from .lattices import AnyLattice
+from .lattices.causal import Context as Writes
 from .values import Value
 from .vectors import Vector
 
@@ -169,6 +170,40 @@ class Step(Wire):
     misses: int = 0
 
 
+class Fix(Wire):
+    """Which version of a key a call reads throughout, and the executor that keeps it.
+
+    ``wrote`` says which of the call's own writes of the key came before: by node, how many.
+    """
+
+    version: Vector
+    holder: PeerName
+    wrote: dict[int, int] = {}
+
+
+class Session(Wire):
+    """What a call at another level than ``lww`` knows of the store; it travels from step to step.
+
+    Attributes
+    ----------
+    level
+        One of `levels.LEVELS`.
+    home
+        The executor at which parallel steps agree on versions: that of the first node.
+    seen
+        Of each key that is or may become a causal value: its generation, and the writes that the session
+        has read or made. A write replaces these.
+    fixed, wrote
+        At ``dsrr``, what is read of each key, and by key the call's own writes: by node, how many.
+    """
+
+    level: str
+    home: PeerName = ""
+    seen: dict[str, tuple[Micros, Writes]] = {}
+    fixed: dict[str, Fix] = {}
+    wrote: dict[str, dict[int, int]] = {}
+
+
 class Header(Wire):
     """What travels with every step of a call.
 
@@ -191,6 +226,8 @@ class Header(Wire):
         Whether each step reports what determined its outcome.
     watched
         The client wants to hear of each task that is done: `Produced`.
+    session
+        What the call knows of the store; None at ``lww``.
     """
 
     client: PeerName
@@ -204,6 +241,7 @@ class Header(Wire):
     output_key: str | None = None
     record: bool = False
     watched: bool = False
+    session: Session | None = None
 
     @property
     def call(self) -> CallId:
@@ -486,7 +524,8 @@ class PutReply(Wire, tag=41):
 class Get(Wire, tag=42):
     """Read keys. ``wait``: answer when all exist. ``watch``: keep me informed of their changes.
 
-    ``plain``: answer with the values themselves, not with where they lie in shared memory.
+    ``plain``: answer with the values themselves, not with where they lie in shared memory. ``floor``: the
+    answer must include these changes; with one store it does.
     """
 
     req: int
@@ -494,16 +533,21 @@ class Get(Wire, tag=42):
     wait: bool = False
     watch: bool = False
     plain: bool = False
+    floor: Vector = {}
 
 
 class GetReply(Wire, tag=43):
-    """An entry per key asked for, in order; None where there never was one."""
+    """An entry per key asked for, in order; None where there never was one.
+
+    ``known``: what this store includes of the others' changes, in the keys that it keeps.
+    """
 
     req: int
     entries: list[Entry | None]
     seq: int
     pushed: int = 0
     epoch: int = 0
+    known: Vector = {}
 
 
 class Delete(Wire, tag=44):
@@ -537,6 +581,7 @@ class Update(Wire, tag=47):
     seq: int
     key: str
     entry: Entry
+    known: Vector = {}
 
 
 class Unwatch(Wire, tag=48):
@@ -559,6 +604,126 @@ class Forget(Wire, tag=50):
 
 
 # ---------------------------------------------------------------- store ↔ store, store ↔ node
+
+
+class Members(Wire):
+    """Stores that keep the keys, and the keys that more of them keep than the replication factor says."""
+
+    names: list[PeerName]
+    raised: dict[str, int] = {}
+
+
+class Ring(Wire, tag=120):
+    """Who keeps which key. Numbered by the node; a later ``epoch`` replaces an earlier one.
+
+    Attributes
+    ----------
+    current
+        Who keeps the keys from now on.
+    replication
+        How many of them keep each.
+    former
+        Who kept them since the stores last agreed that all was handed over; empty: they do.
+    live
+        The stores that run: the current ones, and those that will leave when all is handed over.
+    born
+        How many stores there ever were. A store ``s4`` that does not run is gone if there were four, and
+        not heard of yet if there were three.
+    """
+
+    epoch: int
+    current: Members
+    replication: int
+    former: list[Members] = []
+    live: list[PeerName] = []
+    born: int = 1
+
+
+class Elsewhere(Wire, tag=121):
+    """Store → cache: these keys are not mine; ``ring`` says whose they are."""
+
+    req: int
+    ring: Ring
+
+
+class Gossip(Wire, tag=122):
+    """Store → store: what I changed. ``number`` counts these messages; with it, all that I changed up to
+    ``seq`` of the keys that we both keep was told."""
+
+    number: int
+    seq: int
+    keys: list[str]
+    entries: list[Entry]
+
+
+class Heard(Wire, tag=123):
+    """Store → store: all `Gossip` up to ``number`` was merged.
+
+    ``told`` and ``seq`` say how far my own gossip to you is: all up to ``seq`` is in messages up to ``told``.
+    ``keys`` were deleted here, and had come in an older generation. ``plain``: an entry's shared memory was
+    lost; send it again with the values themselves.
+    """
+
+    number: int
+    told: int
+    seq: int
+    keys: list[str] = []
+    entries: list[Entry] = []
+    plain: bool = False
+
+
+class Pull(Wire, tag=124):
+    """Store → store: what do you have under these keys?"""
+
+    req: int
+    keys: list[str]
+
+
+class Pulled(Wire, tag=125):
+    """The answer, an entry per key; ``told`` and ``seq`` as in `Heard`."""
+
+    req: int
+    keys: list[str]
+    entries: list[Entry | None]
+    told: int
+    seq: int
+
+
+class Compare(Wire, tag=126):
+    """Store → store: do you have anything in this part that I lack?
+
+    Attributes
+    ----------
+    epoch
+        Of my ring: answer once yours is as new, for then you tell me all that changes from there on.
+    part
+        An arc of the circle; or a key that more stores keep than others.
+    digest
+        Of what I have in it.
+    have
+        Key, generation and version of all that I have in it; None: at first, compare the digests.
+    """
+
+    epoch: int
+    part: int | str
+    digest: bytes
+    have: list[tuple[str, Micros, Vector]] | None = None
+
+
+class Compared(Wire, tag=127):
+    """What you lack, or the first of it. ``more``: ask again, with what you ``have`` then."""
+
+    epoch: int
+    part: int | str
+    keys: list[str] = []
+    entries: list[Entry] = []
+    more: bool = False
+
+
+class Settled(Wire, tag=128):
+    """Store → node: since this epoch of the ring, I have all that is mine to keep."""
+
+    epoch: int
 
 
 class StoreStats(Wire, tag=129):
@@ -612,6 +777,7 @@ class Result(Wire, tag=62):
     failure: Failure | None = None
     clock: Micros = 0
     floor: Vector = {}
+    session: Session | None = None
 
 
 class Cancel(Wire, tag=63):
@@ -706,6 +872,48 @@ class Mail(Wire, tag=68):
     sender: str
     body: Value
     clock: Micros = 0
+
+
+class Recall(Wire, tag=72):
+    """Executor → executor: send me what this call reads of a key, after its own writes ``wrote``.
+
+    ``fix``: if it is not fixed yet, do so now, with all changes up to ``floor``; with ``wait``, once the key
+    exists.
+    """
+
+    req: int
+    sender: PeerName
+    client: PeerName
+    number: int
+    attempt: int
+    key: str
+    wrote: dict[int, int] = {}
+    fix: bool = False
+    floor: Vector = {}
+    wait: bool = False
+
+
+class Recalled(Wire, tag=73):
+    """The entry that was asked for; None: it is no longer kept."""
+
+    req: int
+    entry: Entry | None
+
+
+class Release(Wire, tag=74):
+    """The call's last executor → the others: this attempt is over, keep nothing for it."""
+
+    client: PeerName
+    number: int
+    attempt: int
+
+
+class Kept(Wire, tag=75):
+    """Executor → client: I keep something for this attempt. If it is not under way, cancel it here."""
+
+    number: int
+    attempt: int
+    executor: PeerName
 
 
 # ---------------------------------------------------------------- scheduler ↔ executor
@@ -826,6 +1034,15 @@ Message: TypeAlias = (
     | Unwatch
     | Resync
     | Forget
+    | Ring
+    | Elsewhere
+    | Gossip
+    | Heard
+    | Pull
+    | Pulled
+    | Compare
+    | Compared
+    | Settled
     | StoreStats
     | Call
     | Trigger
@@ -839,6 +1056,10 @@ Message: TypeAlias = (
     | Handover
     | Produced
     | Mail
+    | Recall
+    | Recalled
+    | Release
+    | Kept
     | Pin
     | Unpin
     | Fetch

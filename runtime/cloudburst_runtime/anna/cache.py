@@ -26,6 +26,7 @@ from cloudburst_runtime.anna.dots import Dots
 from cloudburst_runtime.anna.freshness import Freshness
 from cloudburst_runtime.anna.outbox import Change, Outbox, Reading, Request, Terms, Writing
 from cloudburst_runtime.anna.shelf import Shelf
+from cloudburst_runtime.anna.sources import Sources
 from cloudburst_runtime.anna.totals import Totals
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
@@ -43,6 +44,7 @@ from cloudburst_runtime.lattices.wrap import (
 )
 from cloudburst_runtime.messages import (
     Delete,
+    Elsewhere,
     Entry,
     Failed,
     Failure,
@@ -52,6 +54,7 @@ from cloudburst_runtime.messages import (
     Put,
     PutReply,
     Resync,
+    Ring,
     Unwatch,
     Update,
 )
@@ -62,16 +65,15 @@ TIMER = "cache:resend"
 
 
 class Answer(NamedTuple):
-    """An operation is done: for a read a lattice (or None) per key, for a write None, or a `Failure`.
-
-    For a ``whole`` read it is an entry per key, for a write on terms what was written, as an entry.
-    """
+    """An operation is done: for a read an entry per key, for a write what was merged in, or a `Failure`."""
 
     op: int
-    result: list[AnyLattice | None] | list[Entry] | Entry | Failure | None
+    result: list[Entry] | Entry | Failure | None
 
 
 Effect: TypeAlias = Send | SetTimer | Answer
+
+NO_TERMS = Terms({})
 
 
 class _Count(NamedTuple):
@@ -79,7 +81,7 @@ class _Count(NamedTuple):
 
     op: int | None
     delta: AnyLattice
-    terms: Terms | None
+    terms: Terms
 
 
 class CacheCore:
@@ -105,7 +107,7 @@ class CacheCore:
     >>> cache = CacheCore(Config(), "e1", HybridClock(0), True, count(1).__next__)
     >>> [put, timer] = cache.write(10, "k", Max(7), 0.0)
     >>> cache.handle(Received("node", PutReply(put.message.req, 0, seq=1)), 1.0)
-    [Answer(op=10, result=None)]
+    [Answer(op=10, result=Entry(generation=0, lattice=Max(value=7), version={}, deps={}))]
     """
 
     def __init__(
@@ -116,7 +118,7 @@ class CacheCore:
         self._clock = clock
         self._caching = caching
         self._next_req = next_req
-        self._fresh = Freshness()
+        self._sources = Sources(name)
         self._outbox = Outbox(config.resend_ms)
         self._totals = Totals(name)
         self._dots = Dots(name)
@@ -124,11 +126,13 @@ class CacheCore:
         self._held = self._shelf.entries
         self._queues: dict[str, deque[_Count]] = {}  # counter writes, one under way
         self._armed: Millis | None = None
-        self._handlers: dict[type, Callable[[Any, Millis], list[Effect]]] = {
+        self._handlers: dict[type, Callable[[Any, PeerName, Millis], list[Effect]]] = {
             GetReply: self._got,
             PutReply: self._changed,
             Update: self._updated,
             Failed: self._refused,
+            Elsewhere: self._sent_elsewhere,
+            Ring: self._told_ring,
         }
 
     # ------------------------------------------------------------ what the embedding core calls
@@ -136,7 +140,7 @@ class CacheCore:
     @property
     def floor(self) -> Vector:
         """The highest changes that were heard of: the floor for whoever continues from here."""
-        return self._fresh.heard
+        return self._sources.floor
 
     @property
     def nbytes(self) -> int:
@@ -154,26 +158,23 @@ class CacheCore:
         The same object comes back until the entry changes. Its lattice is None if the key is known not
         to exist.
         """
-        if floor and floor.get(NODE, 0) > self._fresh.synced:
-            return None
         entry = self._held.get(key)
-        if entry is not None:
-            self._held.move_to_end(key)
+        if entry is None or (floor and not self._sources.covers(key, floor)):
+            return None
+        self._held.move_to_end(key)
         return entry
 
-    def read(
-        self, op: int, keys: list[str], floor: Vector, now: Millis, wait: bool = False, whole: bool = False
-    ) -> list[Effect]:
+    def read(self, op: int, keys: list[str], floor: Vector, now: Millis, wait: bool = False) -> list[Effect]:
         """Read keys, with all changes up to ``floor``; with ``wait``, once all of them exist."""
         found: dict[str, Entry] = {}
         for key in keys:
             entry = self.peek(key, floor)
             if entry is not None and not (wait and entry.lattice is None):
                 found[key] = entry
-        return self._conclude(op, keys, found, wait, whole, now)
+        return self._conclude(op, keys, found, floor, wait, now)
 
     def write(
-        self, op: int, key: str, lattice: AnyLattice, now: Millis, terms: Terms | None = None
+        self, op: int, key: str, lattice: AnyLattice, now: Millis, terms: Terms = NO_TERMS
     ) -> list[Effect]:
         """Merge a delta (of ``lattices.wrap.delta``) into a key; answered when the store has it."""
         if not counts(lattice):
@@ -184,21 +185,22 @@ class CacheCore:
 
     def delete(self, op: int, key: str, now: Millis) -> list[Effect]:
         """Delete a key; answered when the store has done so."""
-        return self._post(Change(op, Delete(self._next_req(), key, self._clock.tick(now))), now)
+        return self._change(Change(op, Delete(self._next_req(), key, self._clock.tick(now))), now)
 
     def cancel(self, op: int) -> list[Effect]:
         """Nobody waits for this operation any more. A write that was sent may still take effect."""
         for key, queue in self._queues.items():
             first = queue[0]._replace(op=None) if queue[0].op == op else queue[0]
             self._queues[key] = deque([first, *(item for item in list(queue)[1:] if item.op != op)])
-        for req, request in self._outbox.requests.items():
+        effects: list[Effect] = []
+        for req, request in list(self._outbox.requests.items()):
             if request.op == op:
-                return self._abandon(req, request)
-        return []
+                effects += self._abandon(req, request)
+        return effects
 
     def fail(self, failure: Failure) -> list[Effect]:
         """Answer every operation with a failure: the store is gone. A write may have taken effect."""
-        ops = [request.op for request in self._outbox.requests.values()]
+        ops = list(dict.fromkeys(request.op for request in self._outbox.requests.values()))
         ops += [item.op for queue in self._queues.values() for item in list(queue)[1:]]
         for request in self._outbox.requests.values():
             if isinstance(request, Writing) and request.draft is not None:
@@ -211,12 +213,10 @@ class CacheCore:
         """Take an answer, an update, the timer, or the loss of the node; anything else is ignored."""
         if isinstance(event, Received):
             handler = self._handlers.get(type(event.message))
-            return [] if handler is None else handler(event.message, now)
+            return [] if handler is None else handler(event.message, event.peer, now)
         if isinstance(event, Timer):
             return self._wake(now) if event.key == TIMER else []
-        if event.peer == NODE and self._caching:
-            self._drop_all()
-        return []
+        return self._lose(event.peer, now)
 
     # ------------------------------------------------------------ reads
 
@@ -225,29 +225,41 @@ class CacheCore:
         op: int,
         keys: list[str],
         found: dict[str, Entry],
+        floor: Vector,
         wait: bool,
-        whole: bool,
         now: Millis,
         lost: bool = False,
     ) -> list[Effect]:
         missing = [key for key in dict.fromkeys(keys) if key not in found]
         if not missing:
-            entries = [found[key] for key in keys]
-            return [Answer(op, entries if whole else [entry.lattice for entry in entries])]
+            return [Answer(op, [found[key] for key in keys])]
+        groups = self._sources.group(missing)
+        parts: list[Reading] = []
         effects: list[Effect] = []
-        if self._caching and not self._fresh.announced:
-            effects.append(self._announce())
-        get = Get(self._next_req(), missing, wait, self._caching, lost or self.plain)
-        fresh = self._fresh
-        return effects + self._post(Reading(op, get, keys, found, whole, fresh.epoch, fresh.confirmed), now)
+        for store, some in groups.items():
+            fresh = self._sources.freshness(store)
+            if self._caching and not fresh.announced:
+                effects.append(self._announce(fresh))
+            asked = self._sources.asked(floor)
+            get = Get(self._next_req(), some, wait, self._caching, lost or self.plain, asked)
+            reading = Reading(op, get, keys, found, fresh.epoch, fresh.confirmed)
+            reading.floor = floor
+            if len(groups) > 1:
+                reading.parts = parts
+                parts.append(reading)
+            effects += self._post(reading, now, store)
+        return effects
 
-    def _got(self, reply: GetReply, now: Millis) -> list[Effect]:
+    def _got(self, reply: GetReply, store: PeerName, now: Millis) -> list[Effect]:
         request = self._outbox.take(reply.req, Reading)
         if request is None:
             return []
-        latest = reply.seq >= self._fresh.seen
-        effects = self._account(reply, now, request.confirmed and request.epoch == self._fresh.epoch)
-        hold = latest and self._caching and reply.epoch == self._fresh.epoch
+        fresh = self._sources.freshness(store)
+        latest = reply.seq >= fresh.seen
+        effects = self._account(
+            fresh, reply, now, reply.known, request.confirmed and request.epoch == fresh.epoch
+        )
+        hold = latest and self._caching and reply.epoch == fresh.epoch
         for key, entry in zip(request.message.keys, reply.entries, strict=False):
             known = entry or Entry(0, None)
             self._observe(key, known)
@@ -256,33 +268,38 @@ class CacheCore:
                 continue
             if hold and key not in self._held and key not in request.unheld:
                 self._shelf.put(key, known)
+                self._sources.hold(key, store)
             request.found[key] = self._shelf.absorb(key, known)
+            if key in self._held:
+                self._sources.include(key, request.message.floor)
         return effects + self._shrink() + self._answer_read(request, now)
 
     def _answer_read(self, request: Reading, now: Millis) -> list[Effect]:
         if request.op is None:
             return []
+        if request.parts:
+            request.parts.remove(request)
+            for other in request.parts:
+                other.lost |= request.lost
+            if request.parts:
+                return []
         found = {key: self._held.get(key, entry) for key, entry in request.found.items()}
         if request.message.wait:  # what was deleted again is waited for again
             found = {key: entry for key, entry in found.items() if entry.lattice is not None}
-        wait, whole, lost = request.message.wait, request.whole, request.lost
-        return self._conclude(request.op, request.keys, found, wait, whole, now, lost)
+        wait, lost = request.message.wait, request.lost
+        return self._conclude(request.op, request.keys, found, request.floor, wait, now, lost)
 
     # ------------------------------------------------------------ writes
 
-    def _put(
-        self, op: int | None, key: str, delta: AnyLattice, terms: Terms | None, now: Millis
-    ) -> list[Effect]:
+    def _put(self, op: int | None, key: str, delta: AnyLattice, terms: Terms, now: Millis) -> list[Effect]:
         """Put what merges as it is, once a causal write has its dot."""
-        known = self._generation(key)
-        generation = known if terms is None else max(known, terms.generation)
+        generation = max(self._generation(key), terms.generation)
         lattice = delta
         if is_causal_draft(delta):
-            seen = terms.seen if terms is not None and terms.generation == generation else EMPTY
+            seen = terms.seen if terms.generation == generation else EMPTY
             lattice = dotted(delta, *self._dots.next(key, generation), seen)
-        deps = {} if terms is None else terms.deps
-        put = Put(self._next_req(), key, lattice, generation, deps)
-        return self._post(Writing(op, put, delta, None, terms), now)
+        put = Put(self._next_req(), key, lattice, generation, terms.deps)
+        return self._change(Writing(op, put, delta, None, terms), now)
 
     def _count(self, key: str, now: Millis) -> list[Effect]:
         """Put the first of the key's queue of counter writes: one at a time, so that a refusal is exact."""
@@ -297,18 +314,19 @@ class CacheCore:
                 refused += self._to(op, Failure("SerializationError", f"key {key!r}: {error}"))
                 queue.popleft()
             else:
-                put = Put(self._next_req(), key, draft.lattice, generation, terms.deps if terms else {})
-                return refused + self._post(Writing(op, put, delta, draft, terms), now)
+                put = Put(self._next_req(), key, draft.lattice, generation, terms.deps)
+                return refused + self._change(Writing(op, put, delta, draft, terms), now)
         del self._queues[key]
         return refused
 
-    def _changed(self, reply: PutReply, now: Millis) -> list[Effect]:
+    def _changed(self, reply: PutReply, store: PeerName, now: Millis) -> list[Effect]:
         request = self._outbox.take(reply.req, Change)
         if request is None:
             return []
-        effects = self._account(reply, now)
+        effects = self._account(self._sources.freshness(store), reply, now)
         key = request.message.key
         self._observe(key, Entry(reply.generation, None))
+        self._sources.see({store: reply.seq})
         if isinstance(request, Writing) and reply.generation > request.message.generation:
             return effects + self._again(request, now)
         return effects + self._done(request, None, now)
@@ -321,7 +339,7 @@ class CacheCore:
         return self._put(request.op, key, request.delta, request.terms, now)
 
     def _done(self, request: Request, failure: Failure | None, now: Millis) -> list[Effect]:
-        effects = self._to(request.op, self._written(request) if failure is None else failure)
+        effects = self._to(request.op, _written(request) if failure is None else failure)
         if failure is not None and isinstance(request, Writing) and is_causal_draft(request.delta):
             self._dots.abandon(request.message.key)
         if isinstance(request, Writing) and request.draft is not None:
@@ -332,21 +350,15 @@ class CacheCore:
         return effects
 
     @staticmethod
-    def _written(request: Request) -> Entry | None:
-        """What a session is told of its write."""
-        if not isinstance(request, Writing) or request.terms is None:
-            return None
-        put = request.message
-        return Entry(put.generation, put.lattice, deps=put.deps)
-
-    @staticmethod
     def _to(op: int | None, result: Entry | Failure | None) -> list[Effect]:
         return [] if op is None else [Answer(op, result)]
 
-    def _refused(self, failed: Failed, now: Millis) -> list[Effect]:
+    def _refused(self, failed: Failed, store: PeerName, now: Millis) -> list[Effect]:
         request = self._outbox.take(failed.req, Request)
         if request is None:
             return []
+        if isinstance(request, Reading):
+            return self._abandon_parts(request) + self._to(request.op, failed.failure)
         if isinstance(request, Writing) and failed.failure.kind == LOST and is_shared(request.delta):
             request.delta = plain(request.delta)  # the store cannot reach our memory
             self._dots.abandon(request.message.key)
@@ -358,22 +370,33 @@ class CacheCore:
         if not isinstance(request, Reading):
             return []
         del self._outbox.requests[req]
-        return [Send(NODE, Forget(req))] if request.message.wait else []
+        return [Send(request.store, Forget(req))] if request.message.wait else []
+
+    def _abandon_parts(self, request: Reading) -> list[Effect]:
+        """One of an operation's readings failed, and so the operation has."""
+        effects: list[Effect] = []
+        for other in request.parts:
+            if other is not request:
+                effects += self._abandon(other.message.req, other)
+        request.parts.clear()
+        return effects
 
     # ------------------------------------------------------------ entries
 
-    def _updated(self, update: Update, now: Millis) -> list[Effect]:
-        if update.epoch != self._fresh.epoch:
+    def _updated(self, update: Update, store: PeerName, now: Millis) -> list[Effect]:
+        fresh = self._sources.freshness(store)
+        if update.epoch != fresh.epoch:
             return []
-        self._fresh.receive(update.number, update.seq, now)
+        fresh.receive(update.number, update.seq, now, update.known)
         self._observe(update.key, update.entry)
         if update.key in self._held:
             effects = self._absorb_update(update)
         else:
-            effects = [] if self._outbox.reads(update.key) else [self._unwatch([update.key])]
-        if self._fresh.broken(now, self._config.resend_ms):
-            effects.append(self._resync())
-        return effects + self._watch_gap()
+            asked = self._outbox.reads(update.key)
+            effects = [] if asked else [self._unwatch(store, [update.key])]
+        if fresh.broken(now, self._config.resend_ms):
+            effects.append(self._resync(fresh))
+        return effects + self._watch_gap(fresh)
 
     def _absorb_update(self, update: Update) -> list[Effect]:
         if not is_lost(update.entry.lattice):
@@ -390,59 +413,130 @@ class CacheCore:
         for key in gone:
             for request in self._outbox.reads(key):
                 request.unheld[key] = None
-        return [self._unwatch(gone)]
+        return [self._unwatch(home, keys) for home, keys in self._sources.release(gone).items()]
 
-    def _unwatch(self, keys: list[str]) -> Send:
-        return Send(NODE, Unwatch(keys, self._next_req()))
+    def _unwatch(self, store: PeerName, keys: list[str]) -> Send:
+        return Send(store, Unwatch(keys, self._next_req()))
 
     def _observe(self, key: str, entry: Entry) -> None:
         self._clock.observe(max(entry.generation, newest(entry.lattice)))
         self._shelf.note_generation(key, entry.generation)
+        self._sources.see(entry.version)
 
     def _generation(self, key: str) -> Micros:
         written = max(self._totals.generation(key), self._dots.generation(key))
         return max(self._shelf.generation(key), written)
 
+    # ------------------------------------------------------------ stores that come and go
+
+    def _told_ring(self, ring: Ring, store: PeerName, now: Millis) -> list[Effect]:
+        """Some keys have other owners: let go of what is held from the old ones, and ask the new."""
+        if not self._sources.adopt(ring):
+            return []
+        stray = [key for key in self._held if not self._sources.serves(self._sources.home(key), [key])]
+        for key in stray:
+            self._shelf.drop(key)
+        effects = self._let_go(stray) if stray else []
+        return effects + self._reroute(list(self._outbox.requests.values()), now)
+
+    def _sent_elsewhere(self, message: Elsewhere, store: PeerName, now: Millis) -> list[Effect]:
+        effects = self._told_ring(message.ring, store, now)
+        request = self._outbox.requests.get(message.req)
+        ring = self._sources.ring
+        if request is None or ring is None or request.store != store:
+            return effects
+        if message.ring.epoch < ring.epoch:  # the store has not heard: let it hear, and ask again
+            return [*effects, Send(store, ring), Send(store, request.message)]
+        return effects
+
+    def _lose(self, store: PeerName, now: Millis) -> list[Effect]:
+        """A store is gone, or the runtime is."""
+        if store == NODE:
+            if self._caching:
+                self._drop_all(self._sources.freshness(NODE))
+            return []
+        if store not in self._sources.fresh:
+            return []
+        self._sources.lose(store)
+        self._drop_all(self._sources.freshness(store))
+        return self._reroute(self._outbox.sent_to(store), now)
+
+    def _reroute(self, requests: list[Request], now: Millis) -> list[Effect]:
+        """Send these requests to the owners of their keys, if they were sent to others."""
+        effects: list[Effect] = []
+        for request in requests:
+            message = request.message
+            keys = message.keys if isinstance(message, Get) else [message.key]
+            if message.req not in self._outbox.requests or self._sources.serves(request.store, keys):
+                continue
+            if isinstance(request, Reading):
+                effects += self._read_again(request, now)
+            elif isinstance(request, Change):
+                effects += self._change(request, now)
+        return effects
+
+    def _read_again(self, request: Reading, now: Millis) -> list[Effect]:
+        """Ask anew for the keys of a reading, now that others have them."""
+        op = request.op
+        effects = self._abandon(request.message.req, request) + self._abandon_parts(request)
+        if op is None:
+            return effects
+        found, wait = request.found, request.message.wait
+        return effects + self._conclude(op, request.keys, found, request.floor, wait, now, request.lost)
+
     # ------------------------------------------------------------ epochs and time
 
-    def _account(self, reply: GetReply | PutReply, now: Millis, confirmed: bool = False) -> list[Effect]:
+    def _account(
+        self,
+        fresh: Freshness,
+        reply: GetReply | PutReply,
+        now: Millis,
+        known: Vector | None = None,
+        confirmed: bool = False,
+    ) -> list[Effect]:
         """Note how far an answer says we should be; ``confirmed``: it was asked for in a settled epoch."""
-        fresh = self._fresh
         if reply.epoch == fresh.epoch:
             fresh.confirmed = True
-            fresh.promise(reply.pushed, reply.seq, now)
-            return self._watch_gap()
+            fresh.promise(reply.pushed, reply.seq, now, known or {})
+            return self._watch_gap(fresh)
         fresh.hear(reply.seq)
         if confirmed:  # the replica has forgotten us
-            return [self._resync()]
-        return [self._announce()] if fresh.announced and not fresh.confirmed else []
+            return [self._resync(fresh)]
+        return [self._announce(fresh)] if fresh.announced and not fresh.confirmed else []
 
-    def _announce(self) -> Send:
-        self._fresh.announced = True
-        return Send(NODE, Resync(self._fresh.epoch))
+    def _announce(self, fresh: Freshness) -> Send:
+        fresh.announced = True
+        return Send(fresh.store, Resync(fresh.epoch))
 
-    def _resync(self) -> Send:
-        self._drop_all()
-        return self._announce()
+    def _resync(self, fresh: Freshness) -> Send:
+        self._drop_all(fresh)
+        return self._announce(fresh)
 
-    def _drop_all(self) -> None:
-        self._fresh.restart()
-        self._shelf.clear()
+    def _drop_all(self, fresh: Freshness) -> None:
+        """Hold nothing any more that this store watches for us."""
+        fresh.restart()
+        for key in [key for key in self._held if self._sources.home(key) == fresh.store]:
+            self._shelf.drop(key)
+            self._sources.release([key])
 
-    def _post(self, request: Request, now: Millis) -> list[Effect]:
-        return [self._outbox.post(request, now), *self._arm([request.due])]
+    def _change(self, request: Change, now: Millis) -> list[Effect]:
+        return self._post(request, now, self._sources.store_of(request.message.key))
+
+    def _post(self, request: Request, now: Millis, store: PeerName) -> list[Effect]:
+        return [self._outbox.post(request, now, store), *self._arm([request.due])]
 
     def _wake(self, now: Millis) -> list[Effect]:
         self._armed = None
-        effects: list[Effect] = []
-        if self._fresh.broken(now, self._config.resend_ms):
-            effects.append(self._resync())
+        lost = self._sources.broken(now, self._config.resend_ms)
+        effects: list[Effect] = [self._resync(fresh) for fresh in lost]
         effects += self._outbox.overdue(now)
         earliest = self._outbox.earliest()
-        return effects + self._watch_gap() + self._arm([] if earliest is None else [earliest])
+        for fresh in self._sources.fresh.values():
+            effects += self._watch_gap(fresh)
+        return effects + self._arm([] if earliest is None else [earliest])
 
-    def _watch_gap(self) -> list[Effect]:
-        since = self._fresh.gap_since
+    def _watch_gap(self, fresh: Freshness) -> list[Effect]:
+        since = fresh.gap_since
         return [] if since is None else self._arm([since + self._config.resend_ms])
 
     def _arm(self, dues: Iterable[Millis]) -> list[Effect]:
@@ -452,3 +546,8 @@ class CacheCore:
                 self._armed = due
                 return [SetTimer(TIMER, due)]
         return []
+
+
+def _written(request: Request) -> Entry | None:
+    put = request.message
+    return Entry(put.generation, put.lattice, deps=put.deps) if isinstance(put, Put) else None

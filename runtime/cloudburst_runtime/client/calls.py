@@ -6,11 +6,11 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.effects import Record
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.messages import (
     Args,
-    Entry,
     Failure,
     Header,
     Lease,
@@ -64,6 +64,8 @@ class OwnedCall(msgspec.Struct, eq=False):
         None: as the plan says.
     held, header
         The lease of the present attempt, and what travels with it; no header while none is under way.
+    level, session
+        Its consistency level, and the client's session that it belongs to, if any.
     record
         Whether its steps report what determined their outcomes.
     moved
@@ -93,6 +95,8 @@ class OwnedCall(msgspec.Struct, eq=False):
     probe_after: Millis = 0.0
     deadline: Millis | None = None
     moved: dict[int, int] = {}
+    level: str = "lww"
+    session: ClientSession | None = None
     record: bool = False
     watched: bool = False
     pinned: dict[str, Value] = {}
@@ -124,11 +128,15 @@ class Ask(Record, frozen=True):
 
 
 class Store(Record, frozen=True):
-    """A store operation (``read`` keys, ``write`` key lattice, ``delete`` key); `Answered` follows."""
+    """A store operation (``read`` keys, ``write`` key lattice, ``delete`` key); `Answered` follows.
+
+    ``session``: None if the client is in none.
+    """
 
     op: int
     kind: str
     arguments: tuple[Any, ...]
+    session: ClientSession | None = None
 
 
 class Forget(Record, frozen=True):
@@ -148,10 +156,10 @@ class Resolve(Record, frozen=True):
 
 
 class Answered(Record, frozen=True):
-    """The answer to `Ask` or `Store`: a message, a list of lattices, what was written, or a `Failure`."""
+    """The answer to `Ask` or `Store`: a message, a list of lattices, or a `Failure`."""
 
     req: int
-    answer: Message | list[Any] | Entry | Failure | None
+    answer: Message | list[Any] | Failure | None
 
 
 class Observed(Record, frozen=True):

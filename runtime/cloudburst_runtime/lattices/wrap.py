@@ -32,13 +32,16 @@ from cloudburst_runtime.lattices.causal import Causal, Context, draft, is_draft,
 from cloudburst_runtime.lattices.compound import MapLattice
 from cloudburst_runtime.lattices.counters import Counter, Grow, VectorClock
 from cloudburst_runtime.lattices.custom import Custom, kind_of
+from cloudburst_runtime.levels import CAUSAL
 from cloudburst_runtime.values import Value, canonical, encode, from_canonical
 
 DEPTH_MAX = 16
 INTEGER_MAX = 2**63 - 1
 
 
-def delta(value: object, lattice: str | None, writer: PeerName, stamp: Micros) -> AnyLattice:
+def delta(
+    value: object, lattice: str | None, writer: PeerName, stamp: Micros, level: str = "lww"
+) -> AnyLattice:
     """The lattice element that a put of ``value`` merges into its key.
 
     Parameters
@@ -47,9 +50,11 @@ def delta(value: object, lattice: str | None, writer: PeerName, stamp: Micros) -
         What the user put. An element that is a lattice already passes through.
     lattice
         A name (see `LATTICES`), or None: a set becomes a ``set``, an element of a user's lattice stays that,
-        anything else becomes ``lww``.
+        anything else becomes ``lww``, or ``causal`` at a causal level.
     writer, stamp
         Who writes, and when by its hybrid clock, in microseconds.
+    level
+        The consistency level of the session that writes.
 
     Raises
     ------
@@ -75,7 +80,8 @@ def delta(value: object, lattice: str | None, writer: PeerName, stamp: Micros) -
         kind = kind_of(value)
         if kind is not None:
             return Custom(kind, draft(stamp, writer, encode(value)))
-        lattice = "set" if isinstance(value, set) else "lww"
+        plain_kind = "causal" if level in CAUSAL else "lww"
+        lattice = "set" if isinstance(value, set) else plain_kind
     inner = _inner(lattice)
     if lattice == "map" or inner is not None:
         return _map(value, lattice, inner, writer, stamp)
@@ -122,6 +128,13 @@ def siblings(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode
     if isinstance(lattice, Causal):
         return [decode(value.frozen()) for value in lattice.values]
     return [reveal(lattice, decode)]
+
+
+def grown(value: Any, found: AnyLattice | None, decode: Callable[[Value], Any] = values.decode) -> Any:
+    """An element of a user's lattice, merged with what was found under its key: what to put there."""
+    if isinstance(found, Custom) and found.kind == kind_of(value) and found.parts.values:
+        return reveal(found, decode).merge(value)
+    return value
 
 
 def newest(lattice: AnyLattice | None) -> Micros:

@@ -68,9 +68,10 @@ class _StaleCache(CacheCore):
 
 
 class _DeafCache(CacheCore):
-    def _updated(self, update: Any, now: Millis) -> Any:
-        self._fresh.received = max(self._fresh.received, update.number - 1)
-        return super()._updated(update, now)
+    def _updated(self, update: Any, store: PeerName, now: Millis) -> Any:
+        fresh = self._sources.freshness(store)
+        fresh.received = max(fresh.received, update.number - 1)
+        return super()._updated(update, store, now)
 
 
 class _AmountsCache(CacheCore):

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from cloudburst_runtime.sim import checkers, faults, rest, sessions, workload
+from cloudburst_runtime.sim.consistency.judge import broken
 from cloudburst_runtime.sim.mutants import HONEST, Mutant
 from cloudburst_runtime.sim.workload import Session
 from cloudburst_runtime.sim.world import World
@@ -66,7 +67,8 @@ def _drive(world: World) -> list[str]:
     world.run(max(world.now, world.faults.heal_at) + REST_MS)
     idle = rest.pending(world)
     _last_reads(world)
-    return [*checkers.check(world.history, world.executions), *idle, *rest.stale(world)]
+    wrong = [*checkers.check(world.history, world.executions), *broken(world.history)]
+    return [*wrong, *idle, *rest.stale(world)]
 
 
 def _last_reads(world: World) -> None:
