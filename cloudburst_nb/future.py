@@ -88,6 +88,7 @@ class CloudburstFuture:
         """Take the outcome (called once, by the loop)."""
         self._ended = at
         self._result = result
+        self._client._journal.note(self._target, self._submitted, at, result)
         for subscriber in self._subscribers or ():
             subscriber(self)
         return self._call_back if self._callbacks else None
@@ -406,6 +407,14 @@ class CloudburstFuture:
         from cloudburst_nb.display.futures import html
 
         return html(self)
+
+    def _ipython_display_(self) -> None:
+        if self._result is not None:
+            raise NotImplementedError("it changes no more: its plain forms will do")
+        from cloudburst_nb.widgets.cards import FutureCard
+        from cloudburst_nb.widgets.showing import show
+
+        show(FutureCard(self))
 
     def __reduce__(self) -> Any:
         raise SerializationError(

@@ -320,6 +320,15 @@ def test_what_one_key_says_of_another_does_not_concern_single_keys(tale):
     assert tale.found(siblings.per_key) == []
 
 
+def test_to_have_seen_another_key_is_not_to_have_seen_the_write(tale):
+    tale.put("c1", "x", "a")
+    tale.put("c1", "y", "b")
+    tale.get("c2", "y", "b")
+    tale.put("c2", "x", "c")
+    tale.get("final", "x", "c")
+    only(tale.found(siblings.kept), "a of c1 is lost")
+
+
 def test_a_superseded_sibling_comes_back(tale):
     call = tale.call("c1")
     call.put(0, "x", "a").put(0, "x", "b").done()

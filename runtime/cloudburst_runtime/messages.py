@@ -8,7 +8,7 @@ small integer, and decoded by one decoder. Add fields at the end, with a default
     client ──Register, DefineDag, Place, List…──► node (scheduler) ──Registered, Placed, Revoke…──► client
     client, executor ──Put, Get, Delete, Keys──► node (Anna) ──PutReply, GetReply, Update…──► them
     client ──Call──► executor ──Trigger──► executor ──Result──► client
-    node ──Pin, Shed, Retire──► executor ──Fetch, Load, Idle──► node ──ExecutorLost──► all
+    node ──Pin, Shed, Retire──► executor ──Fetch, Load, Idle, Doing──► node ──ExecutorLost──► all
 
 Each call carries its `Header` from step to step. Each request has a number ``req``, chosen by the sender
 and repeated when it is sent again, so that the receiver can answer a repetition without acting twice.
@@ -425,11 +425,13 @@ class Revoked(Wire, tag=19):
 
 
 class Describe(Wire, tag=20):
-    """Ask for a function (with its source, without its payload), a DAG, or the names of all."""
+    """Ask for a function or its kept versions (with the source, without the payload), for one version with
+    its payload, for a DAG, or for the names of all."""
 
     req: int
     what: str
     name: str = ""
+    version: int = 0
 
 
 class Description(Wire, tag=21):
@@ -437,6 +439,7 @@ class Description(Wire, tag=21):
     names: list[str] = []
     function: FunctionSpec | None = None
     dag: DagSpec | None = None
+    versions: list[FunctionSpec] = []
 
 
 class Status(Wire, tag=22):
@@ -961,6 +964,12 @@ class Idle(Wire, tag=84):
     """Executor → scheduler: nothing to do for as long as the configuration says."""
 
 
+class Doing(Wire, tag=88):
+    """Executor → scheduler: it is in a long call of this function, or (empty) in none any more; for show."""
+
+    running: str = ""
+
+
 class Shed(Wire, tag=85):
     """Scheduler → executor: hand waiting tasks over to these executors, one each, in turn."""
 
@@ -1065,6 +1074,7 @@ Message: TypeAlias = (
     | Fetch
     | Load
     | Idle
+    | Doing
     | Shed
     | Retire
     | ExecutorLost

@@ -109,7 +109,8 @@ class ExecutorProcess:
         gc.freeze()
         todo, sandbox, loop = self.todo, self.sandbox, self.loop
         while True:
-            loop.wait(todo.__len__)  # type: ignore[arg-type]
+            if not todo:
+                loop.wait(todo.__len__)  # type: ignore[arg-type]
             tasks = todo.popleft()
             loop.post(Ran(tasks, sandbox.run(tasks)))
             if HOLDING.ended:

@@ -52,7 +52,7 @@ def _place(error: Exception) -> str:
 
 
 def _drive(world: World) -> list[str]:
-    if world.faults.loss:
+    if world.faults.loss or world.faults.splits:
         world.history.note(world.now, "net", "lossy")
     world.start_node()
     made = [_session(world, number) for number in range(1, CLIENTS + 1)]

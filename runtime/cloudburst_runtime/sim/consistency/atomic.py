@@ -25,16 +25,23 @@ def published(causality: Causality) -> dict[str, dict[str, int]]:
 def fractured(causality: Causality) -> Iterator[Violation]:
     """Who reads one write of an execution reads none of its other keys as they were before."""
     record, left = causality.record, published(causality)
-    due: dict[str, int] = {}
+    seen: dict[str, dict[str, int]] = {}
     for position, access in enumerate(record):
-        if access.execution:
-            for source in causality.read_from[position]:
-                writer = record.accesses[source].execution
-                if writer != access.execution:
-                    written = causality.bits(left.get(writer, {}).values())
-                    due[access.execution] = due.get(access.execution, 0) | written
-    required = [due.get(access.execution, 0) for access in record]
+        for source in causality.read_from[position]:
+            writer = record.accesses[source].execution
+            if access.execution and writer and writer != access.execution:
+                of_key = seen.setdefault(access.execution, {})
+                of_key[access.key] = of_key.get(access.key, 0) | causality.bits(left[writer].values())
+    required = [_elsewhere(seen.get(access.execution, {}), access.key) for access in record]
     yield from missing("fractured", causality, required, "of whose execution it read another write")
+
+
+def _elsewhere(due: dict[str, int], key: str) -> int:
+    """What is due because of reads of other keys: different versions of one key are `repeatable`'s."""
+    found = 0
+    for other, bits in due.items():
+        found |= bits if other != key else 0
+    return found
 
 
 def unpublished(causality: Causality) -> Iterator[Violation]:

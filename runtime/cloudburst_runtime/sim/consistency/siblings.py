@@ -48,12 +48,15 @@ def _known(causality: Causality) -> list[int]:
 
 def kept(causality: Causality) -> Iterator[Violation]:
     """Every acknowledged write is there in the end, unless it was overwritten by one who had seen it."""
-    record = causality.record
-    acknowledged = causality.bits(w for w in causality.writes if record.accesses[w].end is not None)
-    for position, access in enumerate(record):
-        if access.kind == "read" and access.final:
-            sure = acknowledged & causality.of_key.get(access.key, 0)
-            for lost in causality.maxima(sure & ~causality.closed(causality.read_from[position])):
-                write = record.accesses[lost]
-                reason = f"{where(access)} {access}: {write.values[0]} of {where(write)} is lost, unseen"
-                yield Violation("kept", reason, (access, write))
+    for record in causality.record.by_key().values():
+        alone = Causality(record)
+        sure = alone.bits(w for w in alone.writes if record.accesses[w].end is not None)
+        for position, access in enumerate(record):
+            if access.kind == "read" and access.final:
+                for lost in alone.maxima(sure & ~alone.closed(alone.read_from[position])):
+                    yield _lost(access, record.accesses[lost])
+
+
+def _lost(read: Access, write: Access) -> Violation:
+    reason = f"{where(read)} {read}: {write.values[0]} of {where(write)} is lost, unseen"
+    return Violation("kept", reason, (read, write))
