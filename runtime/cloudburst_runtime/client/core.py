@@ -191,7 +191,8 @@ class ClientCore:
                 call.timeout = plan.timeout
                 effects += self._set_deadline(call)
         try:
-            effects += self.dispatcher.send(call, held, self.floor, now)
+            floor = self.floor if call.session is None else joined(self.floor, call.session.floor)
+            effects += self.dispatcher.send(call, held, floor, now)
         except LookupError as error:
             return effects + self._resolve(call, Failure("InvalidDag", str(error.args[0])), now)
         if not self._tick_armed:
