@@ -33,7 +33,8 @@ class CloudburstFuture:
     ----------
     timings : dict
         Seconds: ``queued`` (waiting in executors), ``transfer`` (on the way there and back), ``run`` (in
-        user code), ``total``; for a DAG also ``nodes``, the same per function. Empty until it is done.
+        user code), ``total``; for a DAG also ``nodes``, the same per function. Empty until it is done. In a
+        runtime that is up with ``trace=True`` a call of one function has ``stages`` besides, in their order.
     stdout, stderr : str
         What the call has printed; live while a long call runs, complete when it is done.
     node_states : dict
@@ -381,6 +382,9 @@ class CloudburstFuture:
         timings: dict[str, Any] = split(result.steps, self._submitted, self._ended)
         if len(names) > 1:
             timings["nodes"] = {names[step.node]: split_step(step) for step in result.steps}
+        trace = self._client._shell.trace
+        if trace is not None and len(result.steps) == 1:
+            timings["stages"] = trace.stages(self._number, result.steps[0])
         return timings
 
     # ------------------------------------------------------------ in displays and pickles

@@ -29,6 +29,7 @@ class Shell:
         self.script: list[Callable[[], object]] = []
         self.waits: list[float | None] = []
         self.cancelled: list[int] = []
+        self.trace: Any = None
 
     def wait(self, done: Callable[[], bool], timeout: float | None = None) -> bool:
         self.waits.append(timeout)

@@ -92,6 +92,16 @@ def write(directory: str | os.PathLike[str], origin: str = "") -> list[str]:
     return notes
 
 
+def attempt(directory: str, origin: str) -> str:
+    """`write`, for a process that waits for a word on it: JSON with what it says, or why it was refused."""
+    try:
+        return json.dumps({"notes": write(directory, origin), "refused": []})
+    except OSError as error:
+        return json.dumps({"notes": [], "refused": [f"{directory}: not written: {error.strerror or error}"]})
+    except UsageError as error:
+        return json.dumps({"notes": [], "refused": [str(error)]})
+
+
 def check(target: Path) -> None:
     """Refuse a target that is no place for a package."""
     name = target.name

@@ -6,6 +6,7 @@ the functions, with what they captured. The executed notebook itself is not kept
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from dataclasses import replace
@@ -15,12 +16,12 @@ from typing import TextIO
 from cloudburst_nb.export.package import check
 
 from . import progress
-from .run import OK, Job, Request, execute, prepare
+from .run import CELL_FAILED, OK, Job, Request, execute, prepare
 
 STEP = """\
 # write the package
-from cloudburst_nb import export as _export
-print("\\n".join(_export.write({directory!r}, {origin!r})))
+from cloudburst_nb.export.package import attempt as _attempt
+print(_attempt({directory!r}, {origin!r}))
 """
 
 
@@ -55,8 +56,11 @@ def export(request: Request, directory: Path, stderr: TextIO | None = None) -> i
     if job.failure is not None:
         progress.Lines(stderr).failure(job.failure)
         return job.status
-    for line in _said(job):
+    notes, refusal = _said(job)
+    for line in [*notes, *refusal]:
         progress.Lines(stderr).note(line)
+    if refusal:
+        return CELL_FAILED
     stderr.write(f"package: {directory}\n")
     return OK
 
@@ -69,6 +73,8 @@ def _add_step(job: Job, directory: Path) -> None:
     job.indices.append(len(job.notebook.cells) - 1)
 
 
-def _said(job: Job) -> list[str]:
-    outputs = job.notebook.cells[-1].outputs
-    return [line for output in outputs for line in progress.text_of(output).splitlines() if line]
+def _said(job: Job) -> tuple[list[str], list[str]]:
+    """What the last step printed: notes, and why it wrote nothing."""
+    [output] = job.notebook.cells[-1].outputs
+    told = json.loads(progress.text_of(output))
+    return told["notes"], told["refused"]

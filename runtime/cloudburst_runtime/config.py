@@ -28,6 +28,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int = 0
     seed: int | None = None
     """Each call draws the random numbers that follow from this and from its identity; None: from nothing."""
+    trace: bool = False
+    """Take stamps of each call's stages (`shell.tracing`)."""
     threads: int = 1
     """BLAS and OpenMP threads in each executor."""
     preload: tuple[str, ...] = ()

@@ -153,7 +153,7 @@ class Step(Wire):
     began; it ended. Decoding the arguments took ``decode_ms`` just before user code began; ``arrivals``
     are the inputs in the order of the arguments; ``hits`` and ``misses`` count the keys that it read, as
     references or in user code, which the executor's cache had, and which it had to fetch. There is a
-    witness if the call is recorded.
+    witness if the call is recorded, and there are ``stamps`` if the runtime is traced (`shell.tracing`).
     """
 
     node: int
@@ -168,6 +168,7 @@ class Step(Wire):
     arrivals: list[Arrival] = []
     hits: int = 0
     misses: int = 0
+    stamps: list[float] | None = None
 
 
 class Fix(Wire):

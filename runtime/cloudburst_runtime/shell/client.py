@@ -14,7 +14,7 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -44,6 +44,9 @@ from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.names import CONFIG_NAME
 from cloudburst_runtime.shell.ticket import Ticket
 from cloudburst_runtime.shell.transport import Hub
+
+if TYPE_CHECKING:
+    from cloudburst_runtime.shell.tracing import ClientTrace
 
 SCHEME = "unix:"
 LOOK_MS = 5.0
@@ -76,6 +79,8 @@ class ClientShell:
         As given.
     address
         What another process gives to `connect`.
+    trace
+        The stamps of the calls' stages, if the runtime is traced and on this host.
 
     Raises
     ------
@@ -108,6 +113,7 @@ class ClientShell:
         shares = bool(near) and arena_file.is_reachable(near)
         self.arena = Arena(near, self.name, config.arena_bytes_max if shares else 0, self._section)
         self.core.requests.store.plain = not shares
+        self.trace = _traced(self) if config.trace and near else None
         self.loop.start()
         self.loop.start_background("cloudburst-client")
         _forget_after_fork(weakref.WeakMethod(self._disown))
@@ -274,6 +280,12 @@ def _forget_after_fork(disown: weakref.WeakMethod[Callable[[], None]]) -> None:
             method()
 
     os.register_at_fork(after_in_child=in_child)
+
+
+def _traced(shell: ClientShell) -> ClientTrace:
+    from cloudburst_runtime.shell.tracing import ClientTrace
+
+    return ClientTrace(shell)
 
 
 def _near(directory: str, hello: Hello) -> tuple[Hub, Config]:

@@ -15,7 +15,7 @@ from cloudburst_runtime.sim.anomalies import Experiment
 from cloudburst_runtime.sim.consistency.counterexample import explained
 from cloudburst_runtime.sim.faults import PROFILES
 from cloudburst_runtime.sim.mutants import HONEST, MUTANTS
-from cloudburst_runtime.sim.run import Report, run
+from cloudburst_runtime.sim.run import SCENARIOS, Report, run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     trace = _print if options.trace else None
     failed = 0
     for seed in range(options.seed, options.seed + options.seeds):
-        report = run(seed, mutant, options.profile, trace)
+        report = run(seed, mutant, options.profile, trace, options.scenario)
         failed += bool(report.violations)
         if options.seeds == 1:
             _show(report)
@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="the seed to run, or the first of several")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds to search, from that one on")
     parser.add_argument("--profile", choices=PROFILES, help="the kind of faults; by default the seed's")
+    parser.add_argument("--scenario", choices=SCENARIOS, help="what clients do; by default the mutant's")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="run cores with this planted defect")
     parser.add_argument("--trace", action="store_true", help="show every event that a core is given")
     return parser

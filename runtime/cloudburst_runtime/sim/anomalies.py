@@ -11,16 +11,13 @@ each, where the last state is without them; all others by reads.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.messages import DagNode, DagSpec, DefineDag, Failure, FunctionSpec, Register
 from cloudburst_runtime.sim.consistency import atomic, causal, siblings
 from cloudburst_runtime.sim.consistency.judge import PROMISES, judge
 from cloudburst_runtime.sim.consistency.order import Causality
@@ -28,20 +25,9 @@ from cloudburst_runtime.sim.consistency.record import FINAL, Record
 from cloudburst_runtime.sim.consistency.repeatable import repeatable
 from cloudburst_runtime.sim.consistency.violations import Check, Violation
 from cloudburst_runtime.sim.faults import Faults
-from cloudburst_runtime.sim.workload import Session
+from cloudburst_runtime.sim.visits import SHAPES, Script, Visitor, size, zipf
 from cloudburst_runtime.sim.world import EVENTS_MAX, World
 
-SHAPES: tuple[tuple[tuple[int, int], ...], ...] = (
-    ((0, 1),),
-    ((0, 1), (1, 2)),
-    ((0, 1), (1, 2), (2, 3)),
-    ((0, 2), (1, 2)),
-    ((0, 1), (0, 2), (1, 3), (2, 3)),
-)
-"""The edges of the DAGs: chains of two to four, a join of two, a diamond. Three functions on average."""
-
-FUNCTIONS = ("visit0", "visit1", "visit2", "visit3")
-KEYS_A_READ_MAX = 200
 TIME_MAX_MS = 3_600_000.0
 REST_MS = 60_000.0
 
@@ -136,11 +122,11 @@ def run(experiment: Experiment, trace: Callable[[str], None] | None = None) -> O
         events_max=EVENTS_MAX + 1_000 * experiment.executions,
     )
     world.start_node()
-    visitors = [_Visitor(world, f"c{number}", experiment) for number in range(1, experiment.clients + 1)]
+    visitors = [_client(world, f"c{number}") for number in range(1, experiment.clients + 1)]
     visitors[0].set_up()
     _drive(world, visitors[:1])
     for number, visitor in enumerate(visitors):
-        visitor.plan(len(range(number, experiment.executions, experiment.clients)))
+        visitor.plan(experiment, len(range(number, experiment.executions, experiment.clients)))
     _drive(world, visitors)
     world.run(world.now + REST_MS)
     _read_all(world, experiment)
@@ -158,93 +144,45 @@ def _config(experiment: Experiment) -> Config:
     )
 
 
-def _drive(world: World, sessions: list[_Visitor]) -> None:
+def _client(world: World, name: str) -> _Steady:
+    return _Steady(world.start_client(name), world.random(f"anomalies/{name}"))
+
+
+def _drive(world: World, sessions: list[_Steady]) -> None:
     for session in sessions:
         session.go()
     world.run(TIME_MAX_MS, lambda: all(session.done for session in sessions))
     assert all(session.done for session in sessions), "the executions do not come to an end"
 
 
-class _Visitor(Session):
-    """A client that runs executions, one after the other."""
-
-    def __init__(self, world: World, name: str, experiment: Experiment) -> None:
-        super().__init__(world.start_client(name), world.random(f"anomalies/{name}"))
-        self.experiment = experiment
+class _Steady(Visitor):
+    """A client that runs executions, one after the other, without a pause."""
 
     def _later(self) -> None:
         self._next()
 
-    def set_up(self) -> None:
-        """Register the functions and the DAGs."""
-        for name in FUNCTIONS:
-            spec = FunctionSpec(name, 0, b"visit")
-            self.to_do.append(partial(self._asked, partial(_register, spec)))
-        self.to_do.append(self.wait)
-        for number, edges in enumerate(SHAPES):
-            nodes = [DagNode(name) for name in FUNCTIONS[: 1 + max(end for _, end in edges)]]
-            spec_of = DagSpec(f"dag{number}", nodes, list(edges))
-            self.to_do.append(partial(self._asked, partial(_define, spec_of)))
-        self.to_do.append(self.wait)
-
-    def _asked(self, make: Callable[[int], Any]) -> None:
-        self._ops += 1
-        self.pending[self._ops] = None
-        self.client.ask(make, partial(self._had, self._ops))
-
-    def _had(self, op: int, answer: Any) -> None:
-        assert not isinstance(answer, Failure), answer
-        del self.pending[op]
-
-    def plan(self, executions: int) -> None:
+    def plan(self, experiment: Experiment, executions: int) -> None:
         """Draw what to run."""
-        draw = zipf(self.experiment.keys, self.experiment.zipf, self.random)
+        draw = zipf(experiment.keys, experiment.zipf, self.random)
         for _ in range(executions):
-            number = self.random.randrange(len(SHAPES))
-            self.to_do += [partial(self._run, f"dag{number}", self._arguments(number, draw)), self.wait]
+            shape = self.random.randrange(len(SHAPES))
+            scripts = self._scripts(size(shape), experiment, draw)
+            self.to_do += [partial(self.visit, shape, scripts), self.wait]
 
-    def _run(self, dag: str, args: dict[str | None, list[Any]]) -> None:
-        self.call(dag, args, dag=True)
-
-    def _arguments(self, number: int, draw: Iterator[int]) -> dict[str | None, list[Any]]:
-        size = 1 + max(end for _, end in SHAPES[number])
-        keys = [[f"k{next(draw)}" for _ in range(self.experiment.reads)] for _ in range(size)]
+    def _scripts(self, functions: int, experiment: Experiment, draw: Iterator[int]) -> list[Script]:
+        keys = [[f"k{next(draw)}" for _ in range(experiment.reads)] for _ in range(functions)]
         read = list(dict.fromkeys(key for some in keys for key in some))
-        written = self.random.sample(read, min(self.experiment.writes, len(read)))
-        args: dict[str | None, list[Any]] = {
-            name: [[["get", key, None] for key in some]] for name, some in zip(FUNCTIONS, keys, strict=False)
-        }
-        args[FUNCTIONS[size - 1]][0] += [["put", key, self.unique()] for key in written]
-        return args
-
-
-def _register(spec: FunctionSpec, req: int) -> Register:
-    return Register(req, spec)
-
-
-def _define(spec: DagSpec, req: int) -> DefineDag:
-    return DefineDag(req, spec)
-
-
-def zipf(keys: int, exponent: float, luck: Random) -> Iterator[int]:
-    """Numbers below ``keys``, the *n*-th of them in proportion to ``n ** -exponent``.
-
-    Examples
-    --------
-    >>> draw = zipf(3, 1.0, Random(1))
-    >>> [next(draw) for _ in range(6)]
-    [0, 2, 1, 0, 0, 0]
-    """
-    shares = list(accumulate(1 / (rank + 1) ** exponent for rank in range(keys)))
-    while True:
-        yield bisect_left(shares, luck.random() * shares[-1])
+        written = self.random.sample(read, min(experiment.writes, len(read)))
+        scripts: list[Script] = [[["get", key, None] for key in some] for some in keys]
+        scripts[-1] += [["put", key, self.unique()] for key in written]
+        return scripts
 
 
 def _read_all(world: World, experiment: Experiment) -> None:
     """Once nothing moves any more, two new clients read every key that was written."""
     written = {access.key for access in Record.of(world.history) if access.kind == "write"}
     for number in (1, 2):
-        reader = Session(world.start_client(f"z{number}"), Random(number), f"{FINAL}/{number}")
+        reader = Visitor(world.start_client(f"z{number}"), Random(number), f"{FINAL}/{number}")
         reader.to_do += [partial(reader.get, key) for key in sorted(written)]
         reader.go()
         world.run(world.now + TIME_MAX_MS, lambda reader=reader: reader.done)  # type: ignore[misc]

@@ -23,13 +23,14 @@ from cloudburst_runtime.vectors import Vector
 
 
 class Mutant(NamedTuple):
-    """The cores of a run, and what is wrong with them."""
+    """The cores of a run, what is wrong with them, and the scenario that is to notice it."""
 
     defect: str
     client: type[ClientCore] = ClientCore
     executor: type[ExecutorCore] = ExecutorCore
     node: type[NodeCore] = NodeCore
     replica: type[ReplicaCore] = ReplicaCore
+    scenario: str = "calls"
 
 
 HONEST = Mutant("nothing")

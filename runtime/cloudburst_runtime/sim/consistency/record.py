@@ -121,7 +121,8 @@ class Record:
     def at(self, level: str) -> Record:
         """What a level is to be judged by: the accesses at this level, the last reads, and all writes.
 
-        Writes at other levels carry no dependencies, so they stand alone.
+        Writes at other levels carry no dependencies, and may be lost where those at this level may not: they
+        stand alone, as if nobody knew whether they have happened.
         """
         return Record(tuple(_apart(access, level) for access in self if _counts(access, level)))
 
@@ -143,7 +144,7 @@ def _apart(access: Access, level: str) -> Access:
     if access.level == level or access.final:
         return access
     lane = f"{access.lane}#{access.number}"
-    return access._replace(lane=lane, span=Span(lane, access.number, access.end), spot=None)
+    return access._replace(lane=lane, span=Span(lane, access.number, None), end=None, spot=None)
 
 
 def _unfit(everything: Iterable[Operation]) -> Iterator[str]:
