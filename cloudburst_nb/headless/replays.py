@@ -21,7 +21,7 @@ from cloudburst_nb.records.divergence import Divergence, divergence_of
 from cloudburst_nb.records.errors import RecordError
 from cloudburst_nb.records.record import Record, read
 from cloudburst_nb.records.recording import packages
-from cloudburst_nb.records.replaying import Replay
+from cloudburst_nb.records.replaying import Replay, undisturbed
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.executor.printed import Streams
 
@@ -81,7 +81,7 @@ def replay(directory: Path, tolerance: Tolerance = EXACT) -> Outcome:
 def replay_of(record: Record, tolerance: Tolerance = EXACT) -> Outcome:
     """As `replay`, of a record that was read."""
     outcome = Outcome()
-    with _captured(Config().printed_bytes_max) as streams:
+    with undisturbed(), _captured(Config().printed_bytes_max) as streams:
         replay = Replay(record, streams)
         for replayed in replay.all():
             if replayed.outcome is None:

@@ -8,13 +8,16 @@ divergence is one divergence.
 
 from __future__ import annotations
 
+import contextlib
+import random
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from cloudburst_nb.records.errors import RecordError
 from cloudburst_nb.records.format import Called, KeptArgs, KeptStep
-from cloudburst_nb.records.librarian import Librarian, Strayed
+from cloudburst_nb.records.librarian import Librarian
 from cloudburst_nb.records.record import Record
 from cloudburst_runtime.executor.printed import Streams
 from cloudburst_runtime.executor.sandbox import Sandbox
@@ -227,4 +230,16 @@ def args_of(call: Called, node: int) -> KeptArgs | None:
     return None
 
 
-__all__ = ["Replay", "Replayed", "Strayed", "args_of"]
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """What the replay of a seeded call does to the generators of this process is undone."""
+    numpy: Any = sys.modules.get("numpy")
+    state = random.getstate()
+    kept = None if numpy is None else (numpy.random.get_state(), numpy.random.default_rng)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        if kept is not None:
+            numpy.random.set_state(kept[0])
+            numpy.random.default_rng = kept[1]
