@@ -35,7 +35,9 @@ class Stored(msgspec.Struct, gc=False):
     ``seq`` is the replica's count at the change that made it, ``others`` the changes of other stores
     that are included. The change is one of this store's own, unless ``others`` has its name, too: then it was
     learned from another store, and that number, or 0, is of its own last change. ``stamp`` and ``writer`` say
-    when it was written and by whom, ``nbytes`` how many bytes the value has, wherever it is.
+    when it was written and by whom, ``nbytes`` how many bytes the value has, wherever it is. ``deps`` are
+    changes of other stores that its writers had seen: of the store's own whose change it is, they had seen
+    none that is later.
     """
 
     lattice: AnyLattice | Cold | None
@@ -45,6 +47,7 @@ class Stored(msgspec.Struct, gc=False):
     stamp: Micros = 0
     writer: PeerName = ""
     nbytes: int = 0
+    deps: Vector | None = None
 
 
 class Change(NamedTuple):
@@ -91,7 +94,7 @@ class Records:
     >>> from cloudburst_runtime.lattices import Max
     >>> records = Records(Config())
     >>> records.entry(records.keep("k", 0, Max(7)).record)
-    Entry(generation=0, lattice=Max(value=7), version={'node': 1})
+    Entry(generation=0, lattice=Max(value=7), version={'node': 1}, deps={})
     """
 
     def __init__(self, config: Config, name: PeerName = NODE) -> None:
@@ -143,7 +146,7 @@ class Records:
         assert not isinstance(lattice, Cold), "a value is sent that was not loaded"
         if as_plain and lattice is not None:
             lattice = plain(lattice)
-        return Entry(record.generation, lattice, self.version(record))
+        return Entry(record.generation, lattice, self.version(record), record.deps or {})
 
     # ------------------------------------------------------------ changes
 
@@ -154,11 +157,14 @@ class Records:
         lattice: AnyLattice | None,
         stamp: Micros = 0,
         writer: PeerName = "",
+        deps: Vector | None = None,
     ) -> Change:
         """A change of the key: count it, and replace the record; without a lattice the key is deleted."""
         before = self.find(key)
         others = None if before is None else self._others(before)
-        return self._replace(key, before, generation, lattice, others, stamp, writer)
+        return self._replace(
+            key, before, generation, lattice, others, stamp, writer, self._deps(before, deps)
+        )
 
     def absorb(self, key: str, entry: Entry) -> Change | None:
         """Merge what another store has of the key: a change if it brings something, else None."""
@@ -168,12 +174,16 @@ class Records:
             if covers(version, entry.version) and before.generation >= entry.generation:
                 return None
             if isinstance(before.lattice, Cold):  # it cannot be read
-                entry = Entry(entry.generation, entry.lattice, joined(version, entry.version))
+                seen = joined(before.deps or {}, entry.deps)
+                entry = Entry(entry.generation, entry.lattice, joined(version, entry.version), seen)
             else:
-                entry = later(Entry(before.generation, before.lattice, version), entry)
+                mine = Entry(before.generation, before.lattice, version, before.deps or {})
+                entry = later(mine, entry)
         others = {self.name: 0, **entry.version}
         writer = entry.lattice.writer if isinstance(entry.lattice, LWW) else ""
-        return self._replace(key, before, entry.generation, entry.lattice, others, entry.generation, writer)
+        return self._replace(
+            key, before, entry.generation, entry.lattice, others, entry.generation, writer, entry.deps or None
+        )
 
     def discard(self, key: str) -> list[tuple[str, Stored]]:
         """Keep nothing of the key, for others do; return its versions."""
@@ -193,10 +203,12 @@ class Records:
         others: Vector | None,
         stamp: Micros,
         writer: PeerName,
+        deps: Vector | None,
     ) -> Change:
         nbytes = 0 if lattice is None else lattice.nbytes  # raises if it is nested too deeply
         self.seq += 1
-        record = Stored(lattice, generation, self.seq, others, newest(lattice) or stamp, writer, nbytes)
+        written = newest(lattice) or stamp
+        record = Stored(lattice, generation, self.seq, others, written, writer, nbytes, deps)
         dropped = [] if before is None else self._retire(key, before, record)
         self.put(key, record)
         if len(self.deleted) > self._config.tombstones_max:
@@ -233,7 +245,7 @@ class Records:
 
     def swap(self, key: str, old: Stored, lattice: AnyLattice | Cold | None) -> Stored:
         """The same version, its value loaded or left to the disk."""
-        new = Stored(lattice, old.generation, old.seq, old.others, old.stamp, old.writer, old.nbytes)
+        new = msgspec.structs.replace(old, lattice=lattice)
         if self.live.get(key) is old:
             self.put(key, new)
             return new
@@ -287,6 +299,14 @@ class Records:
         if record.others is None and record.seq > self.base:
             return None
         return {store: number for store, number in self.version(record).items() if store != self.name} or None
+
+    def _deps(self, before: Stored | None, more: Vector | None) -> Vector | None:
+        """What a version depends on, after the one before."""
+        deps = None if before is None else before.deps
+        if not more:
+            return deps
+        foreign = {store: number for store, number in more.items() if store != self.name}
+        return joined(deps or {}, foreign) or None
 
     def _retire(self, key: str, before: Stored, record: Stored) -> list[tuple[str, Stored]]:
         """The version that is replaced joins the past, which ends with the key's generation."""
