@@ -50,7 +50,7 @@ def kept(causality: Causality) -> Iterator[Violation]:
     """Every acknowledged write is there in the end, unless it was overwritten by one who had seen it."""
     for record in causality.record.by_key().values():
         alone = Causality(record)
-        sure = alone.bits(w for w in alone.writes if record.accesses[w].end is not None)
+        sure = alone.bits(w for w in alone.writes if record.accesses[w].acknowledged)
         for position, access in enumerate(record):
             if access.kind == "read" and access.final:
                 for lost in alone.maxima(sure & ~alone.closed(alone.read_from[position])):
