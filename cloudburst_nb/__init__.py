@@ -37,12 +37,14 @@ from cloudburst_nb.module import (
     progress,
     put,
     ref,
+    session,
     status,
     wait,
 )
 from cloudburst_nb.pipeline import Dag
 from cloudburst_nb.reference import CloudburstReference
 from cloudburst_nb.runtimes import running
+from cloudburst_nb.sessions import Session
 from cloudburst_nb.starting import connect, down, up
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ __all__ = [
     "Consistency",
     "Dag",
     "ErrorCode",
+    "Session",
     "Summary",
     "as_completed",
     "connect",
@@ -81,6 +84,7 @@ __all__ = [
     "put",
     "ref",
     "running",
+    "session",
     "status",
     "summary",
     "up",

@@ -2,7 +2,8 @@
 
 Law: an entry in the cache only ever moves forward, in (generation, lattice). The file decides what may
 be shown and what must be asked for; `shelf` keeps the entries, `freshness` knows how far they are
-informed, `outbox` what has not been answered, `totals` what this writer has added to each counter.
+informed, `outbox` what has not been answered, `totals` what this writer has added to each counter, and
+`dots` how often it has written each causal value.
 
 An entry is *held* while the replica surely watches it for us: it came with an answer of the current
 epoch, later than all that was heard of before, and no `Unwatch` of it was sent meanwhile. So a key that
@@ -21,8 +22,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
+from cloudburst_runtime.anna.dots import Dots
 from cloudburst_runtime.anna.freshness import Freshness
-from cloudburst_runtime.anna.outbox import Change, Outbox, Reading, Request, Writing
+from cloudburst_runtime.anna.outbox import Change, Outbox, Reading, Request, Terms, Writing
 from cloudburst_runtime.anna.shelf import Shelf
 from cloudburst_runtime.anna.sources import Sources
 from cloudburst_runtime.anna.totals import Totals
@@ -30,7 +32,16 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
 from cloudburst_runtime.ids import NODE, HybridClock, Micros, Millis, PeerName
 from cloudburst_runtime.lattices import AnyLattice
-from cloudburst_runtime.lattices.wrap import counts, is_lost, is_shared, newest, plain
+from cloudburst_runtime.lattices.causal import EMPTY
+from cloudburst_runtime.lattices.wrap import (
+    counts,
+    dotted,
+    is_causal_draft,
+    is_lost,
+    is_shared,
+    newest,
+    plain,
+)
 from cloudburst_runtime.messages import (
     Delete,
     Elsewhere,
@@ -54,13 +65,23 @@ TIMER = "cache:resend"
 
 
 class Answer(NamedTuple):
-    """An operation is done: for a read a lattice (or None) per key, for a write None, or a `Failure`."""
+    """An operation is done: for a read an entry per key, for a write what was merged in, or a `Failure`."""
 
     op: int
-    result: list[AnyLattice | None] | Failure | None
+    result: list[Entry] | Entry | Failure | None
 
 
 Effect: TypeAlias = Send | SetTimer | Answer
+
+NO_TERMS = Terms({})
+
+
+class _Count(NamedTuple):
+    """A counter's write that waits for its turn."""
+
+    op: int | None
+    delta: AnyLattice
+    terms: Terms
 
 
 class CacheCore:
@@ -86,7 +107,7 @@ class CacheCore:
     >>> cache = CacheCore(Config(), "e1", HybridClock(0), True, count(1).__next__)
     >>> [put, timer] = cache.write(10, "k", Max(7), 0.0)
     >>> cache.handle(Received("node", PutReply(put.message.req, 0, seq=1)), 1.0)
-    [Answer(op=10, result=None)]
+    [Answer(op=10, result=Entry(generation=0, lattice=Max(value=7), version={}, deps={}))]
     """
 
     def __init__(
@@ -100,9 +121,10 @@ class CacheCore:
         self._sources = Sources(name)
         self._outbox = Outbox(config.resend_ms)
         self._totals = Totals(name)
+        self._dots = Dots(name)
         self._shelf = Shelf(config.cache_bytes_max)
         self._held = self._shelf.entries
-        self._queues: dict[str, deque[tuple[int | None, AnyLattice]]] = {}  # counter writes, one under way
+        self._queues: dict[str, deque[_Count]] = {}  # counter writes, one under way
         self._armed: Millis | None = None
         self._handlers: dict[type, Callable[[Any, PeerName, Millis], list[Effect]]] = {
             GetReply: self._got,
@@ -151,13 +173,14 @@ class CacheCore:
                 found[key] = entry
         return self._conclude(op, keys, found, floor, wait, now)
 
-    def write(self, op: int, key: str, lattice: AnyLattice, now: Millis) -> list[Effect]:
+    def write(
+        self, op: int, key: str, lattice: AnyLattice, now: Millis, terms: Terms = NO_TERMS
+    ) -> list[Effect]:
         """Merge a delta (of ``lattices.wrap.delta``) into a key; answered when the store has it."""
         if not counts(lattice):
-            put = Put(self._next_req(), key, lattice, self._generation(key))
-            return self._change(Writing(op, put, lattice, None), now)
+            return self._put(op, key, lattice, terms, now)
         queue = self._queues.setdefault(key, deque())
-        queue.append((op, lattice))
+        queue.append(_Count(op, lattice, terms))
         return self._count(key, now) if len(queue) == 1 else []
 
     def delete(self, op: int, key: str, now: Millis) -> list[Effect]:
@@ -167,8 +190,8 @@ class CacheCore:
     def cancel(self, op: int) -> list[Effect]:
         """Nobody waits for this operation any more. A write that was sent may still take effect."""
         for key, queue in self._queues.items():
-            first = (None, queue[0][1]) if queue[0][0] == op else queue[0]
-            self._queues[key] = deque([first, *(item for item in list(queue)[1:] if item[0] != op)])
+            first = queue[0]._replace(op=None) if queue[0].op == op else queue[0]
+            self._queues[key] = deque([first, *(item for item in list(queue)[1:] if item.op != op)])
         effects: list[Effect] = []
         for req, request in list(self._outbox.requests.items()):
             if request.op == op:
@@ -178,7 +201,7 @@ class CacheCore:
     def fail(self, failure: Failure) -> list[Effect]:
         """Answer every operation with a failure: the store is gone. A write may have taken effect."""
         ops = list(dict.fromkeys(request.op for request in self._outbox.requests.values()))
-        ops += [op for queue in self._queues.values() for op, _ in list(queue)[1:]]
+        ops += [item.op for queue in self._queues.values() for item in list(queue)[1:]]
         for request in self._outbox.requests.values():
             if isinstance(request, Writing) and request.draft is not None:
                 self._totals.commit(request.message.key, request.draft)
@@ -209,7 +232,7 @@ class CacheCore:
     ) -> list[Effect]:
         missing = [key for key in dict.fromkeys(keys) if key not in found]
         if not missing:
-            return [Answer(op, [found[key].lattice for key in keys])]
+            return [Answer(op, [found[key] for key in keys])]
         groups = self._sources.group(missing)
         parts: list[Reading] = []
         effects: list[Effect] = []
@@ -268,12 +291,22 @@ class CacheCore:
 
     # ------------------------------------------------------------ writes
 
+    def _put(self, op: int | None, key: str, delta: AnyLattice, terms: Terms, now: Millis) -> list[Effect]:
+        """Put what merges as it is, once a causal write has its dot."""
+        generation = max(self._generation(key), terms.generation)
+        lattice = delta
+        if is_causal_draft(delta):
+            seen = terms.seen if terms.generation == generation else EMPTY
+            lattice = dotted(delta, *self._dots.next(key, generation), seen)
+        put = Put(self._next_req(), key, lattice, generation, terms.deps)
+        return self._change(Writing(op, put, delta, None, terms), now)
+
     def _count(self, key: str, now: Millis) -> list[Effect]:
         """Put the first of the key's queue of counter writes: one at a time, so that a refusal is exact."""
         queue = self._queues[key]
         refused: list[Effect] = []
         while queue:
-            op, delta = queue[0]
+            op, delta, terms = queue[0]
             generation = self._generation(key)
             try:
                 draft = self._totals.draft(key, generation, delta)
@@ -281,8 +314,8 @@ class CacheCore:
                 refused += self._to(op, Failure("SerializationError", f"key {key!r}: {error}"))
                 queue.popleft()
             else:
-                put = Put(self._next_req(), key, draft.lattice, generation)
-                return refused + self._change(Writing(op, put, delta, draft), now)
+                put = Put(self._next_req(), key, draft.lattice, generation, terms.deps)
+                return refused + self._change(Writing(op, put, delta, draft, terms), now)
         del self._queues[key]
         return refused
 
@@ -303,11 +336,12 @@ class CacheCore:
         key = request.message.key
         if request.draft is not None:
             return self._count(key, now)
-        put = Put(self._next_req(), key, request.delta, self._generation(key))
-        return self._change(Writing(request.op, put, request.delta, None), now)
+        return self._put(request.op, key, request.delta, request.terms, now)
 
     def _done(self, request: Request, failure: Failure | None, now: Millis) -> list[Effect]:
-        effects = self._to(request.op, failure)
+        effects = self._to(request.op, _written(request) if failure is None else failure)
+        if failure is not None and isinstance(request, Writing) and is_causal_draft(request.delta):
+            self._dots.abandon(request.message.key)
         if isinstance(request, Writing) and request.draft is not None:
             if failure is None:
                 self._totals.commit(request.message.key, request.draft)
@@ -316,8 +350,8 @@ class CacheCore:
         return effects
 
     @staticmethod
-    def _to(op: int | None, failure: Failure | None) -> list[Effect]:
-        return [] if op is None else [Answer(op, failure)]
+    def _to(op: int | None, result: Entry | Failure | None) -> list[Effect]:
+        return [] if op is None else [Answer(op, result)]
 
     def _refused(self, failed: Failed, store: PeerName, now: Millis) -> list[Effect]:
         request = self._outbox.take(failed.req, Request)
@@ -327,6 +361,7 @@ class CacheCore:
             return self._abandon_parts(request) + self._to(request.op, failed.failure)
         if isinstance(request, Writing) and failed.failure.kind == LOST and is_shared(request.delta):
             request.delta = plain(request.delta)  # the store cannot reach our memory
+            self._dots.abandon(request.message.key)
             return self._again(request, now)
         return self._done(request, failed.failure, now)
 
@@ -389,7 +424,8 @@ class CacheCore:
         self._sources.see(entry.version)
 
     def _generation(self, key: str) -> Micros:
-        return max(self._shelf.generation(key), self._totals.generation(key))
+        written = max(self._totals.generation(key), self._dots.generation(key))
+        return max(self._shelf.generation(key), written)
 
     # ------------------------------------------------------------ stores that come and go
 
@@ -510,3 +546,8 @@ class CacheCore:
                 self._armed = due
                 return [SetTimer(TIMER, due)]
         return []
+
+
+def _written(request: Request) -> Entry | None:
+    put = request.message
+    return Entry(put.generation, put.lattice, deps=put.deps) if isinstance(put, Put) else None

@@ -12,20 +12,22 @@ from cloudburst_runtime.ids import NODE, Micros, PeerName
 from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.lattices.wrap import plain
 from cloudburst_runtime.messages import Entry
-from cloudburst_runtime.vectors import Vector
+from cloudburst_runtime.vectors import Vector, joined
 
 
 class Stored(msgspec.Struct, gc=False):
     """What the replica keeps of one key; ``lattice`` is None for a deleted one.
 
     ``seq`` is the replica's count at its own last change of the key, ``others`` the changes of other stores
-    that are included.
+    that are included. ``deps`` are changes of other stores that its writers had seen: of this store's own,
+    they had seen none that is later than ``seq``.
     """
 
     lattice: AnyLattice | None
     generation: Micros
     seq: int
     others: Vector | None = None
+    deps: Vector | None = None
 
 
 class Records:
@@ -54,7 +56,7 @@ class Records:
     >>> from cloudburst_runtime.lattices import Max
     >>> records = Records(tombstones_max=10)
     >>> records.entry(records.keep("k", 0, Max(7)))
-    Entry(generation=0, lattice=Max(value=7), version={'node': 1})
+    Entry(generation=0, lattice=Max(value=7), version={'node': 1}, deps={})
     """
 
     def __init__(self, tombstones_max: int, name: PeerName = NODE) -> None:
@@ -75,7 +77,9 @@ class Records:
         record = self.find(key)
         return self.forgotten if record is None else record.generation
 
-    def keep(self, key: str, generation: Micros, lattice: AnyLattice | None) -> Stored:
+    def keep(
+        self, key: str, generation: Micros, lattice: AnyLattice | None, deps: Vector | None = None
+    ) -> Stored:
         """A change of the key: count it, and replace the record; without a lattice the key is deleted."""
         grown = 0 if lattice is None else len(key) + lattice.nbytes  # raises if it is nested too deeply
         before = self.find(key)
@@ -84,7 +88,8 @@ class Records:
         self.nbytes += grown
         self.seq += 1
         self.deleted.pop(key, None)
-        record = Stored(lattice, generation, self.seq, None if before is None else before.others)
+        others = None if before is None else before.others
+        record = Stored(lattice, generation, self.seq, others, self._deps(before, deps))
         if lattice is not None:
             self.live[key] = record
             return record
@@ -102,4 +107,12 @@ class Records:
         lattice = record.lattice
         if as_plain and lattice is not None:
             lattice = plain(lattice)
-        return Entry(record.generation, lattice, {self.name: record.seq, **(record.others or {})})
+        version = {self.name: record.seq, **(record.others or {})}
+        return Entry(record.generation, lattice, version, record.deps or {})
+
+    def _deps(self, before: Stored | None, more: Vector | None) -> Vector | None:
+        deps = None if before is None else before.deps
+        if not more:
+            return deps
+        foreign = {store: number for store, number in more.items() if store != self.name}
+        return joined(deps or {}, foreign) or None

@@ -26,7 +26,7 @@ from cloudburst_runtime.effects import PeerLost, Received, Send
 from cloudburst_runtime.errors import InvalidName, LatticeMismatch, check_name
 from cloudburst_runtime.ids import NODE, Micros, Millis, PeerName
 from cloudburst_runtime.lattices import AnyLattice, below, join
-from cloudburst_runtime.lattices.wrap import is_lost
+from cloudburst_runtime.lattices.wrap import bounded, is_lost
 from cloudburst_runtime.messages import (
     Delete,
     Entry,
@@ -44,6 +44,7 @@ from cloudburst_runtime.messages import (
     Unwatch,
 )
 from cloudburst_runtime.shared import LOST
+from cloudburst_runtime.vectors import Vector
 
 REQUESTS = (Put, Get, Delete, Keys, Unwatch, Resync, Forget)
 """The messages that are for a replica."""
@@ -60,7 +61,7 @@ class ReplicaCore:
     Parameters
     ----------
     config
-        For ``tombstones_max``.
+        For ``tombstones_max`` and ``siblings_max``.
     name
         Under which its changes count in versions and floors.
 
@@ -76,6 +77,7 @@ class ReplicaCore:
 
     def __init__(self, config: Config, name: PeerName = NODE) -> None:
         self.name = name
+        self._siblings_max = config.siblings_max
         self.records = Records(config.tombstones_max, name)
         self.watches = Watches()
         self._handlers: dict[type, Callable[[PeerName, Any], list[Send]]] = {
@@ -143,8 +145,8 @@ class ReplicaCore:
             elif below(theirs, mine):
                 return [self._acknowledge(peer, put.req, known)]
             else:
-                merged = join(mine, theirs, key)
-            effects = self._store(key, put.generation, merged)
+                merged = bounded(join(mine, theirs, key), self._siblings_max)
+            effects = self._store(key, put.generation, merged, put.deps)
         except (LatticeMismatch, InvalidName, RecursionError) as error:
             return [_failed(peer, put.req, error)]
         effects.append(self._acknowledge(peer, put.req, put.generation))
@@ -167,10 +169,12 @@ class ReplicaCore:
         effects.append(self._acknowledge(peer, delete.req, generation))
         return effects
 
-    def _store(self, key: str, generation: Micros, lattice: AnyLattice | None) -> list[Send]:
+    def _store(
+        self, key: str, generation: Micros, lattice: AnyLattice | None, deps: Vector | None = None
+    ) -> list[Send]:
         """Change a key (without a lattice: delete it); tell who watches it, answer who waited for it."""
         new = lattice is not None and key not in self.records.live
-        record = self.records.keep(key, generation, lattice)
+        record = self.records.keep(key, generation, lattice, deps)
         entry = self.records.entry(record)
         assert entry is not None
         effects = self._publish(key, entry)
