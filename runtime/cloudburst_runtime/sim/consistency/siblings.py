@@ -54,9 +54,10 @@ def kept(causality: Causality) -> Iterator[Violation]:
         for position, access in enumerate(record):
             if access.kind == "read" and access.final:
                 for lost in alone.maxima(sure & ~alone.closed(alone.read_from[position])):
-                    yield _lost(access, record.accesses[lost])
+                    shown = tuple(record.accesses[source] for source in alone.read_from[position])
+                    yield _lost(access, record.accesses[lost], shown)
 
 
-def _lost(read: Access, write: Access) -> Violation:
+def _lost(read: Access, write: Access, shown: tuple[Access, ...]) -> Violation:
     reason = f"{where(read)} {read}: {write.values[0]} of {where(write)} is lost, unseen"
-    return Violation("kept", reason, (read, write))
+    return Violation("kept", reason, (read, write, *shown))
