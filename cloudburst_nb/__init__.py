@@ -21,6 +21,7 @@ from cloudburst_nb.enums import Consistency, ErrorCode
 from cloudburst_nb.function import CloudClass, CloudFunction
 from cloudburst_nb.future import CloudburstFuture
 from cloudburst_nb.latency import Summary, summary
+from cloudburst_nb.lattices import check_laws, lattice
 from cloudburst_nb.making import function
 from cloudburst_nb.module import (
     as_completed,
@@ -66,6 +67,7 @@ __all__ = [
     "Session",
     "Summary",
     "as_completed",
+    "check_laws",
     "connect",
     "dag",
     "dags",
@@ -80,6 +82,7 @@ __all__ = [
     "get_dag",
     "get_function",
     "keys",
+    "lattice",
     "progress",
     "put",
     "ref",

@@ -557,7 +557,7 @@ class Client:
         key
             1 to 255 bytes of UTF-8.
         value
-            A set becomes a set lattice, an instance of a class that was made a lattice (see `lattice`)
+            A set becomes a set lattice, an instance of a class that was made a lattice (`lattice`)
             stays one, anything else is last-writer-wins, or in a session at a causal level ``"causal"``.
         lattice
             How writes merge: ``"lww" "causal" "set" "ordered-set" "max" "min" "bool" "grow" "counter"
