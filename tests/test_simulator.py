@@ -38,6 +38,12 @@ REGRESSIONS = (
     2179,
 )
 
+LEVEL_REGRESSIONS = (
+    ("dsrr", 74),  # a read under way replaced the absence that another branch had read
+    ("dsrr", 95),  # a version was recalled from a dead executor, for ever
+    ("dsrr", 252),  # a write after a recalled read was stamped before it
+)
+
 
 def replay(seed: int, scenario: str) -> str:
     """The command that runs a seed again and shows its history."""
@@ -68,6 +74,11 @@ def test_what_executions_read_is_what_their_level_promises(level, first):
 @pytest.mark.parametrize("seed", REGRESSIONS)
 def test_a_seed_that_once_failed_passes(seed):
     check(seed)
+
+
+@pytest.mark.parametrize(("level", "seed"), LEVEL_REGRESSIONS)
+def test_a_seed_that_once_broke_a_promise_keeps_it(level, seed):
+    check(seed, level)
 
 
 @pytest.mark.parametrize("name", sorted(MUTANTS))
