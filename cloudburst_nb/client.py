@@ -37,6 +37,7 @@ from cloudburst_nb.status import Status
 from cloudburst_runtime import messages
 from cloudburst_runtime.client.calls import OwnedCall
 from cloudburst_runtime.client.session import ClientSession
+from cloudburst_runtime.config import DURABILITIES
 from cloudburst_runtime.errors import check_name
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.custom import kind_of
@@ -548,7 +549,13 @@ class Client:
     # ------------------------------------------------------------ state
 
     def put(
-        self, key: str, value: object, lattice: str | None = None, *, timeout: float | None = 60.0
+        self,
+        key: str,
+        value: object,
+        lattice: str | None = None,
+        *,
+        durability: str | None = None,
+        timeout: float | None = 60.0,
     ) -> None:
         """Merge a value into a key; it is in the store when this returns.
 
@@ -565,6 +572,10 @@ class Client:
             writer had read or written of the key, and stays beside all else; a counter adds the number to
             what is there (``grow`` only upwards), a priority takes a pair ``(priority, value)`` and keeps
             the one with the smallest number, a clock takes a dict of counts, a map merges key by key.
+        durability
+            ``"disk"``: return when it is on disk and survives whatever happens, which needs a runtime with a
+            ``state_dir``; ``"memory"``: when the store has it, which writes it to disk soon. None: as this
+            client was told, or its runtime: by default ``"disk"`` where there is a ``state_dir``.
         timeout
             Seconds to wait for the acknowledgement.
 
@@ -574,6 +585,8 @@ class Client:
             If the value cannot travel.
         LatticeMismatch
             If the key holds another type of lattice.
+        StorageFull
+            If there is no room for it on disk.
         CallTimeout
             If there is no acknowledgement in time; the value may be in the store.
 
@@ -585,6 +598,7 @@ class Client:
         3
         """
         check_name(key, "key")
+        sync = self._sync(durability)
         session = current(self)
         if lattice is None and kind_of(value) is not None:
             found = self._shell.store("read", [key], timeout=timeout, session=session)
@@ -599,7 +613,20 @@ class Client:
                     f"the value for key {key!r} cannot be stored: {explain(value, 'value')}"
                 ) from None
             raise SerializationError(f"the value for key {key!r} cannot be stored: {error}") from None
-        self._shell.store("write", key, element, timeout=timeout, session=session)
+        waits = [] if sync is None else [sync]
+        self._shell.store("write", key, element, *waits, timeout=timeout, session=session)
+
+    def _sync(self, durability: str | None) -> bool | None:
+        """Whether a put waits for the disk; None: as by default."""
+        if durability is None:
+            return None
+        return check_durability(durability, self._shell.core.config.state_dir)
+
+    def _set_durability(self, durability: str) -> None:
+        sync = self._sync(durability)
+        assert sync is not None
+        with self._shell.loop.lock:
+            self._shell.core.requests.store.sync = sync
 
     def get(
         self, key: str, default: Any = _REQUIRED, *, siblings: bool = False, timeout: float | None = 60.0
@@ -783,8 +810,7 @@ class Client:
             self._wait_for_all(wanted, _left(deadline))
             return [future.get(_left(deadline)) for future in wanted]
         except KeyboardInterrupt:
-            for future in wanted:
-                future.cancel()
+            _give_up(wanted)
             raise
 
     def _wait_for_all(self, wanted: list[CloudburstFuture], timeout: float | None) -> None:
@@ -837,7 +863,7 @@ class Client:
         return watch(_flat(futures), timeout)
 
     def as_completed(self, futures: Any, timeout: float | None = None) -> Iterator[CloudburstFuture]:
-        """Futures as they are done, as in ``concurrent.futures``.
+        """Futures as they are done, as in ``concurrent.futures``. An interrupt of the wait cancels the rest.
 
         Parameters
         ----------
@@ -858,7 +884,12 @@ class Client:
         deadline = None if timeout is None else time.monotonic() + timeout
         arrived = self._arrivals(wanted)
         for count in range(len(wanted)):
-            if not self._shell.wait(lambda: bool(arrived), _left(deadline)):
+            try:
+                in_time = self._shell.wait(lambda: bool(arrived), _left(deadline))
+            except KeyboardInterrupt:
+                _give_up(wanted)
+                raise
+            if not in_time:
                 self._shell.check()
                 raise CallTimeout(
                     f"{len(wanted) - count} of {len(wanted)} calls are not done in {timeout:g} s"
@@ -868,7 +899,7 @@ class Client:
     def wait(
         self, futures: Any, timeout: float | None = None, return_when: str = "ALL_COMPLETED"
     ) -> DoneAndNotDone:
-        """Wait for futures; (done, not done), as in ``concurrent.futures``.
+        """Wait for futures; (done, not done), as in ``concurrent.futures``. An interrupt cancels them.
 
         Parameters
         ----------
@@ -899,8 +930,12 @@ class Client:
             raise ValueError(f"return_when must be one of {', '.join(enough)}, not {return_when!r}")
         wanted = list(dict.fromkeys(_flat((futures,))))
         arrived = self._arrivals(wanted)
-        if wanted:
-            self._shell.wait(enough[return_when], timeout)
+        try:
+            if wanted:
+                self._shell.wait(enough[return_when], timeout)
+        except KeyboardInterrupt:
+            _give_up(wanted)
+            raise
         done = {future for future in wanted if future.done()}
         return DoneAndNotDone(done, set(wanted) - done)
 
@@ -952,6 +987,15 @@ TOGETHER_MAX = 32
 """So many calls of a ``map`` are sent in one piece: more would keep the executors waiting for the first."""
 
 
+def check_durability(durability: str, state_dir: str) -> bool:
+    """Whether puts wait for the disk; a `ValueError` if they cannot."""
+    if durability not in DURABILITIES:
+        raise ValueError(f"durability is one of {', '.join(DURABILITIES)}, not {durability!r:.80}")
+    if durability == "disk" and not state_dir:
+        raise ValueError("durability='disk' needs a runtime with a state_dir: cb.up(state_dir=...)")
+    return durability == "disk"
+
+
 def _level(consistency: object, session: ClientSession | None) -> str:
     """The level of a call: the one that is asked for, or its session's."""
     if consistency is not None:
@@ -971,6 +1015,12 @@ def _retries(retries: int | None) -> int | None:
     if retries is not None and (not isinstance(retries, int) or isinstance(retries, bool) or retries < 0):
         raise ValueError(f"retries is a number of attempts, 0 or more; not {retries!r:.80}")
     return retries
+
+
+def _give_up(futures: Iterable[CloudburstFuture]) -> None:
+    """Whoever wanted them was interrupted."""
+    for future in futures:
+        future._give_up()
 
 
 def _flat(futures: Iterable[Any]) -> list[CloudburstFuture]:

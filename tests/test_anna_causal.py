@@ -38,7 +38,7 @@ class Pair:
         generation = 0 if seen is None else seen.generation
         terms = Terms(deps or {}) if context is None else Terms(deps or {}, generation, context)
         element = delta(value, "causal", name, next(self.ops))
-        return self.settle(name, self.cache(name).write(next(self.ops), key, element, 0.0, terms))
+        return self.settle(name, self.cache(name).write(next(self.ops), key, element, 0.0, terms=terms))
 
     def settle(self, name: str, effects):
         answers = []
@@ -132,7 +132,7 @@ def test_an_entry_depends_on_what_its_writers_had_seen_of_other_stores():
 def test_a_counter_s_write_carries_them_too():
     pair = Pair()
     cache = pair.cache("e1")
-    pair.settle("e1", cache.write(1, "n", Counter({"e1": (1, 0)}), 0.0, Terms({"s2": 7})))
+    pair.settle("e1", cache.write(1, "n", Counter({"e1": (1, 0)}), 0.0, terms=Terms({"s2": 7})))
     assert pair.entry("n").deps == {"s2": 7}
 
 

@@ -125,6 +125,8 @@ class Witness(Wire):
         Its outcome; the sink's value is the result's, and left out here.
     place, size
         Its place in the batch that it ran in, and how large that was.
+    built
+        The instance of its class, as ``__init__`` left it, if it was built for this task.
     """
 
     function: str
@@ -136,6 +138,7 @@ class Witness(Wire):
     failure: Failure | None = None
     place: int = 0
     size: int = 1
+    built: Value | None = None
 
 
 class Arrival(Wire):
@@ -152,8 +155,9 @@ class Step(Wire):
     Times are on the host's monotonic clock, in milliseconds: the task's inputs were complete; user code
     began; it ended. Decoding the arguments took ``decode_ms`` just before user code began; ``arrivals``
     are the inputs in the order of the arguments; ``hits`` and ``misses`` count the keys that it read, as
-    references or in user code, which the executor's cache had, and which it had to fetch. There is a
-    witness if the call is recorded, and there are ``stamps`` if the runtime is traced (`shell.tracing`).
+    references or in user code, which the executor's cache had, and which it had to fetch; ``version`` is the
+    function's. There is a witness if the call is recorded, and there are ``stamps`` if the runtime is traced
+    (`shell.tracing`).
     """
 
     node: int
@@ -169,6 +173,7 @@ class Step(Wire):
     hits: int = 0
     misses: int = 0
     stamps: list[float] | None = None
+    version: int = 0
 
 
 class Fix(Wire):
@@ -467,6 +472,8 @@ class StatusReply(Wire, tag=23):
     store_bytes: int
     clients: list[PeerName]
     policy: str = "locality"
+    state_dir: str = ""
+    damage: list[str] = []
 
 
 class Shutdown(Wire, tag=24):
@@ -500,6 +507,7 @@ class Entry(Wire):
 class Put(Wire, tag=40):
     """Merge ``lattice`` into the key. ``generation`` is the last deletion that the writer knows of.
 
+    ``sync``: acknowledge when it is on disk, if there is one. ``stamp``: when it was written, by the writer.
     ``deps``: the changes that the writer has seen, if whoever reads this must find them.
     """
 
@@ -507,6 +515,8 @@ class Put(Wire, tag=40):
     key: str
     lattice: AnyLattice
     generation: Micros = 0
+    sync: bool = True
+    stamp: Micros = 0
     deps: Vector = {}
 
 

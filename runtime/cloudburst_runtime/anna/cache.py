@@ -76,11 +76,12 @@ Effect: TypeAlias = Send | SetTimer | Answer
 NO_TERMS = Terms({})
 
 
-class _Count(NamedTuple):
-    """A counter's write that waits for its turn."""
+class _Wish(NamedTuple):
+    """A write that was asked for: of what, whether it is to be on disk, and on which terms."""
 
     op: int | None
     delta: AnyLattice
+    sync: bool
     terms: Terms
 
 
@@ -114,6 +115,7 @@ class CacheCore:
         self, config: Config, name: PeerName, clock: HybridClock, caching: bool, next_req: Callable[[], int]
     ) -> None:
         self.plain = False  # whether to read all values plain: where no shared memory can be reached
+        self.sync = config.durability == "disk"  # whether writes that do not say wait for the disk
         self._config = config
         self._clock = clock
         self._caching = caching
@@ -124,7 +126,7 @@ class CacheCore:
         self._dots = Dots(name)
         self._shelf = Shelf(config.cache_bytes_max)
         self._held = self._shelf.entries
-        self._queues: dict[str, deque[_Count]] = {}  # counter writes, one under way
+        self._queues: dict[str, deque[_Wish]] = {}  # counter writes, one under way
         self._armed: Millis | None = None
         self._handlers: dict[type, Callable[[Any, PeerName, Millis], list[Effect]]] = {
             GetReply: self._got,
@@ -174,13 +176,23 @@ class CacheCore:
         return self._conclude(op, keys, found, floor, wait, now)
 
     def write(
-        self, op: int, key: str, lattice: AnyLattice, now: Millis, terms: Terms = NO_TERMS
+        self,
+        op: int,
+        key: str,
+        lattice: AnyLattice,
+        now: Millis,
+        sync: bool | None = None,
+        terms: Terms = NO_TERMS,
     ) -> list[Effect]:
-        """Merge a delta (of ``lattices.wrap.delta``) into a key; answered when the store has it."""
+        """Merge a delta (of ``lattices.wrap.delta``) into a key; answered when the store has it.
+
+        ``sync``: when it has it on disk, if it has one; None: as `sync` says for all.
+        """
+        wish = _Wish(op, lattice, self.sync if sync is None else sync, terms)
         if not counts(lattice):
-            return self._put(op, key, lattice, terms, now)
+            return self._put(key, wish, self._clock.last, now)
         queue = self._queues.setdefault(key, deque())
-        queue.append(_Count(op, lattice, terms))
+        queue.append(wish)
         return self._count(key, now) if len(queue) == 1 else []
 
     def delete(self, op: int, key: str, now: Millis) -> list[Effect]:
@@ -295,14 +307,15 @@ class CacheCore:
 
     # ------------------------------------------------------------ writes
 
-    def _put(self, op: int | None, key: str, delta: AnyLattice, terms: Terms, now: Millis) -> list[Effect]:
+    def _put(self, key: str, wish: _Wish, stamp: Micros, now: Millis) -> list[Effect]:
         """Put what merges as it is, once a causal write has its dot."""
+        op, delta, sync, terms = wish
         generation = max(self._generation(key), terms.generation)
         lattice = delta
         if is_causal_draft(delta):
             seen = terms.seen if terms.generation == generation else EMPTY
             lattice = dotted(delta, *self._dots.next(key, generation), seen)
-        put = Put(self._next_req(), key, lattice, generation, terms.deps)
+        put = Put(self._next_req(), key, lattice, generation, sync, stamp, terms.deps)
         return self._change(Writing(op, put, delta, None, terms), now)
 
     def _count(self, key: str, now: Millis) -> list[Effect]:
@@ -310,7 +323,7 @@ class CacheCore:
         queue = self._queues[key]
         refused: list[Effect] = []
         while queue:
-            op, delta, terms = queue[0]
+            op, delta, sync, terms = queue[0]
             generation = self._generation(key)
             try:
                 draft = self._totals.draft(key, generation, delta)
@@ -318,7 +331,9 @@ class CacheCore:
                 refused += self._to(op, Failure("SerializationError", f"key {key!r}: {error}"))
                 queue.popleft()
             else:
-                put = Put(self._next_req(), key, draft.lattice, generation, terms.deps)
+                put = Put(
+                    self._next_req(), key, draft.lattice, generation, sync, self._clock.last, terms.deps
+                )
                 return refused + self._change(Writing(op, put, delta, draft, terms), now)
         del self._queues[key]
         return refused
@@ -340,7 +355,9 @@ class CacheCore:
         key = request.message.key
         if request.draft is not None:
             return self._count(key, now)
-        return self._put(request.op, key, request.delta, request.terms, now)
+        sent = request.message
+        wish = _Wish(request.op, request.delta, sent.sync, request.terms)
+        return self._put(key, wish, sent.stamp, now)
 
     def _done(self, request: Request, failure: Failure | None, now: Millis) -> list[Effect]:
         effects = self._to(request.op, _written(request) if failure is None else failure)

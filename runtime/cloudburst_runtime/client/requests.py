@@ -107,8 +107,10 @@ class Requests:
         if kind == "read":
             return self._answered(self.store.read(op, given[0], floor, now))
         if kind == "write":
-            terms = session.terms(given[0], floor)
-            return self._answered(self.store.write(op, given[0], given[1], now, terms))
+            key, lattice, *waits = given
+            sync = waits[0] if waits else None
+            terms = session.terms(key, floor)
+            return self._answered(self.store.write(op, key, lattice, now, sync, terms))
         return self._answered(self.store.delete(op, given[0], now))
 
     def forget(self, req: int) -> Effects:

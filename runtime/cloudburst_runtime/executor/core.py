@@ -375,7 +375,7 @@ class ExecutorCore:
         op = self.operations.begin(stored)
         made = draft if levels.level(task) in CAUSAL else LWW
         lattice = made(self.clock.tick(now), self.name, value)
-        written = self.cache.write(op, key, lattice, now, levels.terms(task, key))
+        written = self.cache.write(op, key, lattice, now, terms=levels.terms(task, key))
         return self.operations.pass_on(written, now)
 
     def _fail(self, task: Task, failure: Failure, now: Millis) -> Effects:

@@ -141,7 +141,7 @@ class Operations:
         if not lattice:
             return self.pass_on(self.cache.delete(op, key, now), now)
         terms = self.levels.terms(task, key)
-        return self.pass_on(self.cache.write(op, key, lattice[0], now, terms), now)
+        return self.pass_on(self.cache.write(op, key, lattice[0], now, terms=terms), now)
 
     def _changed(self, task: Task, number: int, key: str, result: Any) -> Effects:
         """A write or deletion was answered."""

@@ -85,6 +85,8 @@ class Task(msgspec.Struct, eq=False, gc=False):
     """What its call knows of the store, at another level than ``lww``; the task's own, to be changed."""
     seen: list[Seen] = []
     """Of a call that is recorded: what user code has asked of its library."""
+    built: Value | None = None
+    """Of a call that is recorded: the instance that was built for it."""
     arrived: dict[int, Millis] = {}
     hits: int = 0
     misses: int = 0
