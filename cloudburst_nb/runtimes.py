@@ -110,9 +110,10 @@ def use(client: Client) -> None:
     for watcher in list(state.watchers):
         watcher(client)
     if "IPython" in sys.modules:
-        from cloudburst_nb import cells
+        from cloudburst_nb import cells, restarts
 
         cells.follow()
+        restarts.tell()
 
 
 def announce(made: CloudFunction) -> None:
@@ -168,6 +169,10 @@ def forget_after_fork() -> None:
 def _down_at_exit() -> None:
     if state.current is not None:
         state.current.down()
+    if state.ended and "ipykernel" in sys.modules:
+        from cloudburst_nb import restarts
+
+        restarts.leave(list(state.known))
 
 
 atexit.register(_down_at_exit)

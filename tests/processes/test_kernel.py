@@ -185,3 +185,20 @@ def test_what_a_callback_prints_is_in_the_cell_that_asked_for_it(kernel: Blockin
             texts[cell] = texts.get(cell, "") + text
     assert texts == {asking: "late: 8\n", answering: "mine\n"}
     printed(kernel, "earlier.cancel()")
+
+
+def test_after_a_restart_the_next_kernel_says_what_ended(
+    manager: KernelManager, kernel: BlockingKernelClient, tmp_path: Path
+) -> None:
+    printed(kernel, BEGIN)
+    by_restart(manager, kernel)
+    kernel.wait_for_ready(timeout=2 * PATIENCE)
+    said = printed(kernel, "import cloudburst_nb as cb; client = cb.up(executors=2)")
+    assert said.startswith("The kernel was restarted, and its runtime ended with it: nothing of it is left.")
+    assert said.endswith("Run the cells again that define nap, double.")
+    assert [path.name for path in tmp_path.glob("kernel*")] == ["kernel.json"]
+    assert printed(kernel, "cb.down(); client = cb.up(executors=2)") == ""
+    pid = manager.provisioner.pid
+    by_request(manager, kernel)
+    eventually(lambda: not alive(pid), what="the kernel ends")
+    assert not list(tmp_path.glob("kernel*restarted")), "a kernel that ends for good leaves no note"

@@ -191,7 +191,7 @@ class ClientShell:
         """A store operation: ``read`` keys, ``write`` key and lattice, ``delete`` key."""
         self.check()
         if kind == "write":
-            arguments = (arguments[0], self.arena.moved(arguments[1]))
+            arguments = (arguments[0], self.arena.moved(arguments[1]), *arguments[2:])
         with self.loop.lock:
             op = self.core.next_req()
         return self._await(op, Store(op, kind, arguments, session), timeout)
