@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cloudburst_nb.records import speed
 from cloudburst_nb.records.difference import EXACT, Tolerance
 from cloudburst_nb.records.divergence import Divergence, divergence_of
 from cloudburst_nb.records.errors import RecordError
@@ -124,12 +125,24 @@ def replay_command(arguments: argparse.Namespace) -> int:
         record = read(arguments.record)
     except RecordError as error:
         raise UsageError(str(error)) from None
+    if arguments.speed:
+        return _speed(record, arguments.json)
     outcome = replay_of(record, Tolerance(arguments.rtol, arguments.atol))
     if arguments.json:
         print(json.dumps(_told(outcome)))
     else:
         print("\n".join(_lines(record, outcome, arguments.all)))
     return DIFFERS if outcome.divergences else OK
+
+
+def _speed(record: Record, as_json: bool) -> int:
+    """Latencies then and now: information, and no reason to fail."""
+    compared = speed.compare(record, speed.measure(record))
+    if as_json:
+        print(json.dumps({"speed": [row.told() for row in compared.rows], "left_out": compared.left_out}))
+    else:
+        print("\n".join([*changes(record), *compared.lines()]))
+    return OK
 
 
 def _told(outcome: Outcome) -> dict[str, object]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cloudburst_nb.records.errors import RecordError
-from cloudburst_nb.records.format import Called, KeptArgs, KeptStep
+from cloudburst_nb.records.format import Called, Kept, KeptArgs, KeptStep
 from cloudburst_nb.records.librarian import Librarian
 from cloudburst_nb.records.record import Record
 from cloudburst_runtime.executor.printed import Streams
@@ -181,7 +181,7 @@ class Replay:
         if task.args is not None and task.args.refs:
             found = [self.record.lattice(kept) for kept in step.refs]
             task.resolved = {ref.slot: each for ref, each in zip(task.args.refs, found, strict=True) if each}
-        values = {each.node: each.value for each in call.steps}
+        values = results_of(call)
         for source in step.inputs:
             kept = values.get(source)
             if kept is None:
@@ -195,17 +195,7 @@ class Replay:
             kept = self.record.functions.get(key)
             if kept is None or not kept.payload.parts:
                 raise RecordError(f"the code of {step.function!r} v{step.version} is not in the record")
-            self._functions[key] = FunctionSpec(
-                kept.name,
-                kept.version,
-                self.record.value(kept.payload).data,
-                kept.source,
-                kept.kind,
-                kept.library,
-                library_init=kept.library_init,
-                batching=kept.batching,
-                cells=kept.cells,
-            )
+            self._functions[key] = self.record.spec(kept)
         return self._functions[key]
 
     def _args(self, call: Called, step: KeptStep) -> Args | None:
@@ -218,6 +208,15 @@ class Replay:
             [Ref(slot, key) for slot, key in kept.refs],
             [Inline(slot, self.record.value(value)) for slot, value in kept.inline],
         )
+
+
+def results_of(call: Called) -> dict[int, Kept | None]:
+    """What each node of a call has given; also those that did not run, since it was given to them."""
+    found = {each.node: each.value for each in call.steps}
+    for node, (name, *_) in enumerate(call.nodes):
+        if name in call.pinned:
+            found.setdefault(node, call.pinned[name])
+    return found
 
 
 def args_of(call: Called, node: int) -> KeptArgs | None:
