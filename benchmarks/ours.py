@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from benchmarks import work
+from benchmarks import dags, work
 from benchmarks.clients import close_all, shared
 from benchmarks.contender import Contender
 from benchmarks.measure import Probe, timed
@@ -230,6 +230,52 @@ cb.down()
 
         inside = self._function("measured", measured)
         return lambda count, seconds: inside(kind, size, count, seconds).get()
+
+    # ------------------------------------------------------------ consistency levels
+
+    def random_dag(self, level: str) -> Probe:
+        """A random DAG, from the call to its result."""
+        pipes, draws = self._random_dags(level), dags.draw(1, level)
+
+        def once() -> None:
+            shape, given = next(draws)
+            pipes[shape](consistency=level, **given).get()
+
+        return timed(once)
+
+    def session_bytes(self, level: str) -> Probe:
+        """What a random DAG has carried along at its end."""
+        pipes, draws = self._random_dags(level), dags.draw(2, level)
+
+        def block(count: int, seconds: float) -> list[float]:
+            samples: list[float] = []
+
+            def once() -> None:
+                shape, given = next(draws)
+                samples.append(float(pipes[shape](consistency=level, **given).get()))
+
+            timed(once)(count, seconds)
+            return samples
+
+        return block
+
+    def _random_dags(self, level: str) -> list[Any]:
+        """The shapes as DAGs, over keys that are there."""
+        if "dags" not in self._made:
+            names = [self._function(name, dags.visit).name for name in dags.FUNCTIONS]
+            self._made["dags"] = [
+                self.cb.dag(
+                    f"shape{number}",
+                    functions=names[: 1 + max(end for _, end in edges)],
+                    edges=[(names[start], names[end]) for start, end in edges],
+                )
+                for number, edges in enumerate(dags.SHAPES)
+            ]
+        if level not in self._made:
+            self._made[level] = True
+            for number in range(dags.KEYS):
+                self.cb.put(dags.key(level, number), 0)
+        return list(self._made["dags"])
 
     # ------------------------------------------------------------ growth
 
