@@ -24,6 +24,7 @@ from cloudburst_nb.latency import Summary, summary
 from cloudburst_nb.lattices import check_laws, lattice
 from cloudburst_nb.making import function
 from cloudburst_nb.module import (
+    add_store,
     as_completed,
     dag,
     dags,
@@ -38,8 +39,10 @@ from cloudburst_nb.module import (
     progress,
     put,
     ref,
+    remove_store,
     session,
     status,
+    stores,
     wait,
 )
 from cloudburst_nb.pipeline import Dag
@@ -68,6 +71,7 @@ __all__ = [
     "ErrorCode",
     "Session",
     "Summary",
+    "add_store",
     "as_completed",
     "check_laws",
     "connect",
@@ -89,10 +93,12 @@ __all__ = [
     "put",
     "record",
     "ref",
+    "remove_store",
     "replay",
     "running",
     "session",
     "status",
+    "stores",
     "summary",
     "up",
     "wait",
