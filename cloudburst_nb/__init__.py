@@ -24,6 +24,7 @@ from cloudburst_nb.latency import Summary, summary
 from cloudburst_nb.making import function
 from cloudburst_nb.module import (
     as_completed,
+    browse,
     dag,
     dags,
     delete,
@@ -65,6 +66,7 @@ __all__ = [
     "ErrorCode",
     "Summary",
     "as_completed",
+    "browse",
     "connect",
     "dag",
     "dags",
