@@ -250,7 +250,7 @@ def _warning(row: Row, versions: Sequence[Version], at: int) -> str:
 
 def _version(version: Version, chosen: bool) -> str:
     if not version.at:
-        return _panel(size(version.size), version.value)
+        return _panel("value", version.value)
     at = time.strftime("%H:%M:%S", time.localtime(version.at)) + f"{version.at % 1:.3f}"[1:]
     words = f"{'this version' if chosen else 'the one before'} · by {version.writer or 'unknown'} at {at}"
     return _panel(f"{words} · {size(version.size)}", version.value)
