@@ -23,6 +23,7 @@ from cloudburst_nb.future import CloudburstFuture
 from cloudburst_nb.latency import Summary, summary
 from cloudburst_nb.module import (
     as_completed,
+    builder,
     dag,
     dags,
     delete,
@@ -62,6 +63,7 @@ __all__ = [
     "ErrorCode",
     "Summary",
     "as_completed",
+    "builder",
     "connect",
     "dag",
     "dags",

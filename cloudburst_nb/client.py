@@ -8,6 +8,7 @@ the runtime of this process.
 from __future__ import annotations
 
 import importlib
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -81,6 +82,8 @@ class Client:
         self._owned = owned
         self._settings = settings
         self._nodes: dict[str, list[str]] = {}
+        self._followers: list[Callable[[DagSpec | None], None]] = []
+        self._displays: dict[str, Any] = {}  # of DAGs, by name
         self.name = shell.name
         self._listening = listening(shell)
 
@@ -202,6 +205,7 @@ class Client:
         registered = self._shell.ask(lambda req: messages.Register(req, spec))
         made._version = registered.version
         made._home = self
+        self._changed(None)
 
     def register(self, packed: Packed) -> CloudFunction:
         """Register what `packaging.pack` made."""
@@ -441,11 +445,45 @@ class Client:
         runtimes.settle(self)
         self._shell.ask(lambda req: messages.DefineDag(req, spec, replace))
         self._nodes[spec.name] = [node.function for node in spec.nodes]
+        self._changed(spec)
+
+    def _on_change(self, follower: Callable[[DagSpec | None], None]) -> None:
+        """Have ``follower`` told of each DAG defined here, and (None) when a function is registered."""
+        self._followers.append(follower)
+
+    def _changed(self, spec: DagSpec | None) -> None:
+        for follower in self._followers:
+            follower(spec)
 
     def define_dag(self, spec: DagSpec, replace: bool = True) -> Dag:
         """Define a DAG from its specification."""
         self._define(spec, replace)
         return Dag(self, spec)
+
+    def builder(self, name: str | None = None) -> Dag:
+        """An empty DAG, to be drawn in a notebook: displayed, it is a drawing board.
+
+        Parameters
+        ----------
+        name
+            What it is registered as once it has functions; if not given, a free ``"drawn_1"``, ``"drawn_2"``…
+            A DAG of that name is replaced by what is drawn.
+
+        Returns
+        -------
+        Dag
+            What is drawn in it can be called at once.
+
+        Examples
+        --------
+        >>> draft = cb.builder("draft")
+        >>> draft
+        <cloud DAG draft: nothing is drawn yet>
+        """
+        if name is None:
+            taken = set(self.dags())
+            name = next(free for count in itertools.count(1) if (free := f"drawn_{count}") not in taken)
+        return Dag(self, DagSpec(check_name(name, "DAG"), []))
 
     def get_dag(self, name: str) -> Dag:
         """The DAG registered under ``name``.
