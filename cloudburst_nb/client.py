@@ -439,7 +439,7 @@ class Client:
             check_name(name, "DAG"), what, functions, edges, colocated=colocated, gpu=gpu, batching=batching
         )
         self._define(spec, replace)
-        return Dag(self, spec)
+        return self._handle(spec)
 
     def _define(self, spec: DagSpec, replace: bool) -> None:
         runtimes.settle(self)
@@ -458,7 +458,7 @@ class Client:
     def define_dag(self, spec: DagSpec, replace: bool = True) -> Dag:
         """Define a DAG from its specification."""
         self._define(spec, replace)
-        return Dag(self, spec)
+        return self._handle(spec)
 
     def builder(self, name: str | None = None) -> Dag:
         """An empty DAG, to be drawn in a notebook: displayed, it is a drawing board.
@@ -483,7 +483,15 @@ class Client:
         if name is None:
             taken = set(self.dags())
             name = next(free for count in itertools.count(1) if (free := f"drawn_{count}") not in taken)
-        return Dag(self, DagSpec(check_name(name, "DAG"), []))
+        return self._handle(DagSpec(check_name(name, "DAG"), []))
+
+    def _handle(self, spec: DagSpec) -> Dag:
+        """A handle of a DAG; if it is on display, the handle follows what is drawn there."""
+        dag = Dag(self, spec)
+        display = self._displays.get(spec.name)
+        if display is not None:
+            display.hold(dag)
+        return dag
 
     def get_dag(self, name: str) -> Dag:
         """The DAG registered under ``name``.
@@ -501,7 +509,7 @@ class Client:
         """
         spec = self._shell.ask(lambda req: messages.Describe(req, "dag", check_name(name, "DAG"))).dag
         self._nodes[name] = [node.function for node in spec.nodes]
-        return Dag(self, spec)
+        return self._handle(spec)
 
     def delete_dag(self, name: str) -> None:
         """Forget a DAG; its calls in flight finish, and its functions stay.

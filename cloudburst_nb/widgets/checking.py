@@ -70,13 +70,12 @@ def marks(sketch: Sketch, known: Mapping[str, Known]) -> dict[str, list[Mark]]:
     """By node, all that is wrong with it."""
     found: dict[str, list[Mark]] = {name: [] for name in sketch.nodes}
     _mark_sinks(sketch, found)
-    sources = sketch.sources
     for name, node in sketch.nodes.items():
         function = known.get(node.copy_of or name)
         if function is None:
             found[name].append(Mark("error", f"no function {node.copy_of or name!r} is registered"))
             continue
-        mark = _mismatch(sketch, name, function, single=sources == [name])
+        mark = _mismatch(sketch, name, function)
         if mark is not None:
             found[name].append(mark)
     return {name: wrong for name, wrong in found.items() if wrong}
@@ -94,7 +93,7 @@ def _mark_sinks(sketch: Sketch, found: dict[str, list[Mark]]) -> None:
         )
 
 
-def _mismatch(sketch: Sketch, name: str, function: Known, single: bool) -> Mark | None:
+def _mismatch(sketch: Sketch, name: str, function: Known) -> Mark | None:
     """Whether the function gets as many arguments as it takes."""
     needs = takes(function.signature)
     inputs = len(sketch.inputs[name])
@@ -108,10 +107,8 @@ def _mismatch(sketch: Sketch, name: str, function: Known, single: bool) -> Mark 
     if given > needs.most:
         much = f"{given} arguments: {len(written)} fixed and {inputs} by arrows" if written else f"{given}"
         return Mark("error", f"{call} takes at most {needs.most}, and gets {much}")
-    if given >= needs.least:
+    if given >= needs.least or not sketch.inputs[name]:  # a source gets its arguments with the call
         return None
-    if not sketch.inputs[name]:
-        return Mark("warning", f"{call} needs {needs.least} as fixed arguments, its inputs")
     return Mark("warning", f"{call} needs {needs.least}, and gets {given}, unless a tuple comes")
 
 

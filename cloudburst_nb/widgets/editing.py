@@ -135,7 +135,8 @@ def _move(sketch: Sketch, known: Collection[str], places: Mapping[str, Sequence[
     nodes = dict(sketch.nodes)
     for name, (x, y) in places.items():
         nodes[name] = Node(**{**vars(nodes[name]), "x": _coordinate(x), "y": _coordinate(y)})
-    return sketch.having(nodes=nodes)
+    bends = {edge: points for edge, points in sketch.bends.items() if not places.keys() & set(edge)}
+    return sketch.having(nodes=nodes, bends=bends)
 
 
 def _coordinate(value: float) -> float:
@@ -212,7 +213,9 @@ def _switch(sketch: Sketch, known: Collection[str], nodes: Sequence[str], option
 
 def _arguments(sketch: Sketch, known: Collection[str], node: str, text: str) -> Sketch:
     _present(sketch, [node])
-    parsed(text)
+    written = parsed(text).elts
+    if "#" in text or "\n" in text:  # a comment would swallow what follows it in the code
+        text = ", ".join(map(ast.unparse, written))
     return sketch.changing([node], arguments=text.strip())
 
 

@@ -213,8 +213,11 @@ class Editor:
                 self.publish_graph()
 
     def _refresh(self) -> bool:
+        before = self.palette.known
         try:
-            return self.palette.refresh(self._client())
+            changed = self.palette.refresh(self._client())
+            self.book.forget([name for name in before if self.known.get(name) != before[name]])
+            return changed
         except CloudburstError as error:
             self.message = str(error)
             return False

@@ -9,7 +9,7 @@ turn), and *decode* is the making of Python values from all its inputs. Percenti
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from cloudburst_nb.latency import percentile
@@ -66,10 +66,9 @@ def measured(steps: Iterable[Step], names: Sequence[str]) -> Measured:
         )
         for arrival in step.arrivals:
             source = by_node.get(arrival.source)
-            ended = arrival.at if source is None else source.ended
-            if arrival.source < len(names):
+            if source is not None:  # else it was kept from an earlier run
                 edges[names[arrival.source], names[step.node]] = OfEdge(
-                    max(0.0, arrival.at - ended),
+                    max(0.0, arrival.at - source.ended),
                     max(0.0, step.started - arrival.at - step.decode_ms),
                     step.decode_ms,
                     arrival.nbytes,
@@ -97,6 +96,17 @@ class Book:
     def add(self, run: Measured) -> None:
         """One more run."""
         self._runs.append(run)
+
+    def forget(self, names: Collection[str]) -> None:
+        """These functions are others now: what was measured of them, and of their arrows, counts no more."""
+        kept = [
+            Measured(
+                {name: each for name, each in run.nodes.items() if name not in names},
+                {edge: each for edge, each in run.edges.items() if not set(edge) & set(names)},
+            )
+            for run in self._runs
+        ]
+        self._runs = deque(kept, maxlen=KEPT_MAX)
 
     def nodes(self) -> dict[str, dict[str, list[float]]]:
         """By function, and by what was measured: the last, p50 and p99."""

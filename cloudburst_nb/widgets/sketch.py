@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import networkx
 
 Edge = tuple[str, str]
+Point = tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Sketch:
         By function name, in the order of definition.
     inputs
         For each node what feeds it, in the order of its arguments.
+    bends
+        The points that a long arrow runs through, between its ends, since the boxes were last laid out.
 
     Examples
     --------
@@ -80,6 +83,7 @@ class Sketch:
     nodes: Mapping[str, Node] = dataclasses.field(default_factory=dict)
     inputs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     options: Options = Options()
+    bends: Mapping[Edge, tuple[Point, ...]] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, spec: DagSpec, before: Sketch | None = None) -> Sketch:
@@ -99,8 +103,10 @@ class Sketch:
         names = list(nodes)
         for source, target in spec.edges:
             inputs[names[target]].append(names[source])
-        options = Options() if before is None else before.options
-        return cls(spec.name, nodes, {name: tuple(sources) for name, sources in inputs.items()}, options)
+        ordered = {name: tuple(sources) for name, sources in inputs.items()}
+        if before is None:
+            return cls(spec.name, nodes, ordered)
+        return cls(spec.name, nodes, ordered, before.options, before.bends)
 
     @property
     def edges(self) -> Iterator[Edge]:

@@ -67,6 +67,7 @@ def graph(sketch: Sketch, known: Mapping[str, Known], history: History, rev: int
                 "signature": function.signature if function is not None else "",
                 "names": list(needs.names) if needs is not None else [],
                 "inputs": list(sketch.inputs[name]),
+                "bends": [sketch.bends.get((source, name), ()) for source in sketch.inputs[name]],
                 "ports": _ports(sketch, name, needs.most if needs is not None else None),
                 "marks": [[mark.level, mark.text] for mark in found.get(name, ())],
             }

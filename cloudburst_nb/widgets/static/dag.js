@@ -40,8 +40,19 @@ export function curve([x, y], [toX, toY]) {
   return `M${round(x)},${round(y)}C${round(x + reach)},${round(y)} ${round(toX - reach)},${round(toY)} ${round(toX)},${round(toY)}`;
 }
 
-/** The middle of that path: a cubic curve at one half. */
-export function middle([x, y], [toX, toY]) {
+/** The path of an arrow through points between its ends. */
+export function through(points) {
+  if (points.length === 2) return curve(...points);
+  return points.slice(1).reduce((path, [toX, toY], at) => {
+    const [x, y] = points[at];
+    const half = round((x + toX) / 2);
+    return `${path}C${half},${round(y)} ${half},${round(toY)} ${round(toX)},${round(toY)}`;
+  }, `M${round(points[0][0])},${round(points[0][1])}`);
+}
+
+/** Where an arrow's words stand: in the middle of it, or of its first free piece. */
+export function middle(points) {
+  const [[x, y], [toX, toY]] = points.length === 2 ? points : [points[1], points[2]];
   return [(x + toX) / 2, (y + toY) / 2];
 }
 
@@ -113,7 +124,7 @@ export function ms(value) {
   if (value == null) return "–";
   if (value >= 60000) return `${Math.floor(value / 60000)} min ${Math.round((value % 60000) / 1000)} s`;
   if (value >= 1000) return `${significant(value / 1000)} s`;
-  return `${significant(value)} ms`;
+  return value >= 0.1 || value === 0 ? `${significant(value)} ms` : `${significant(value * 1000)} µs`;
 }
 
 /** Bytes as text. */
@@ -305,7 +316,7 @@ class View {
     this.runButton = button("▶ Run", "Run the DAG (R)", () => this.act(this.running ? "stop" : "run"), { "data-testid": "run" });
     this.runButton.classList.add("cbd-run");
     const bar = element("div", { class: "cbd-bar" }, this.title, element("span", { class: "cbd-tools" }, ...Object.values(this.tools)),
-      element("span", { class: "cbd-space" }), this.inputs, this.times, this.runButton);
+      element("span", { class: "cbd-runbar" }, this.inputs, this.times, this.runButton));
     this.search = element("input", {
       class: "cbd-search", type: "search", placeholder: "Search functions", ariaLabel: "Search functions", "data-testid": "palette-search",
       oninput: () => this.drawPalette(), onkeydown: (event) => this.onSearchKey(event),
@@ -514,12 +525,14 @@ class View {
     const start = outPoint({ ...source, x: from.x, y: from.y });
     const end = inPoint({ ...target, x: to.x, y: to.y }, line.port);
     end[0] -= 3;
-    const path = curve(start, end);
+    const still = from.x === source.x && from.y === source.y && to.x === target.x && to.y === target.y;
+    const points = [start, ...(still ? target.bends[line.port] ?? [] : []), end];
+    const path = through(points);
     if (path === line.path) return;
     line.path = path;
     line.way.setAttribute("d", path);
     line.hit.setAttribute("d", path);
-    const [x, y] = middle(start, end);
+    const [x, y] = middle(points);
     line.label.setAttribute("x", round(x));
     line.label.setAttribute("y", round(y - 5));
   }
@@ -993,7 +1006,7 @@ class View {
         if (this.edge) this.send("delete", { edges: [this.edge] });
         else if (chosen.length) this.send("delete", { nodes: chosen });
       },
-      duplicate: () => chosen.length && this.send("duplicate", { nodes: chosen }),
+      duplicate: () => chosen.length && this.duplicate(chosen),
       all: () => this.select(this.graph.nodes.map(({ id }) => id)),
       pick: () => this.graph.nodes.length && !chosen.length && this.select([this.graph.nodes[0].id]),
       fit: () => this.fit(),
@@ -1011,6 +1024,12 @@ class View {
       stop: () => this.send("stop"),
     };
     acts[what]?.();
+  }
+
+  async duplicate(chosen) {
+    const before = new Set(this.byId.keys());
+    const answer = await this.send("duplicate", { nodes: chosen });
+    if (answer.kind === "done") this.select([...this.byId.keys()].filter((id) => !before.has(id)));
   }
 
   zoom(factor) {
@@ -1241,7 +1260,7 @@ class View {
       this.heading(`${source} → ${target}`),
       element("div", { class: "cbd-soft" }, `input ${node.inputs.indexOf(source) + 1}${node.names[node.inputs.indexOf(source)] ? `, as ${node.names[node.inputs.indexOf(source)]}` : ""}`),
       this.latencyTable(flow, [["transfer", "transfer"], ["queue", "queue"], ["decode", "deserialise"]]) ?? element("p", { class: "cbd-soft" }, "Run the DAG to see how long it takes."),
-      flow ? element("div", {}, `${size(flow.nbytes[0])}, ${from && from === to ? `stayed on ${from}` : `from ${from ?? "?"} to ${to ?? "?"}`}`) : null,
+      flow && to ? element("div", {}, `${size(flow.nbytes[0])}, ${from === to ? `stayed on ${to}` : `${from ? `from ${from} ` : ""}to ${to}`}`) : null,
       store ? element("div", { class: "cbd-soft" }, store) : null,
       element("div", { class: "cbd-row" }, button("Delete", "Delete the arrow (Delete)", () => this.act("delete"))),
     ].filter(Boolean);
@@ -1331,7 +1350,7 @@ class View {
         ariaLabel: `Compare run ${run.run}`, onchange: () => this.compareWith(run.run, box.checked) });
       const what = run.state === "done" ? run.took : run.state;
       return element("tr", { class: run.state, title: run.reason }, element("td", {}, box), element("td", {}, `${SYMBOLS[run.state]} ${run.run}`),
-        element("td", {}, run.at), element("td", {}, what), element("td", { class: "cbd-soft" }, run.begin ? `from ${short(run.begin, 12)}` : ""));
+        element("td", {}, run.at, run.begin ? element("div", { class: "cbd-soft" }, `from ${short(run.begin, 16)}`) : null), element("td", {}, what));
     });
     const comparison = element("div", { class: "cbd-comparison", "data-testid": "comparison" });
     if (this.compared.length === 2) this.compare(comparison);
