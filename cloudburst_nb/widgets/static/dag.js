@@ -7,7 +7,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = 24;
-const ZOOM_MIN = 0.05;
+const ZOOM_MIN = 0.002; // a chain of a thousand nodes
 const ZOOM_MAX = 2.5;
 const CLICK_PIXELS = 4;
 const NUDGE = 8;
