@@ -64,8 +64,8 @@ $(VENV)/.bench: pyproject.toml $(VENV)/.base
 bench: $(VENV)/.bench  ## this project, its peers and the machine's limit; QUICK=1: in three minutes
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) --json out/bench.json
 
-bench-report: $(VENV)/.base  ## docs/benchmarks.md and its picture, from the figures of make bench
-	$(BIN)/python -m benchmarks.report out/bench.json
+bench-report: $(VENV)/.base  ## docs/benchmarks.md, docs/latency.md and the README's table, from make bench
+	$(BIN)/python -m benchmarks.report out/bench.json --readme README.md
 
 lab: $(VENV)/.lab  ## JupyterLab on the notebooks; its options in LAB="…"
 	$(BIN)/jupyter lab $(LAB) notebooks

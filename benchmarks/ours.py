@@ -22,7 +22,7 @@ class Cloudburst(Contender):
 
     Parameters
     ----------
-    executors, policy
+    executors, policy, trace
         As for `cloudburst_nb.up`; the number of executors is fixed, since that of the peers is.
     only_for
         Which cases a runtime is kept for, where what one leaves behind would disturb others.
@@ -45,7 +45,10 @@ say(start, imported)
 cb.down()
 """
 
-    def __init__(self, executors: int = 2, policy: str = "locality", only_for: str = "") -> None:
+    def __init__(
+        self, executors: int = 2, policy: str = "locality", only_for: str = "", trace: bool = False
+    ) -> None:
+        self._trace = trace
         self._executors = executors
         self._policy = policy
         self._only_for = only_for
@@ -58,7 +61,10 @@ cb.down()
 
         self.cb = cb
         self.client = cb.up(
-            executors=(self._executors, self._executors), policy=self._policy, name=self._only_for or "local"
+            executors=(self._executors, self._executors),
+            policy=self._policy,
+            name=self._only_for or "local",
+            trace=self._trace,
         )
         self.same = cb.function(work.same, name="same")
         self.same(1).get(timeout=60)
@@ -83,6 +89,22 @@ cb.down()
     def noop(self) -> Probe:
         same = self.same
         return timed(lambda: same(1).get(), expect=1)
+
+    def stage(self, name: str) -> Probe:
+        """What one stage of a no-op call takes; the runtime must be traced."""
+        same = self.same
+
+        def block(count: int, seconds: float) -> list[float]:
+            futures: list[Any] = []
+
+            def once() -> None:
+                futures.append(same(1))
+                futures[-1].get()
+
+            timed(once)(count, seconds)
+            return [float(future.timings["stages"][name]) for future in futures]
+
+        return block
 
     def noop_awaited(self) -> Probe:
         """The same call with ``await``, in one event loop per block."""

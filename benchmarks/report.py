@@ -1,4 +1,5 @@
-"""``python -m benchmarks.report out/bench.json``: the page and the picture, from the figures alone.
+"""``python -m benchmarks.report out/bench.json``: the pages, the picture, and the README's table, from the
+figures alone.
 
 Law: nothing is typed that can be computed; the same figures give the same page.
 """
@@ -11,7 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import digest, latency_page
 from benchmarks.cases.growth import GROUP as GROWTH
+from benchmarks.cases.stages import GROUP as STAGES
+from benchmarks.chosen import ours
 from benchmarks.table import HEADINGS, cells, figure_text, ratio_text, title
 
 PICTURE = "images/benchmarks.png"
@@ -40,6 +44,8 @@ Measured on {date}: {cores} cores ({processor}), {system}, Python {python}, clou
   given to two cores; the one to one core stands beside it.
 - **× best peer** is the ratio to the fastest other system in that case; below 1 is faster than all of them.
 - An empty place: that system has no such thing.
+
+[Where the time of a call goes](latency.md), stage by stage, and which goals are met, is a page of its own.
 """
 
 GROWTH_NOTE = """\
@@ -49,32 +55,38 @@ machine's drift is divided out by it.
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read the figures, write ``docs/benchmarks.md`` and its picture."""
+    """Read the figures; write the pages, the picture, and the README's table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description="Write the page.")
     parser.add_argument("json", help="what python -m benchmarks has written")
-    parser.add_argument("--docs", default="docs", help="the directory of the page")
+    parser.add_argument("--docs", default="docs", help="the directory of the pages")
+    parser.add_argument("--readme", default="", help="a README to put the most important figures into")
     options = parser.parse_args(arguments)
     try:
         text = Path(options.json).read_text()
     except FileNotFoundError:
         parser.error(f"there are no figures in {options.json}: make bench measures them")
-    write(json.loads(text), Path(options.docs))
+    result = json.loads(text)
+    write(result, Path(options.docs))
+    if options.readme:
+        digest.update(result, Path(options.readme))
 
 
 def write(result: dict[str, Any], docs: Path) -> None:
-    """The page and the picture."""
+    """The pages and the picture."""
     from benchmarks.picture import draw
 
     picture = docs / PICTURE
     picture.parent.mkdir(parents=True, exist_ok=True)
     draw(result, picture)
     (docs / "benchmarks.md").write_text(page(result))
+    if stages := latency_page.page(result):
+        (docs / "latency.md").write_text(stages)
 
 
 def page(result: dict[str, Any]) -> str:
     """The page as Markdown."""
     sections = [introduction(result), takers(result)]
-    for group in dict.fromkeys(case["group"] for case in result["cases"]):
+    for group in dict.fromkeys(case["group"] for case in result["cases"] if case["group"] != STAGES):
         cases = [case for case in result["cases"] if case["group"] == group]
         sections.append("\n".join(growth(cases) if group == GROWTH else tables(group, cases)))
     return "\n".join(sections).rstrip() + "\n"
@@ -141,11 +153,6 @@ def _points(cases: list[dict[str, Any]]) -> Iterator[list[str]]:
             ratio_text(row["to_limit"]),
             f"{cost / first:.2f}" if first else "",
         ]
-
-
-def ours(case: dict[str, Any]) -> dict[str, Any] | None:
-    """This project's first row of a case, if it was measured."""
-    return next((row for row in case["rows"] if row["role"] == "ours"), None)
 
 
 def drift_free(row: dict[str, Any]) -> float:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from cloudburst_nb import errors
 from cloudburst_nb.client import Client
 from cloudburst_nb.enums import Consistency, ErrorCode
-from cloudburst_nb.function import CloudClass, CloudFunction, function
+from cloudburst_nb.function import CloudClass, CloudFunction
 from cloudburst_nb.future import CloudburstFuture
 from cloudburst_nb.latency import Summary, summary
+from cloudburst_nb.making import function
 from cloudburst_nb.module import (
     as_completed,
     builder,

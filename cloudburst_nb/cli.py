@@ -91,6 +91,7 @@ def _parser() -> Parser:
     parser.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
+    _add_export(commands)
     _add_runtime(commands)
     _add_kv(commands)
     return parser
@@ -155,8 +156,53 @@ def _add_what_runs(parser: Any) -> None:
     parser.add_argument("--kernel", metavar="NAME", help="default: the notebook's own")
 
 
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write a notebook's functions and DAGs as a Python package",
+        description="Execute a notebook, and write the functions and DAGs that it registered as an "
+        "importable package with a manifest, for `serve` or for any Python program.",
+    )
+    export.add_argument("notebook", metavar="NOTEBOOK", type=Path)
+    export.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, required=True, help="the package's folder"
+    )
+    _add_what_runs(export)
+    export.set_defaults(command=_export)
+
+
 def _add_runtime(commands: Any) -> None:
     up = commands.add_parser("up", help="start a runtime that stays until `down`; prints its address")
+    up.add_argument("--foreground", action="store_true", help="stay, and end the runtime on Ctrl-C")
+    up.set_defaults(command=_from_runtime("up"))
+    serve = commands.add_parser(
+        "serve",
+        help="start a runtime with the functions of an exported package, and stay with it until Ctrl-C",
+        description="Start a runtime, register the functions and DAGs that `export` wrote, print its "
+        "address, and stay until SIGINT or SIGTERM.",
+    )
+    serve.add_argument("directory", metavar="DIR", type=Path)
+    serve.set_defaults(command=_from_runtime("serve"))
+    for starts in (up, serve):
+        _add_settings(starts)
+    call = commands.add_parser("call", help="call a function or DAG of a runtime, and print its result")
+    call.add_argument("--address", metavar="ADDRESS", help="default: the last one started by `up` or `serve`")
+    call.add_argument("--timeout", metavar="S", type=_seconds, help="seconds that the call may take")
+    call.add_argument("name", metavar="NAME")
+    call.add_argument(
+        "values", metavar="ARG", nargs="*", help="Python literals, or else strings; NAME=VALUE by name"
+    )
+    call.set_defaults(command=_from_runtime("call"))
+    for name, told in (("status", "show a runtime"), ("down", "end a runtime")):
+        command = commands.add_parser(name, help=told)
+        command.add_argument(
+            "address", metavar="ADDRESS", nargs="?", help="default: the last one started by `up`"
+        )
+        command.set_defaults(command=_from_runtime(name))
+
+
+def _add_settings(up: Any) -> None:
+    """What a runtime is started with."""
     up.add_argument(
         "--executors", metavar="N|MIN:MAX", type=_executors, help="how many processes run functions"
     )
@@ -169,14 +215,6 @@ def _add_runtime(commands: Any) -> None:
         metavar="tcp://HOST:PORT",
         help="let clients on other hosts in, encrypted, with the key file that is printed; port 0 picks one",
     )
-    up.add_argument("--foreground", action="store_true", help="stay, and end the runtime on Ctrl-C")
-    up.set_defaults(command=_from_runtime("up"))
-    for name, told in (("status", "show a runtime"), ("down", "end a runtime")):
-        command = commands.add_parser(name, help=told)
-        command.add_argument(
-            "address", metavar="ADDRESS", nargs="?", help="default: the last one started by `up`"
-        )
-        command.set_defaults(command=_from_runtime(name))
 
 
 def _add_kv(commands: Any) -> None:
@@ -243,34 +281,50 @@ def _run(arguments: argparse.Namespace) -> int:
     return run(_requests(arguments), arguments.jobs, arguments.json)
 
 
-def _requests(arguments: argparse.Namespace) -> list[Any]:
-    from cloudburst_nb.headless.parameters import parse_pairs, read_yaml
+def _export(arguments: argparse.Namespace) -> int:
+    from cloudburst_nb.headless.exporting import export
     from cloudburst_nb.headless.run import Request
 
-    pairs = [(name, value.removeprefix(GUARD)) for name, value in arguments.parameter]
-    values = {} if arguments.parameters is None else read_yaml(arguments.parameters)
-    values.update(parse_pairs(pairs))
+    return export(Request(notebook=arguments.notebook, **_what_runs(arguments)), arguments.output)
+
+
+def _requests(arguments: argparse.Namespace) -> list[Any]:
+    from cloudburst_nb.headless.run import Request
+
+    what = _what_runs(arguments)
     several = len(arguments.notebooks) > 1 and arguments.output is not None
     return [
         Request(
             notebook=notebook,
             out=os.path.join(arguments.output, notebook.name) if several else arguments.output,
             inplace=arguments.inplace,
-            parameters=values,
-            kernel=arguments.kernel,
-            timeout_s=arguments.timeout,
-            total_timeout_s=arguments.total_timeout,
-            cells=arguments.cells,
-            allow_errors=arguments.allow_errors,
-            executors=arguments.executors,
-            state_dir=None if arguments.state_dir is None else os.path.abspath(arguments.state_dir),
-            seed=arguments.seed,
             html=arguments.html,
             markdown=arguments.markdown,
             results=arguments.results,
+            **what,
         )
         for notebook in arguments.notebooks
     ]
+
+
+def _what_runs(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a request that `_add_what_runs` asks for."""
+    from cloudburst_nb.headless.parameters import parse_pairs, read_yaml
+
+    pairs = [(name, value.removeprefix(GUARD)) for name, value in arguments.parameter]
+    values = {} if arguments.parameters is None else read_yaml(arguments.parameters)
+    values.update(parse_pairs(pairs))
+    return {
+        "parameters": values,
+        "kernel": arguments.kernel,
+        "timeout_s": arguments.timeout,
+        "total_timeout_s": arguments.total_timeout,
+        "cells": arguments.cells,
+        "allow_errors": arguments.allow_errors,
+        "executors": arguments.executors,
+        "state_dir": None if arguments.state_dir is None else os.path.abspath(arguments.state_dir),
+        "seed": arguments.seed,
+    }
 
 
 def _from_runtime(name: str) -> Callable[[argparse.Namespace], int]:

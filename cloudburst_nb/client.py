@@ -22,12 +22,15 @@ from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
 from cloudburst_nb.errors import (
     CallTimeout,
+    CloudburstError,
     ConsistencyError,
     KeyNotFound,
     SerializationError,
 )
-from cloudburst_nb.function import CloudFunction, function
+from cloudburst_nb.function import CloudFunction
 from cloudburst_nb.future import RESULTS_PREFIX, CloudburstFuture
+from cloudburst_nb.journal import Journal
+from cloudburst_nb.making import function
 from cloudburst_nb.packaging import Packed
 from cloudburst_nb.pipeline import Dag
 from cloudburst_nb.reference import CloudburstReference
@@ -45,6 +48,8 @@ from cloudburst_runtime.shell.ticket import Ticket
 from cloudburst_runtime.values import Value, decode, explain
 
 _REQUIRED: Any = object()
+LOOK_S = 2.0
+"""A display waits no longer for the runtime than this."""
 
 
 class DoneAndNotDone(NamedTuple):
@@ -82,6 +87,7 @@ class Client:
         self._owned = owned
         self._settings = settings
         self._nodes: dict[str, list[str]] = {}
+        self._journal = Journal()
         self._followers: list[Callable[[DagSpec | None], None]] = []
         self._displays: dict[str, Any] = {}  # of DAGs, by name
         self.name = shell.name
@@ -240,6 +246,23 @@ class Client:
         made._home, made._version = self, spec.version
         return made
 
+    def _versions(self, name: str, timeout: float | None = 60.0) -> dict[int, str]:
+        """The kept versions of a function, each with its text."""
+        reply = self._shell.ask(lambda req: messages.Describe(req, "versions", name), timeout=timeout)
+        return {spec.version: spec.source for spec in reply.versions}
+
+    def _earlier(self, name: str, version: int | None) -> messages.FunctionSpec:
+        """An earlier version of a function, with its code; the one before the latest if none is named."""
+        kept = list(self._versions(name))
+        if version is None and len(kept) < 2:
+            raise ValueError(f"there is only one version of {name!r}, v{kept[-1]}: nothing to go back to")
+        wanted = kept[-2] if version is None else version
+        if wanted == kept[-1]:
+            raise ValueError(f"v{wanted} of {name!r} is the latest version: there is nothing to roll back")
+        reply = self._shell.ask(lambda req: messages.Describe(req, "version", name, wanted))
+        spec: messages.FunctionSpec = reply.function
+        return spec
+
     def functions(self, prefix: str = "") -> list[str]:
         """Names of the registered functions that begin with ``prefix``, sorted.
 
@@ -322,7 +345,27 @@ class Client:
         return future
 
     def _map_function(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
-        return [self._call_plain("function", name, row, {}, _NO_NODES) for row in rows]
+        futures: list[CloudburstFuture] = []
+        for start in range(0, len(rows), TOGETHER_MAX):
+            futures += self._call_together(name, rows[start : start + TOGETHER_MAX])
+        return futures
+
+    def _call_together(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
+        """Some calls that are sent in one piece; those that refer to keys are sent by themselves."""
+        calls: list[OwnedCall] = []
+        plain: list[CloudburstFuture] = []
+        futures: list[CloudburstFuture] = []
+        now = now_ms()
+        for row in rows:
+            if any(type(arg) in BY_KEY for arg in row):
+                futures.append(self._submit("function", name, {None: (row, {})}))
+                continue
+            args: dict[str | None, Args] = {None: Args(encode_arguments(name, row, {}))}
+            calls.append(OwnedCall(self._shell.new_number(), "function", name, args))
+            plain.append(CloudburstFuture(self, calls[-1].number, name, _NO_NODES, now))
+            futures.append(plain[-1])
+        self._shell.submit_all(calls, plain)
+        return futures
 
     def _call_dag(
         self,
@@ -445,6 +488,7 @@ class Client:
         runtimes.settle(self)
         self._shell.ask(lambda req: messages.DefineDag(req, spec, replace))
         self._nodes[spec.name] = [node.function for node in spec.nodes]
+        runtimes.state.dags[spec.name] = spec
         self._changed(spec)
 
     def _on_change(self, follower: Callable[[DagSpec | None], None]) -> None:
@@ -527,6 +571,7 @@ class Client:
         False
         """
         self._shell.ask(lambda req: messages.DeleteDag(req, check_name(name, "DAG")))
+        runtimes.state.dags.pop(name, None)
 
     def dags(self) -> list[str]:
         """Names of the registered DAGs, sorted.
@@ -732,11 +777,30 @@ class Client:
         if progress:
             self.progress(wanted, timeout=timeout)
         try:
+            self._wait_for_all(wanted, _left(deadline))
             return [future.get(_left(deadline)) for future in wanted]
         except KeyboardInterrupt:
             for future in wanted:
                 future.cancel()
             raise
+
+    def _wait_for_all(self, wanted: list[CloudburstFuture], timeout: float | None) -> None:
+        """Wait in one piece, until all are done or one has failed that is not behind one under way."""
+        position, count = 0, len(wanted)
+
+        def done() -> bool:
+            nonlocal position
+            while position < count:
+                result = wanted[position]._result
+                if result is None:
+                    return False
+                if result.failure is not None:
+                    return True
+                position += 1
+            return True
+
+        if all(future._client is self for future in wanted):
+            self._shell.wait(done, timeout)
 
     def progress(self, *futures: Any, timeout: float | None = None) -> list[CloudburstFuture]:
         """Wait for futures (or iterables of futures) and show, per function, how far they are.
@@ -856,13 +920,33 @@ class Client:
         ({'square': 1}, 0)
         """
         runtimes.settle(self)
-        return Status(self._shell.ask(messages.Status), self.addresses, self.key_file)
+        return self._status()
+
+    def _status(self, timeout: float | None = 60.0) -> Status:
+        reply = self._shell.ask(messages.Status, timeout=timeout)
+        return Status(reply, self.addresses, self.key_file, self)
 
     def __repr__(self) -> str:
         return f"<cloudburst client of {self.address}{': down' if self.closed else ''}>"
 
+    def _repr_html_(self) -> str:
+        from cloudburst_nb.display.statuses import html, past
+
+        try:
+            return html(self._status(timeout=LOOK_S))
+        except CloudburstError as error:
+            return past(self.address, str(error))
+
+    def _ipython_display_(self) -> None:
+        from cloudburst_nb.widgets.cards import RuntimeCard
+        from cloudburst_nb.widgets.showing import show
+
+        show(RuntimeCard(self))
+
 
 _NO_NODES: list[str] = []
+TOGETHER_MAX = 32
+"""So many calls of a ``map`` are sent in one piece: more would keep the executors waiting for the first."""
 
 
 def _check_level(consistency: object) -> None:

@@ -1,4 +1,4 @@
-"""The commands that need a runtime: up, status, down, kv. Each takes parsed arguments and returns a status.
+"""The commands that need a runtime: each takes parsed arguments and returns a status.
 
 `up` remembers the address of the runtime that it left running, in a folder that only the user can enter, so
 that the other commands find it without being told.
@@ -13,13 +13,14 @@ import stat
 import sys
 import tempfile
 import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
 import cloudburst_nb
 from cloudburst_nb.headless.errors import UsageError
 from cloudburst_nb.headless.parameters import parse_value
-from cloudburst_runtime.errors import LatticeMismatch, RuntimeUnavailable
+from cloudburst_runtime.errors import CloudburstError, LatticeMismatch, RuntimeUnavailable
 
 ADDRESS_VARIABLE = "CLOUDBURST_ADDRESS"
 
@@ -29,6 +30,32 @@ cb: Any = cloudburst_nb
 
 def up(arguments: argparse.Namespace) -> int:
     """Start a runtime, print its address; stay with it if asked to."""
+    with _started(arguments, detach=not arguments.foreground) as client:
+        if arguments.foreground:
+            _wait_for_end()
+        else:
+            remember(str(client.address))
+    return 0
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Start a runtime with an exported package's functions and DAGs, and stay with it."""
+    from cloudburst_nb import export
+
+    package = export.load(arguments.directory)
+    with _started(arguments, detach=False) as client:
+        names = export.register(client, package)
+        print(f"serving {', '.join(names)}", flush=True)
+        remember(str(client.address))
+        try:
+            _wait_for_end()
+        finally:
+            _forget(str(client.address))
+    return 0
+
+
+def _started(arguments: argparse.Namespace, detach: bool) -> Any:
+    """The client of a new runtime, whose addresses were printed."""
     options = {
         "executors": arguments.executors,
         "state_dir": arguments.state_dir,
@@ -37,17 +64,37 @@ def up(arguments: argparse.Namespace) -> int:
     }
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        client = cb.up(**given, detach=not arguments.foreground)
+        client = cb.up(**given, detach=detach)
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
-    with client:
-        print(client.address, flush=True)
-        if arguments.listen is not None:
-            print(f"{client.addresses[-1]} with key file {client.key_file}", flush=True)
-        if arguments.foreground:
-            _wait_for_end()
+    print(client.address, flush=True)
+    if arguments.listen is not None:
+        print(f"{client.addresses[-1]} with key file {client.key_file}", flush=True)
+    return client
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Call a function or DAG, and print its result."""
+    given, named = [], {}
+    for text in arguments.values:
+        name, equals, value = text.partition("=")
+        if equals and name.isidentifier():
+            named[name] = parse_value(value)
         else:
-            remember(str(client.address))
+            given.append(parse_value(text))
+    with connect(arguments.address) as client:
+        if arguments.name in client.dags():
+            target = client.get_dag(arguments.name)
+        else:
+            target = client.get_function(arguments.name)
+        try:
+            value = target(*given, **named).get(timeout=arguments.timeout)
+        except CloudburstError:
+            raise
+        except Exception as error:
+            told = "".join(traceback.format_exception(error.__cause__ or error))
+            raise CloudburstError(f"{arguments.name}: {type(error).__name__}: {error}\n{told}") from None
+    print(value if isinstance(value, str) else repr(value))
     return 0
 
 

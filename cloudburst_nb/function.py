@@ -8,43 +8,21 @@ function that refers to names which do not exist yet is packed at its first use 
 from __future__ import annotations
 
 import functools
-import inspect
-import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from cloudburst_nb import runtimes
 from cloudburst_nb.dag import Composable
-from cloudburst_nb.local import LocalLibrary
-from cloudburst_nb.packaging import Packed, pack, raw_reduce
+from cloudburst_nb.local import Inline, LocalLibrary
+from cloudburst_nb.packaging import Packed, raw_reduce, unpack
 
 if TYPE_CHECKING:
     from cloudburst_nb.client import Client
     from cloudburst_nb.future import CloudburstFuture
+    from cloudburst_nb.journal import Calls
 
 
-class _Inline:
-    """While a thread is in this block, cloud functions that it calls run on the spot."""
-
-    def __init__(self) -> None:
-        self._threads: dict[int, int] = {}
-
-    def here(self) -> bool:
-        """Whether this thread is in the block."""
-        return bool(self._threads) and threading.get_ident() in self._threads
-
-    def __enter__(self) -> None:
-        thread = threading.get_ident()
-        self._threads[thread] = self._threads.get(thread, 0) + 1
-
-    def __exit__(self, *exc: object) -> None:
-        thread = threading.get_ident()
-        self._threads[thread] -= 1
-        if not self._threads[thread]:
-            del self._threads[thread]
-
-
-_inline = _Inline()
+_inline = Inline()
 _NO_NODES: list[str] = []
 
 
@@ -75,10 +53,13 @@ class CloudFunction(Composable):
     """
 
     def __init__(self, packed: Packed, pack_again: Callable[[], Packed] | None = None) -> None:
-        self._packed = packed
-        self._pack_again = pack_again
         self._home: Client | None = None
         self._version = 0
+        self._take(packed, pack_again)
+
+    def _take(self, packed: Packed, pack_again: Callable[[], Packed] | None = None) -> None:
+        self._packed = packed
+        self._pack_again = pack_again
         self._instance: Any = None
         spec = packed.spec
         self.name = spec.name
@@ -183,6 +164,68 @@ class CloudFunction(Composable):
         client._adopt(self)
         return self._version
 
+    def versions(self) -> dict[int, str]:
+        """The versions that the runtime keeps, by number, each with its text; at most the last 50.
+
+        Examples
+        --------
+        >>> client = cb.up(executors=2)
+        >>> increase = cb.function(lambda x: x + 1, name="increase", source="x + 1")
+        >>> increase = cb.function(lambda x: x + 2, name="increase", source="x + 2")
+        >>> increase.versions()
+        {1: 'x + 1', 2: 'x + 2'}
+        """
+        client = runtimes.ensure()
+        client._adopt(self)
+        return client._versions(self.name)
+
+    def rollback(self, version: int | None = None) -> int:
+        """Register an earlier version's code and text again, as a new version; returns its number.
+
+        It takes along what it captured then. Calls in flight finish on the version that they began with.
+
+        Parameters
+        ----------
+        version
+            Which one; the one before the latest if not given.
+
+        Raises
+        ------
+        FunctionNotFound
+            If the runtime does not keep that version.
+        ValueError
+            If it is the latest already, or there is only one.
+
+        Examples
+        --------
+        >>> client = cb.up(executors=2)
+        >>> increase = cb.function(lambda x: x + 1, name="increase")
+        >>> increase = cb.function(lambda x: x + 2, name="increase")
+        >>> increase.rollback(1)
+        3
+        >>> increase(10).get()
+        11
+        """
+        client = runtimes.ensure()
+        client._adopt(self)
+        spec = client._earlier(self.name, version)
+        self._take(unpack(spec))
+        self._home = None
+        runtimes.announce(self)
+        return self.version
+
+    def stats(self) -> Calls:
+        """How often this process called it since the runtime is in use, and how long the last calls took.
+
+        Examples
+        --------
+        >>> square(3).get()
+        9
+        >>> square.stats().calls, square.stats().errors
+        (1, 0)
+        """
+        return runtimes.ensure()._journal.of(self.name)
+
     def _current_packed(self) -> Packed:
         """What to register now: packed again if something was missing when it was defined."""
         if self._packed.missing and self._pack_again is not None:
@@ -202,6 +245,14 @@ class CloudFunction(Composable):
         from cloudburst_nb.display.functions import html
 
         return html(self)
+
+    def _ipython_display_(self) -> None:
+        if self._home is None or not runtimes.running():
+            raise NotImplementedError("nothing of it changes yet")
+        from cloudburst_nb.widgets.cards import FunctionCard
+        from cloudburst_nb.widgets.showing import show
+
+        show(FunctionCard(self, self._home))
 
 
 class CloudClass(CloudFunction):
@@ -251,126 +302,7 @@ class CloudClass(CloudFunction):
         return self._rebind(args, kwargs)
 
 
-@overload
-def function(obj: Callable[..., Any], /) -> CloudFunction: ...
-@overload
-def function(
-    obj: None = None,
-    /,
-    *,
-    name: str | None = None,
-    retries: int = 1,
-    timeout: float | None = None,
-    batching: bool = False,
-    gpu: bool = False,
-    source: str | None = None,
-) -> Callable[[Callable[..., Any]], CloudFunction]: ...
-@overload
-def function(
-    obj: Callable[..., Any],
-    /,
-    *,
-    name: str | None = None,
-    retries: int = 1,
-    timeout: float | None = None,
-    batching: bool = False,
-    gpu: bool = False,
-    source: str | None = None,
-) -> CloudFunction: ...
-def function(
-    obj: Callable[..., Any] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    retries: int = 1,
-    timeout: float | None = None,
-    batching: bool = False,
-    gpu: bool = False,
-    source: str | None = None,
-) -> Any:
-    """Make a cloud function of a function, or a stateful one of a class with a ``run`` method.
-
-    Parameters
-    ----------
-    obj
-        What to register; without it, a decorator is returned.
-    name
-        The name to register under; the function's own if not given. A name that is registered gets a new
-        version, which is used from the next call on; calls in flight finish on the old one.
-    retries
-        How often a call is run again when its executor was lost; exceptions of user code are not retried.
-    timeout
-        Seconds that a call may take, from its submission; None: no limit.
-    batching
-        Up to 20 waiting requests become one call, with a list per argument; it returns a list.
-    gpu
-        Only run on an executor that has a GPU.
-
-    Raises
-    ------
-    InvalidName, SerializationError, TypeError, ValueError
-        If it cannot be a cloud function; the message says why.
-
-    Examples
-    --------
-    >>> import cloudburst_nb as cb
-    >>> @cb.function(retries=3)
-    ... def square(x):
-    ...     return x * x
-    >>> square
-    <cloud function square(x)...>
-    """
-    options: dict[str, Any] = {
-        "name": name,
-        "retries": retries,
-        "timeout": timeout,
-        "batching": batching,
-        "gpu": gpu,
-        "source": source,
-    }
-    if obj is None:
-        return lambda given: _make(given, options)
-    return _make(obj, options)
-
-
-def _make(obj: Any, options: dict[str, Any]) -> CloudFunction:
-    packed = pack(obj, **options)
-    if packed.spec.kind == "class":
-        return _make_class(obj, packed, options)
-    made = CloudFunction(packed, lambda: pack(packed.raw, **{**options, "name": packed.spec.name}))
-    runtimes.announce(made)
-    return made
-
-
-def _make_class(obj: Any, packed: Packed, options: dict[str, Any]) -> CloudFunction:
-    named = {**options, "name": packed.spec.name}
-
-    def rebind(args: tuple[Any, ...], kwargs: dict[str, Any]) -> CloudFunction:
-        bound = pack(packed.raw, **named, init=(args, kwargs))
-        made = CloudFunction(bound, lambda: pack(packed.raw, **named, init=(args, kwargs)))
-        runtimes.announce(made)
-        return made
-
-    if _needs_arguments(packed):
-        return _Unbound(packed, rebind)
-    made = CloudClass(packed, rebind)
-    runtimes.announce(made)
-    return made
-
-
-def _needs_arguments(packed: Packed) -> bool:
-    """Whether the class's ``__init__`` cannot be called without arguments."""
-    library = [None] if packed.spec.library_init else []
-    try:
-        inspect.signature(packed.raw).bind(*library)
-    except TypeError:
-        return True
-    except ValueError:  # a class of an extension module, that does not say
-        return False
-    return False
-
-
-class _Unbound(CloudClass):
+class Unbound(CloudClass):
     """A class whose ``__init__`` needs arguments that are not given yet: it is not registered."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

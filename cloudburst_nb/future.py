@@ -33,7 +33,8 @@ class CloudburstFuture:
     ----------
     timings : dict
         Seconds: ``queued`` (waiting in executors), ``transfer`` (on the way there and back), ``run`` (in
-        user code), ``total``; for a DAG also ``nodes``, the same per function. Empty until it is done.
+        user code), ``total``; for a DAG also ``nodes``, the same per function. Empty until it is done. In a
+        runtime that is up with ``trace=True`` a call of one function has ``stages`` besides, in their order.
     stdout, stderr : str
         What the call has printed; live while a long call runs, complete when it is done.
     node_states : dict
@@ -88,6 +89,7 @@ class CloudburstFuture:
         """Take the outcome (called once, by the loop)."""
         self._ended = at
         self._result = result
+        self._client._journal.note(self._target, self._submitted, at, result)
         for subscriber in self._subscribers or ():
             subscriber(self)
         return self._call_back if self._callbacks else None
@@ -380,6 +382,9 @@ class CloudburstFuture:
         timings: dict[str, Any] = split(result.steps, self._submitted, self._ended)
         if len(names) > 1:
             timings["nodes"] = {names[step.node]: split_step(step) for step in result.steps}
+        trace = self._client._shell.trace
+        if trace is not None and len(result.steps) == 1:
+            timings["stages"] = trace.stages(self._number, result.steps[0])
         return timings
 
     # ------------------------------------------------------------ in displays and pickles
@@ -406,6 +411,14 @@ class CloudburstFuture:
         from cloudburst_nb.display.futures import html
 
         return html(self)
+
+    def _ipython_display_(self) -> None:
+        if self._result is not None:
+            raise NotImplementedError("it changes no more: its plain forms will do")
+        from cloudburst_nb.widgets.cards import FutureCard
+        from cloudburst_nb.widgets.showing import show
+
+        show(FutureCard(self))
 
     def __reduce__(self) -> Any:
         raise SerializationError(

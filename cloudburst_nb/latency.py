@@ -5,7 +5,7 @@ Law: reads futures that are done, or their ``timings``; waits for nothing and dr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cloudburst_nb.future import CloudburstFuture
@@ -43,6 +43,8 @@ class Summary:
         The functions and DAGs that were called.
     total, queued, transfer, run : Percentiles
         ``summary.total.p99``.
+    stages : dict of str to Percentiles
+        The stages that calls of one function went through, if the runtime is up with ``trace=True``.
 
     Examples
     --------
@@ -63,6 +65,11 @@ class Summary:
         self.total, self.queued, self.transfer, self.run = (
             percentiles([float(call.timings[stage]) * 1000 for call in calls]) for stage in ("total", *STAGES)
         )
+        traced = [call.timings["stages"] for call in calls if call.timings.get("stages")]
+        self.stages = {
+            stage: percentiles([took[stage] * 1000 for took in traced if stage in took])
+            for stage in max(traced, key=len, default={})
+        }
 
     def rows(self) -> dict[str, Percentiles]:
         """Percentiles by stage, ``total`` first."""
@@ -77,17 +84,32 @@ class Summary:
         return f"{self.count:,} {'call' if self.count == 1 else 'calls'}{named}{more}"
 
     def __repr__(self) -> str:
-        head = f"{'milliseconds':<12}" + "".join(f"{f'p{percent}':>10}" for percent in PERCENTS)
-        rows = [
-            f"{stage:<12}" + "".join(f"{value:>10.2f}" for value in found)
-            for stage, found in self.rows().items()
-        ]
-        return "\n".join([self.title, head, *rows])
+        lines = [self.title, *_table("milliseconds", self.rows())]
+        if self.stages:
+            lines += ["", *_table("microseconds", microseconds(self.stages))]
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         from cloudburst_nb.display.summaries import html
 
         return html(self)
+
+
+def _table(unit: str, rows: Mapping[str, Percentiles]) -> Iterator[str]:
+    yield f"{unit:<12}" + "".join(f"{f'p{percent}':>10}" for percent in PERCENTS)
+    for stage, found in rows.items():
+        yield f"{stage:<12}" + "".join(f"{value:>10.2f}" for value in found)
+
+
+def microseconds(rows: Mapping[str, Percentiles]) -> dict[str, Percentiles]:
+    """The same percentiles in microseconds.
+
+    Examples
+    --------
+    >>> microseconds({"read": Percentiles(0.001, 0.002, 0.5)})["read"].p99
+    500.0
+    """
+    return {stage: Percentiles(*(value * 1000 for value in found)) for stage, found in rows.items()}
 
 
 def summary(calls: Iterable[Any]) -> Summary:
@@ -102,6 +124,7 @@ def summary(calls: Iterable[Any]) -> Summary:
     -------
     Summary
         p50, p95 and p99 of ``total``, ``queued``, ``transfer`` and ``run``, in milliseconds; it shows itself.
+        In a runtime that is up with ``trace=True``, of each stage of a call besides.
 
     Raises
     ------

@@ -1,11 +1,37 @@
-"""The user library for ``function.local(…)``: the same store, from this process, and nobody to talk to."""
+"""Running a cloud function here and now, as ``function.local(…)`` does.
+
+Its user library has the same store, from this process, and nobody to talk to; cloud functions that it calls
+run on the spot, too.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
 from cloudburst_nb import runtimes
+
+
+class Inline:
+    """While a thread is in this block, cloud functions that it calls run on the spot."""
+
+    def __init__(self) -> None:
+        self._threads: dict[int, int] = {}
+
+    def here(self) -> bool:
+        """Whether this thread is in the block."""
+        return bool(self._threads) and threading.get_ident() in self._threads
+
+    def __enter__(self) -> None:
+        thread = threading.get_ident()
+        self._threads[thread] = self._threads.get(thread, 0) + 1
+
+    def __exit__(self, *exc: object) -> None:
+        thread = threading.get_ident()
+        self._threads[thread] -= 1
+        if not self._threads[thread]:
+            del self._threads[thread]
 
 
 class LocalLibrary:

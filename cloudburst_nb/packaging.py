@@ -15,6 +15,7 @@ import contextlib
 import inspect
 import math
 import os
+import pickle
 import sys
 import types
 import warnings
@@ -173,6 +174,22 @@ def pack(
         cells=cells_of([raw, *(variable.value for variable in found.variables if walks(variable.value))]),
     )
     return Packed(spec, raw, captured, [*found.missing, *_older_self(raw, found)], arguments)
+
+
+def unpack(spec: FunctionSpec) -> Packed:
+    """What a registration was made of, from what it sent: to be registered again.
+
+    The code comes to life as it would in an executor, with what it captured then. What cannot be read here
+    (a module is gone) can still be registered and called, but not run in this process.
+    """
+    spec = msgspec.structs.replace(spec, version=0)
+    try:
+        loaded = pickle.loads(spec.payload)
+    except Exception:
+        return Packed(spec, None, [], [])
+    raw, *init = loaded if spec.kind == "class" else (loaded,)
+    captured = [_measured(variable) for variable in survey(raw).variables]
+    return Packed(spec, raw, captured, [], (init[0], init[1]) if init else ((), {}))
 
 
 # ---------------------------------------------------------------- what can be a cloud function

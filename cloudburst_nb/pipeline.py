@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cloudburst_nb.client import Client
     from cloudburst_nb.future import CloudburstFuture
-    from cloudburst_nb.widgets.widget import DagWidget
+    from cloudburst_nb.widgets.drawing.widget import DagWidget
 
 
 class Dag:
@@ -129,13 +129,13 @@ class Dag:
     @property
     def widget(self) -> DagWidget:
         """The editor as a widget, to be put among others; a notebook shows it for the DAG itself."""
-        from cloudburst_nb.widgets.board import shown
+        from cloudburst_nb.widgets.drawing.board import shown
 
         return shown(self).widget
 
     def _ipython_display_(self) -> None:
         """In a notebook that somebody looks at: the editor. Elsewhere the picture, or plain text."""
-        from cloudburst_nb.widgets.board import show
+        from cloudburst_nb.widgets.drawing.board import show
 
         if not show(self):
             raise NotImplementedError

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cloudburst_nb.client import Client
     from cloudburst_nb.function import CloudFunction
     from cloudburst_runtime.launch.local import LocalRuntime
+    from cloudburst_runtime.messages import DagSpec
 
 
 class State:
@@ -30,6 +31,8 @@ class State:
         Functions that are defined and not registered yet, in the order of definition.
     known
         The newest function of each name: a runtime that starts later gets them all.
+    dags
+        The DAGs that were defined here, as an export writes them.
     ended
         Why there is no runtime, once there was one.
     detached
@@ -40,6 +43,7 @@ class State:
         self.current: Client | None = None
         self.pending: list[CloudFunction] = []
         self.known: dict[str, CloudFunction] = {}
+        self.dags: dict[str, DagSpec] = {}
         self.ended = ""
         self.detached: list[LocalRuntime] = []
         self.lock = threading.RLock()

@@ -20,7 +20,7 @@ from cloudburst_runtime.shell.ticket import split_address
 EXECUTORS_MAX = 32
 MEMORY_BYTES_MIN = 128 * 1024 * 1024
 
-NOTHING_ASKED = (None, "local", (), 1, "locality", None, None, None, None)
+NOTHING_ASKED = (None, "local", (), 1, "locality", None, None, None, None, False)
 """What `up` is called with by default: whoever says nothing takes the runtime that is up."""
 
 
@@ -36,6 +36,7 @@ def up(
     gpus: int | None = None,
     memory_limit: int | None = None,
     seed: int | None = None,
+    trace: bool = False,
     detach: bool = False,
 ) -> Client:
     """Start a runtime on this machine and use it. Optional: the first use starts one with the defaults.
@@ -66,6 +67,9 @@ def up(
     seed
         Give each call its own random numbers, for ``random`` and ``numpy.random``, that follow from this
         whole number and from which call it is: the same in each run, with however many executors.
+    trace
+        Take the time of each stage that a call goes through: `summary` of its future shows them. It
+        costs each call some microseconds.
     detach
         Leave it running when this process ends; ``connect(client.address)`` from another one.
 
@@ -96,7 +100,7 @@ def up(
         raise ValueError(f"memory_limit is in bytes, at least {MEMORY_BYTES_MIN}; not {memory_limit}")
     if policy not in POLICIES:
         raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")
-    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit, listen, seed)
+    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit, listen, seed, trace)
     config = Config(
         name=name,
         executors_min=low,
@@ -109,6 +113,7 @@ def up(
         preload=asked[2],
         executor_memory_bytes=memory_limit or 0,
         seed=seed,
+        trace=trace,
     )
     with runtimes.state.lock:
         current = runtimes.state.current

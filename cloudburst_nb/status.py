@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from typing import TYPE_CHECKING
+
 from cloudburst_nb.display.html import size
 from cloudburst_runtime.messages import ExecutorStatus, StatusReply
+
+if TYPE_CHECKING:
+    from cloudburst_nb.client import Client
 
 
 class Status:
@@ -25,9 +31,18 @@ class Status:
         Names.
     keys, store_bytes : int
         How many keys the store has, and the size of their values.
+    at : str
+        The time of day when it was asked.
     """
 
-    def __init__(self, reply: StatusReply, addresses: list[str], key_file: str = "") -> None:
+    def __init__(
+        self,
+        reply: StatusReply,
+        addresses: list[str],
+        key_file: str = "",
+        client: Client | None = None,
+    ) -> None:
+        self._client = client
         self.address = addresses[0]
         self.addresses = addresses
         self.key_file = key_file
@@ -39,6 +54,7 @@ class Status:
         self.keys = reply.keys
         self.store_bytes = reply.store_bytes
         self.clients = reply.clients
+        self.at = time.strftime("%H:%M:%S")
 
     def _rows(self) -> list[tuple[str, str]]:
         functions = ", ".join(f"{name} v{version}" for name, version in sorted(self.functions.items()))
@@ -61,3 +77,11 @@ class Status:
         from cloudburst_nb.display.statuses import html
 
         return html(self)
+
+    def _ipython_display_(self) -> None:
+        if self._client is None:
+            raise NotImplementedError("nobody is there to ask again")
+        from cloudburst_nb.widgets.cards import RuntimeCard
+        from cloudburst_nb.widgets.showing import show
+
+        show(RuntimeCard(self._client, self))

@@ -323,8 +323,8 @@ class World:
         pending = [op for op in self.ops.values() if not (op.answered or op.cancelled)]
         assert not pending, f"never answered: {pending}"
         assert not any(cache.outstanding for cache in self.caches.values())
-        assert not any(peer.parked for peer in self.replica._peers.values())
-        entry = self.replica._entry("d")
+        assert not any(peer.parked for peer in self.replica.watches.peers.values())
+        entry = self.replica.entry("d")
         last = None if entry is None else entry.lattice
         for written in self.lasting:
             assert below(written, last), f"lost {written}"
@@ -337,6 +337,6 @@ class World:
                 op.needs = op.needs.join(replace(everyone, floor={}))
         held = {key: cache.peek(key, {}) for key in KEYS}
         for key, entry in held.items():
-            there = self.replica._entry(key) or Entry(0, None)
+            there = self.replica.entry(key) or Entry(0, None)
             same = entry is None or entry == there or entry.lattice is there.lattice is None
             assert same, f"{name} holds {entry} for {key}: {there}"

@@ -14,6 +14,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from cloudburst_nb.future import CloudburstFuture
+from cloudburst_nb.journal import Journal
 from cloudburst_runtime.messages import Failure, Result, Running, Step
 from cloudburst_runtime.values import encode
 
@@ -28,6 +29,7 @@ class Shell:
         self.script: list[Callable[[], object]] = []
         self.waits: list[float | None] = []
         self.cancelled: list[int] = []
+        self.trace: Any = None
 
     def wait(self, done: Callable[[], bool], timeout: float | None = None) -> bool:
         self.waits.append(timeout)
@@ -46,7 +48,7 @@ def future(
     target: str = "square", nodes: list[str] | None = None, shell: Shell | None = None, number: int = 1
 ) -> CloudburstFuture:
     """A future without an outcome, of a call that was made at 1000 ms."""
-    client: Any = SimpleNamespace(name="c1", _shell=shell or Shell())
+    client: Any = SimpleNamespace(name="c1", _shell=shell or Shell(), _journal=Journal())
     return CloudburstFuture(client, number, target, nodes or [], 1000.0)
 
 

@@ -71,7 +71,7 @@ class Driven:
         get = sends[-1]
         assert isinstance(get, Get)
         entry = None if lattice is None else Entry(0, lattice)
-        self.tell(GetReply(get.req, [entry], seq, pushed, self.core._fresh.epoch))
+        self.tell(GetReply(get.req, [entry], seq, pushed, self.core._sources.fresh["node"].epoch))
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import tracemalloc
 
 import pytest
 
-from cloudburst_runtime.anna.replica import DELETES_KEPT_MAX, PARKED_MAX, REQUESTS, ReplicaCore
+from cloudburst_runtime.anna.replica import DELETES_KEPT_MAX, REQUESTS, ReplicaCore
+from cloudburst_runtime.anna.watches import PARKED_MAX
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send
 from cloudburst_runtime.lattices import LWW, Counter, MapLattice, Max
@@ -186,14 +187,14 @@ def test_a_repeated_deletion_does_not_delete_again(replica: ReplicaCore) -> None
 def test_the_memory_of_deletions_is_bounded(replica: ReplicaCore) -> None:
     for req in range(1, DELETES_KEPT_MAX + 10):
         ask(replica, "a", Delete(req, "k", req))
-    assert len(replica._peers["a"].deleted) == DELETES_KEPT_MAX
+    assert len(replica.watches.peers["a"].deleted) == DELETES_KEPT_MAX
 
 
 def test_a_late_put_revives_nothing_even_if_the_tombstone_was_dropped(replica: ReplicaCore) -> None:
     for req in range(1, 6):
         ask(replica, "a", Put(10 + req, f"k{req}", Max(1)))
         ask(replica, "a", Delete(req, f"k{req}", 100 * req))
-    assert list(replica._tombstones) == ["k3", "k4", "k5"]
+    assert list(replica.records.deleted) == ["k3", "k4", "k5"]
     [(_, reply)] = ask(replica, "b", Put(1, "k1", Max(9)))
     assert reply == PutReply(1, 200, replica.seq)
     assert value(replica, "k1") == Entry(200, None)
@@ -259,7 +260,7 @@ def test_a_lost_peer_leaves_nothing(replica: ReplicaCore) -> None:
     ask(replica, "e1", Delete(3, "z", 9))
     assert replica.handle(PeerLost("e1"), 0.0) == []
     assert replica.handle(PeerLost("nobody"), 0.0) == []
-    assert (replica.holders("k"), list(replica._peers)) == ([], ["e2"])
+    assert (replica.holders("k"), list(replica.watches.peers)) == ([], ["e2"])
     assert [peer for peer, _ in ask(replica, "a", Put(1, "x", Max(1)))] == ["e2", "a"]
 
 
@@ -276,7 +277,7 @@ def test_a_waiting_read_is_answered_when_all_keys_exist(replica: ReplicaCore) ->
     assert answered == [("e1", GetReply(1, both, 2)), ("a", PutReply(2, 0, 2))]
     assert replica.holders("x") == ["e1"]
     assert len(ask(replica, "e1", get)) == 1
-    assert replica._parked == {}
+    assert replica.watches.parked == {}
 
 
 def test_a_key_that_goes_again_is_waited_for_again(replica: ReplicaCore) -> None:
@@ -291,7 +292,7 @@ def test_a_forgotten_read_is_not_answered(replica: ReplicaCore) -> None:
     ask(replica, "e1", Get(1, ["x"], wait=True))
     ask(replica, "e1", Forget(1))
     ask(replica, "e1", Forget(1))
-    assert replica._parked == {}
+    assert replica.watches.parked == {}
     assert len(ask(replica, "a", Put(1, "x", Max(1)))) == 1
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cloudburst_runtime.anna.cache import CacheCore, Effect
-from cloudburst_runtime.anna.freshness import Freshness
+from cloudburst_runtime.anna.freshness import NOTHING, Freshness
 from cloudburst_runtime.anna.outbox import Writing
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.totals import Draft, Tally, Totals
@@ -44,9 +44,9 @@ def test_the_seeds_reach_what_they_are_for() -> None:
             seen["evict"] += len(effects)
             return effects
 
-        def _resync(self) -> Send:
+        def _resync(self, fresh: Freshness) -> Send:
             seen["resync"] += 1
-            return super()._resync()
+            return super()._resync(fresh)
 
         def _again(self, request: Writing, now: float) -> list[Effect]:
             seen["again"] += 1
@@ -55,7 +55,7 @@ def test_the_seeds_reach_what_they_are_for() -> None:
     for seed in range(64):
         world = World(seed, cache=Watched)
         world.run()
-        seen["forgotten"] += world.replica._forgotten > 0
+        seen["forgotten"] += world.replica.records.forgotten > 0
     assert min(seen.values()) >= 10, seen
 
 
@@ -73,7 +73,7 @@ class NeverResyncs(CacheCore):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._fresh = self.Patient()
+        self._sources.fresh[NODE] = self.Patient()
 
 
 class PutsAmounts(CacheCore):
@@ -102,30 +102,31 @@ class OverlapsIncrements(CacheCore):
         draft = self._totals.draft(key, generation, lattice)
         put = Put(self._next_req(), key, draft.lattice, generation)
         self.drafts[put.req] = (key, draft)
-        return self._post(Writing(op, put, draft.lattice, None), now)
+        return self._change(Writing(op, put, draft.lattice, None), now)
 
-    def _changed(self, reply: PutReply, now: float) -> list[Effect]:
+    def _changed(self, reply: PutReply, store: str, now: float) -> list[Effect]:
         if reply.req in self.drafts:
             self._totals.commit(*self.drafts.pop(reply.req))
-        return super()._changed(reply, now)
+        return super()._changed(reply, store, now)
 
 
 class HoldsOldAnswers(CacheCore):
     """Holds what an answer says although later things were heard of before."""
 
-    def _got(self, reply: GetReply, now: float) -> list[Effect]:
-        seen, self._fresh.seen = self._fresh.seen, 0
-        effects = super()._got(reply, now)
-        self._fresh.seen = max(seen, self._fresh.seen)
+    def _got(self, reply: GetReply, store: str, now: float) -> list[Effect]:
+        fresh = self._sources.freshness(store)
+        seen, fresh.seen = fresh.seen, 0
+        effects = super()._got(reply, store, now)
+        fresh.seen = max(seen, fresh.seen)
         return effects
 
 
 class HoldsAcrossEpochs(CacheCore):
     """Does not look at the epoch in which the replica answered."""
 
-    def _got(self, reply: GetReply, now: float) -> list[Effect]:
-        reply.epoch = self._fresh.epoch
-        return super()._got(reply, now)
+    def _got(self, reply: GetReply, store: str, now: float) -> list[Effect]:
+        reply.epoch = self._sources.freshness(store).epoch
+        return super()._got(reply, store, now)
 
 
 class IgnoresFloors(CacheCore):
@@ -139,20 +140,20 @@ class SyncsByHearsay(CacheCore):
     """Takes the seq of an answer for its own, though updates before it have not arrived."""
 
     class Hasty(Freshness):
-        def promise(self, pushed: int, seq: int, now: float) -> None:
-            super().promise(pushed, seq, now)
+        def promise(self, pushed: int, seq: int, now: float, known: Vector = NOTHING) -> None:
+            super().promise(pushed, seq, now, known)
             self.synced = max(self.synced, seq)
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._fresh = self.Hasty()
+        self._sources.fresh[NODE] = self.Hasty()
 
 
 class UnwatchesWithoutNumber(CacheCore):
     """An `Unwatch` that overtakes nothing but may be overtaken."""
 
-    def _unwatch(self, keys: list[str]) -> Send:
-        return Send(NODE, Unwatch(keys))
+    def _unwatch(self, store: str, keys: list[str]) -> Send:
+        return Send(store, Unwatch(keys))
 
 
 class AcknowledgesOnly(ReplicaCore):
@@ -168,7 +169,7 @@ class RevivesDeleted(ReplicaCore):
     """Merges a put whatever generation it is of."""
 
     def _put(self, peer: str, put: Put) -> list[Send]:
-        known = self._generation(put.key)
+        known = self.records.generation(put.key)
         raised = Put(put.req, put.key, put.lattice, max(known, put.generation))
         return [*super()._put(peer, raised)[:-1], self._acknowledge(peer, put.req, put.generation)]
 
@@ -177,7 +178,7 @@ class DeletesAgain(ReplicaCore):
     """Does not know a repeated deletion."""
 
     def _delete(self, peer: str, delete: Delete) -> list[Send]:
-        self._peer(peer).deleted.clear()
+        self.watches.peer(peer).deleted.clear()
         return super()._delete(peer, delete)
 
 

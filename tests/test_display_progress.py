@@ -140,7 +140,7 @@ class Tty(io.StringIO):
 def test_a_terminal_has_one_line_that_is_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Tty()
     monkeypatch.setattr(sys, "stderr", stream)
-    view, tally = progress.view(), Tally(["square", "square"])
+    view, tally = progress.view([]), Tally(["square", "square"])
     view.show(tally, 1.0)
     tally.ended("square", failed=False)
     view.show(tally, 2.0)
@@ -155,7 +155,7 @@ def test_a_terminal_has_one_line_that_is_written_over(monkeypatch: pytest.Monkey
 def test_elsewhere_there_is_one_line_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
-    view, tally = progress.view(), Tally(["square"])
+    view, tally = progress.view([]), Tally(["square"])
     view.show(tally, 1.0)
     assert stream.getvalue() == ""
     view.end(tally, 1.0)
@@ -164,7 +164,7 @@ def test_elsewhere_there_is_one_line_at_the_end(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_process_without_a_standard_error_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
-    view = progress.view()
+    view = progress.view([])
     view.show(Tally(["square"]), 1.0)
     view.end(Tally(["square"]), 1.0)
 
@@ -172,7 +172,7 @@ def test_a_process_without_a_standard_error_shows_nothing(monkeypatch: pytest.Mo
 CELL = """
 from cloudburst_nb.display.progress import view
 from cloudburst_nb.display.tally import Tally
-tally, where = Tally(["square", "square"]), view()
+tally, where = Tally(["square", "square"]), view([])
 where.show(tally, 1.0)
 tally.ended("square", False)
 where.show(tally, 2.0)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+
+from cloudburst_nb import cli, pytest_plugin
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -72,3 +77,17 @@ def test_each_dependency_is_justified(name: str) -> None:
 
 def test_the_changelog_has_this_version() -> None:
     assert f"## [{PROJECT['version']}]" in text("CHANGELOG.md")
+
+
+def test_the_workflow_in_the_documents_is_one_and_calls_what_there_is() -> None:
+    """Each step's command has a program and options that this project has."""
+    [workflow] = re.findall(r"```yaml\n(.*?)```", text("docs/ci.md"), re.DOTALL)
+    steps = yaml.safe_load(workflow)["jobs"]["notebooks"]["steps"]
+    commands = [shlex.split(step["run"]) for step in steps if "run" in step]
+    [ours] = [command for command in commands if command[0] == "cloudburst-nb"]
+    assert cli._parser().parse_args(ours[1:]).jobs == 2
+    [pytest_command] = [command for command in commands if command[:3] == ["python", "-m", "pytest"]]
+    known = inspect.getsource(pytest_plugin)
+    options = [word for word in pytest_command if word.startswith("--")]
+    assert options
+    assert all(f'"{option}"' in known for option in options)

@@ -44,6 +44,8 @@ WITH_RUNTIME = {
         "future",
         "module",
         "pipeline",
+        "plots.course",
+        "plots.over_time",
         "runtimes",
         "starting",
     )
@@ -63,6 +65,7 @@ OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 def public() -> dict[str, Any]:
     """Each public name, and each public method and property of the classes a user holds."""
     found = {name: getattr(cb, name) for name in cb.__all__}
+    found |= {f"plots.{name}": getattr(cb.plots, name) for name in cb.plots.__all__}
     for holder in HOLDERS:
         for name, member in vars(holder).items():
             if (name == "__call__" or not name.startswith("_")) and _is_documented(member):

@@ -16,6 +16,7 @@ from cloudburst_runtime.executor.tasks import (
     Outcome,
     Ran,
     Reply,
+    StillRunning,
 )
 from cloudburst_runtime.ids import HybridClock
 from cloudburst_runtime.lattices import Max
@@ -24,6 +25,7 @@ from cloudburst_runtime.messages import (
     Call,
     Cancel,
     DagNode,
+    Doing,
     Entry,
     ExecutorLost,
     Failure,
@@ -200,7 +202,7 @@ def test_a_failure_ends_the_call(bench):
 
 def test_the_session_goes_along_with_each_step(bench):
     bench.call(1, CHAIN, clock=5_000_000, floor={"node": 3})
-    bench.core.cache._fresh.hear(9)
+    bench.core.cache._sources.fresh["node"].hear(9)
     _, trigger = one(bench.ran(), Trigger)
     assert (trigger.header.clock, trigger.header.floor) == (5_000_000, {"node": 9})
 
@@ -510,3 +512,13 @@ def test_an_executor_in_a_long_call_says_so_also_when_it_gave_its_queue_away(ben
     assert (peer, occupied.queued, occupied.running) == ("node", 0, load.running)
     assert occupied.running
     assert one(bench.ran(), Load)[1] == Load(0)
+
+
+def test_the_node_is_told_once_of_a_long_call_and_once_of_its_end(bench):
+    bench.call(1)
+    told = one(bench.take(StillRunning("a", "")), Doing)
+    assert told == ("node", Doing(bench.core.running[0].function.name))
+    assert not [e for e in bench.take(StillRunning("ab", "")) if isinstance(e.message, Doing)]
+    assert one(bench.ran(), Doing)[1] == Doing("")
+    bench.call(2)
+    assert not [e for e in bench.ran() if isinstance(getattr(e, "message", None), Doing)]

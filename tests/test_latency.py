@@ -33,6 +33,19 @@ def test_a_summary_has_milliseconds_of_each_stage() -> None:
     assert "■ queued 1.00 3.70 3.94" in said
 
 
+def test_a_summary_of_traced_calls_has_their_stages_in_microseconds() -> None:
+    traced = {**SLOW, "stages": {"encode": 0.000004, "request": 0.00002, "resume": 0.000001}}
+    unfinished = {**SLOW, "stages": {"encode": 0.000008, "request": 0.00003}}
+    summary = cb.summary([traced, unfinished, SLOW])
+    assert list(summary.stages) == ["encode", "request", "resume"]
+    assert summary.stages["encode"].p50 == pytest.approx(0.006)
+    assert summary.stages["resume"].p99 == pytest.approx(0.001)
+    assert "\nmicroseconds       p50       p95       p99\nencode            6.00      7.80" in repr(summary)
+    said = read(summary._repr_html_())
+    assert "in microseconds; the bars are medians p50 p95 p99 ■ encode 6.00 7.80 7.96" in said
+    assert "microseconds" not in repr(cb.summary([SLOW]))
+
+
 def test_calls_without_timings_are_counted_apart_and_not_waited_for() -> None:
     pending, refused = future(), failed(Failure("FunctionNotFound", "no"))
     summary = cb.summary([done(), [pending, refused], pending.timings])

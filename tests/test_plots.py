@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from cloudburst_nb import plots
 from cloudburst_nb.display.chart import Chart
 from cloudburst_nb.future import CloudburstFuture
+from cloudburst_nb.plots import common
 from tests.showing import done, future, step
 
 
@@ -89,9 +90,9 @@ def test_a_timeline_has_a_row_for_each_executor_in_natural_order() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["client", "e2", "e10"]
     assert words(figure) == ["load", "merge", "queued"]
     bars = {(to_hex(bar.get_facecolor()), bar.get_alpha()): bar for group in axes.containers for bar in group}
-    load = bars[plots.COLOURS[0].lower(), None]
+    load = bars[common.COLOURS[0].lower(), None]
     assert (load.get_x(), load.get_width()) == pytest.approx((2, 2))
-    assert bars[plots.COLOURS[0].lower(), 0.35].get_width() == pytest.approx(1)
+    assert bars[common.COLOURS[0].lower(), 0.35].get_width() == pytest.approx(1)
 
 
 def test_a_timeline_needs_futures_and_not_too_many_executors() -> None:
@@ -121,3 +122,49 @@ assert "matplotlib.pyplot" not in sys.modules
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
+
+
+# ---------------------------------------------------------------- over time, and against each other
+
+
+def test_latency_over_time_has_a_dot_for_each_call_and_a_running_median() -> None:
+    calls = [done(number, "square", [step(0, "e1", 1000.0 + 40 * number, 1.0)]) for number in range(60)]
+    for number, call in enumerate(calls):
+        call._submitted += 40 * number
+        call._ended += 40 * number
+    axes = plots.over_time([*calls, future()]).axes[0]
+    dots, _, *medians = axes.lines
+    assert len(dots.get_xdata()) == 60
+    assert len(medians[0].get_xdata()) > 10
+    assert words(axes.figure) == ["square (60)"]
+    assert (axes.get_yscale(), axes.get_xlabel()) == ("log", "since the first call, seconds")
+
+
+def test_throughput_counts_what_ended_and_who_was_busy() -> None:
+    calls = [done(number, "square", [step(0, f"e{number % 2}", 1000.0, 5.0)]) for number in range(4)]
+    rates, busy = plots.throughput(calls).axes
+    [outline, _] = rates.patches
+    values, edges, _ = outline.get_data()
+    assert sum(values) * (edges[1] - edges[0]) == pytest.approx(4)
+    assert max(busy.lines[0].get_ydata()) == 2
+
+
+@pytest.mark.parametrize("plot", [plots.over_time, plots.throughput])
+def test_what_does_not_say_when_is_refused(plot: Callable[[Any], Figure]) -> None:
+    with pytest.raises(TypeError, match="is made of futures: dict does not say when"):
+        plot([timings(0.1)])
+
+
+def test_a_comparison_says_by_how_much() -> None:
+    before, after = [timings(value / 1000) for value in (4, 4)], [timings(value / 1000) for value in (1, 1)]
+    figure = plots.compare(before, after, names=("v1", "v2"))
+    curves, stages = figure.axes
+    assert curves.get_title() == "p50 4 → 1 ms (0.25 times), p99 4 → 1 ms (0.25 times)"
+    assert [text.get_text() for text in stages.texts] == ["0", "2", "2", "0", "0.5", "0.5"]
+    with pytest.raises(ValueError, match="no calls were given"):
+        plots.compare(before, [])
+
+
+def test_equal_names_are_told_apart() -> None:
+    figure = plots.compare([timings(0.1)], [timings(0.2)], names=("run", "run"))
+    assert [word.partition(":")[0] for word in words(figure)] == ["run (1) (1)", "run (2) (1)"]

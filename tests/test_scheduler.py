@@ -18,6 +18,7 @@ from cloudburst_runtime.messages import (
     DeleteDag,
     Describe,
     Description,
+    Doing,
     Done,
     Failed,
     Fetch,
@@ -327,6 +328,39 @@ class TestQuestions:
         assert failure(world.say("c1", Describe(1, "function", "g")))[0] == "FunctionNotFound"
         assert failure(world.say("c1", Describe(1, "world")))[0] == "CloudburstError"
         assert world.core.registry.latest("f").payload == b"payload of f"
+
+    def test_earlier_versions_are_kept_with_their_code(self, world: World) -> None:
+        world.register("c1", fn("f", source="one"), fn("f", source="two"))
+
+        def ask(what: str, version: int = 0) -> Description:
+            message = Describe(world.next_req(), what, "f", version)
+            return sent(world.say("c1", message), Description)[0]
+
+        assert [(spec.version, spec.source, spec.payload) for spec in ask("versions").versions] == [
+            (1, "one", b""),
+            (2, "two", b""),
+        ]
+        first = ask("version", 1).function
+        assert first is not None
+        assert (first.version, first.source, first.payload) == (1, "one", b"payload of f")
+        kind, message = failure(world.say("c1", Describe(1, "version", "f", 7)))
+        assert kind == "FunctionNotFound"
+        assert "version 7 of 'f' is not kept" in message
+        assert "v1, v2" in message
+        assert failure(world.say("c1", Describe(1, "versions", "g")))[0] == "FunctionNotFound"
+
+    def test_the_status_says_what_runs_for_long(self, world: World) -> None:
+        world.register("c1", fn("f"))
+
+        def runs() -> str:
+            return sent(world.say("c1", Status(world.next_req())), StatusReply)[0].executors[0].running
+
+        before = world.lease("c1", "f").placement
+        assert world.say("e1", Doing("f")) == []
+        assert runs() == "f"
+        assert world.lease("c1", "f").placement == before
+        world.say("e1", Doing())
+        assert runs() == ""
 
     def test_the_status_has_it_all(self, world: World) -> None:
         world.register("c1", fn("f"), fn("f"), fn("a"))

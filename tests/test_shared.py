@@ -183,7 +183,9 @@ def test_a_value_that_was_lost_on_its_way_is_asked_for_plain(memory: Memory) -> 
     assert again.plain
     assert not [effect for effect in effects if isinstance(effect, Answer)]
     assert core.peek("k", {}) is None
-    reply = GetReply(again.req, [Entry(0, LWW(7, "w", encode(ARRAY)))], 1, epoch=core._fresh.epoch)
+    reply = GetReply(
+        again.req, [Entry(0, LWW(7, "w", encode(ARRAY)))], 1, epoch=core._sources.fresh["node"].epoch
+    )
     [answer] = [e for e in core.handle(Received("node", reply), 0.0) if isinstance(e, Answer)]
     np.testing.assert_array_equal(reveal(answer.result[0]), ARRAY)
 

@@ -17,6 +17,7 @@ from cloudburst_runtime.sim.run import run
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = 120
+EXECUTIONS_SEEDS = 64
 MUTANT_SEEDS = 64
 
 REGRESSIONS = (
@@ -37,23 +38,29 @@ REGRESSIONS = (
 )
 
 
-def replay(seed: int, mutant: str = "") -> str:
+def replay(seed: int, scenario: str) -> str:
     """The command that runs a seed again and shows its history."""
-    chosen = f" --mutant {mutant}" if mutant else ""
-    return f"PYTHONPATH=runtime python -m cloudburst_runtime.sim --seed {seed}{chosen}"
+    return f"PYTHONPATH=runtime python -m cloudburst_runtime.sim --seed {seed} --scenario {scenario}"
 
 
-def check(seed: int) -> None:
-    report = run(seed)
+def check(seed: int, scenario: str = "calls") -> None:
+    report = run(seed, scenario=scenario)
     if report.violations:
-        shown = "\n  ".join(report.violations)
-        pytest.fail(f"seed {seed} ({report.profile}):\n  {shown}\nreplay it: {replay(seed)}", pytrace=False)
+        shown = "\n".join(report.violations)
+        replayed = replay(seed, scenario)
+        pytest.fail(f"seed {seed} ({report.profile}):\n{shown}\nreplay it: {replayed}", pytrace=False)
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, 8))
 def test_what_clients_see_is_right_under_every_kind_of_fault(first):
     for seed in range(first, first + 8):
         check(seed)
+
+
+@pytest.mark.parametrize("first", range(0, EXECUTIONS_SEEDS, 8))
+def test_what_executions_read_is_what_their_level_promises(first):
+    for seed in range(first, first + 8):
+        check(seed, "executions")
 
 
 @pytest.mark.parametrize("seed", REGRESSIONS)
@@ -67,9 +74,18 @@ def test_a_planted_defect_is_noticed(name):
     assert caught is not None, f"{MUTANTS[name].defect}, and no seed below {MUTANT_SEEDS} notices"
 
 
+def test_a_defect_that_breaks_a_promise_is_shown_as_a_small_table():
+    mutant = MUTANTS["replica-updates-one"]
+    found = run(0, mutant, scenario="executions").violations
+    tables = [violation.splitlines() for violation in found if violation.startswith("lww: read your writes")]
+    assert tables
+    assert all(len(lines) < 20 and any("◄" in line for line in lines) for lines in tables)
+
+
 def test_the_seeds_meet_every_profile():
     profiles = {faults.plan(seed).profile for seed in range(SEEDS)}
     assert profiles == set(faults.PROFILES)
+    assert {faults.plan(seed).profile for seed in range(EXECUTIONS_SEEDS)} == profiles
 
 
 def test_sessions_are_long_enough_to_show_something():

@@ -13,7 +13,7 @@ import pytest
 
 from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.messages import Done, Failed, Failure, Hello, pack
-from cloudburst_runtime.shell.transport import Hub
+from cloudburst_runtime.shell.transport import BATCHED_BYTES_MAX, Hub
 
 PATIENCE_MS = 10_000.0
 
@@ -118,3 +118,43 @@ def test_an_executor_that_does_not_listen_is_reported_as_lost(hubs: Callable[[st
     hub.send("e9", Done(1))
     (lost,) = arrive(hub, 1)
     assert (type(lost), lost.peer) == (PeerLost, "e9")
+
+
+def test_a_batch_goes_to_each_peer_in_one_piece_and_in_order(hubs: Callable[[str], Hub]) -> None:
+    sender, one, two = hubs("c1"), hubs("e1"), hubs("e2")
+    one.listen()
+    two.listen()
+    sender.begin_batch()
+    for number in range(1, 4):
+        sender.send("e1", Done(number))
+        sender.send("e2", Done(10 + number))
+    assert one.collect(one.wait(0.0)) == two.collect(two.wait(0.0)) == []
+    sender.end_batch()
+    assert [event.message for event in arrive(one, 4)[1:]] == [Done(1), Done(2), Done(3)]
+    assert [event.message for event in arrive(two, 4)[1:]] == [Done(11), Done(12), Done(13)]
+    sender.send("e1", Done(4))
+    assert arrive(one, 1)[0].message == Done(4)
+
+
+def test_a_large_message_in_a_batch_overtakes_nothing(hubs: Callable[[str], Hub]) -> None:
+    sender, one = hubs("c1"), hubs("e1")
+    one.listen()
+    large = Failed(2, Failure("user", "x" * (2 * BATCHED_BYTES_MAX)))
+    sender.begin_batch()
+    for message in (Done(1), large, Done(3)):
+        sender.send("e1", message)
+    sender.end_batch()
+    assert [event.message for event in arrive(one, 4)[1:]] == [Done(1), large, Done(3)]
+
+
+def test_a_batch_to_a_peer_that_is_lost_meanwhile_is_told(hubs: Callable[[str], Hub]) -> None:
+    sender, one = hubs("c1"), hubs("e1")
+    one.listen()
+    sender.send("e1", Done(1))
+    arrive(one, 2)
+    sender.begin_batch()
+    sender.send("e1", Done(2))
+    for connection in list(one.connections.values()):
+        one.drop(connection, "as a test")
+    sender.end_batch()
+    assert isinstance(arrive(sender, 1)[0], PeerLost)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.expression import Expression
-from cloudburst_nb.widgets import placing
-from cloudburst_nb.widgets.checking import UNBOUNDED, Known, marks, obstacle, takes
-from cloudburst_nb.widgets.editing import History, Refused, apply, refusals
-from cloudburst_nb.widgets.sketch import Sketch
-from cloudburst_nb.widgets.wording import code_of
+from cloudburst_nb.widgets.drawing import placing
+from cloudburst_nb.widgets.drawing.checking import UNBOUNDED, Known, marks, obstacle, takes
+from cloudburst_nb.widgets.drawing.editing import History, Refused, apply, refusals
+from cloudburst_nb.widgets.drawing.sketch import Sketch
+from cloudburst_nb.widgets.drawing.wording import code_of
 from cloudburst_runtime.messages import DagSpec
 
 NAMES = [f"f{index}" for index in range(8)]

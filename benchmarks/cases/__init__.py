@@ -2,6 +2,7 @@
 
 from benchmarks.cases import startup as startup  # noqa: I001  the order is that of the tables
 from benchmarks.cases import calls as calls
+from benchmarks.cases import stages as stages
 from benchmarks.cases import chains as chains
 from benchmarks.cases import many as many
 from benchmarks.cases import arrays as arrays

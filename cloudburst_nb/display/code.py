@@ -6,12 +6,21 @@ colour (keywords, definitions) is bold, comments are slanted.
 
 from __future__ import annotations
 
+import difflib
 from html import escape
 from typing import Any
 
-from cloudburst_nb.display.html import pre
+from cloudburst_nb.display.html import counted, pre
 
 HIGHLIGHTED_CHARACTERS_MAX = 20_000
+CONTEXT_LINES = 2
+CHANGED_LINES_MAX = 400
+_CHANGED = {
+    "+": "background:rgba(0,158,115,0.18)",
+    "-": "background:rgba(213,94,0,0.18)",
+    "@": "opacity:0.6",
+}
+"""The marks say it too."""
 _STYLES = {
     "Keyword": "color:#8a63d2;font-weight:bold",
     "Operator.Word": "color:#8a63d2;font-weight:bold",
@@ -48,3 +57,25 @@ def _token(kind: Any, part: str) -> str:
         kind = kind.parent
     text = escape(part)
     return f'<span style="{_STYLES[name]}">{text}</span>' if kind else text
+
+
+def changes(old: str, new: str) -> tuple[str, str]:
+    """The lines that differ, with a few around them, and a few words; no HTML if none do.
+
+    Examples
+    --------
+    >>> changes("a = 1\\nb = 2", "a = 1\\nb = 3")[1]
+    '1 line added, 1 removed'
+    """
+    if old == new:
+        return "", "nothing in its text"
+    lines = list(difflib.unified_diff(old.splitlines(), new.splitlines(), n=CONTEXT_LINES, lineterm=""))[2:]
+    added, removed = (sum(each.startswith(mark) for each in lines) for mark in "+-")
+    shown = "".join(_changed(each) for each in lines[:CHANGED_LINES_MAX])
+    rest = f"… and {len(lines) - CHANGED_LINES_MAX:,} more lines" if len(lines) > CHANGED_LINES_MAX else ""
+    return pre(shown + rest), f"{counted(added, 'line')} added, {removed:,} removed"
+
+
+def _changed(text: str) -> str:
+    style = _CHANGED.get(text[:1], "")
+    return f'<span style="display:block;{style}">{escape(text) or " "}</span>'

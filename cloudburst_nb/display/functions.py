@@ -1,20 +1,35 @@
-"""A cloud function in a notebook: its signature, how it is registered, its source, what it carries along.
+"""A cloud function in a notebook: its signature, how it is registered and was called, its source and what
+changed in it, what it carries along.
 
-Law: reads what packing found; asks no runtime, so the version is the one that this process registered.
+Law: reads what packing found; the runtime is asked for earlier versions only, and not waited for long.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloudburst_nb.display.code import source
-from cloudburst_nb.display.html import STATES, bold, card, code, faint, folded, line, size, table
+from cloudburst_nb.display.code import changes, source
+from cloudburst_nb.display.html import (
+    STATES,
+    bold,
+    card,
+    code,
+    counted,
+    duration,
+    faint,
+    folded,
+    line,
+    size,
+    table,
+)
 from cloudburst_nb.display.preview import text_of
+from cloudburst_nb.errors import CloudburstError
 from cloudburst_nb.reading import signature_of
 
 if TYPE_CHECKING:
     from cloudburst_nb.function import CloudFunction
 
+PATIENCE_S = 1.0
 CAPTURED_SHOWN_MAX = 100
 ARGUMENT_CHARACTERS_MAX = 200
 
@@ -32,9 +47,42 @@ def html(made: CloudFunction, bound: bool = True) -> str:
         ),
         _construction(made, bound) if kind == "class" else "",
         _missing(made),
+        _calls(made),
         source(made.source) if made.source else line(faint("its source text is not known here")),
+        _changes(made),
         _captured(made),
     )
+
+
+def _calls(made: CloudFunction) -> str:
+    """How often this process called it, and how long that took."""
+    if made._home is None or not (found := made._home._journal.of(made.name)).calls:
+        return ""
+    failed = f'<span style="color:{STATES["failed"]}">{counted(found.errors, "error")}</span>'
+    times = (
+        faint(f"· p50 {duration(found.p50_ms / 1000)} · p99 {duration(found.p99_ms / 1000)}")
+        if found.p50_ms is not None and found.p99_ms is not None
+        else ""
+    )
+    return line(counted(found.calls, "call"), f"· {failed}" if found.errors else faint("· no errors"), times)
+
+
+def _changes(made: CloudFunction) -> str:
+    """What is different in the text from the version before; and that there is a newer one, if so."""
+    if made._version < 2 or made._home is None:
+        return ""
+    try:
+        texts = made._home._versions(made.name, timeout=PATIENCE_S)
+    except CloudburstError:
+        return ""
+    earlier = [version for version in texts if version < made._version]
+    newer = f"v{max(texts)} is registered now" if max(texts) > made._version else ""
+    note = line(f'<span style="color:{STATES["failed"]}">⚠</span> {newer}') if newer else ""
+    if not earlier:
+        return note
+    inner, words = changes(texts[earlier[-1]], made.source)
+    heading = f"what changed since v{earlier[-1]}: {words}"
+    return note + (folded(heading, inner) if inner else line(faint(heading)))
 
 
 def _options(made: CloudFunction) -> str:

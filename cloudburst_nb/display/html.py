@@ -45,7 +45,7 @@ def bold(text: object) -> str:
 
 
 def code(text: object) -> str:
-    return f'<code style="background:none">{escape(str(text))}</code>'
+    return f'<code style="background:none;padding:0">{escape(str(text))}</code>'
 
 
 def faint(text: str) -> str:
@@ -151,9 +151,11 @@ def duration(seconds: float) -> str:
 
     Examples
     --------
-    >>> duration(0.000213), duration(0.0421), duration(3.2), duration(75)
-    ('0.213 ms', '42.1 ms', '3.2 s', '1 min 15 s')
+    >>> duration(0.0000009), duration(0.000213), duration(0.0421), duration(3.2), duration(75)
+    ('0.9 µs', '0.213 ms', '42.1 ms', '3.2 s', '1 min 15 s')
     """
+    if 0 < seconds < 1e-5:
+        return f"{seconds * 1e6:.3g} µs"
     if seconds < 1:
         return f"{seconds * 1000:.3g} ms"
     if seconds < 60:

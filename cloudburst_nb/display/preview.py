@@ -46,7 +46,7 @@ def preview(value: object) -> str:
     Examples
     --------
     >>> preview(42)
-    '<code style="background:none">42</code>'
+    '<code style="background:none;padding:0">42</code>'
     """
     try:
         return _figure(value) or _array(value) or _rich(value) or _text(value)

@@ -1,8 +1,8 @@
 """Waiting for many calls and showing how far they are.
 
 Law: everything is shown by the thread that waits, so that it lands in the cell that asked; no more often than
-every `PERIOD_S`. Where it is shown is found out once: in a notebook with a front end as a widget, which is
-replaced by plain HTML at the end, so that a saved notebook shows the outcome; in a terminal as one line that
+every `PERIOD_S`. Where it is shown is found out once: in a notebook with a front end as a live display, which
+is plain HTML at the end, so that a saved notebook shows the outcome; in a terminal as one line that
 is written over; elsewhere (a file, a notebook run headless) once, at the end.
 """
 
@@ -13,17 +13,17 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from cloudburst_nb.display.tally import Tally
 from cloudburst_nb.errors import CallTimeout
+from cloudburst_nb.widgets.cards import TallyCard
+from cloudburst_nb.widgets.showing import HEADLESS, Display, displays, kernel_shell
 
 if TYPE_CHECKING:
     from cloudburst_nb.future import CloudburstFuture
 
 PERIOD_S = 0.1
-HEADLESS = "CLOUDBURST_NB_HEADLESS"
-"""In the environment of a kernel that nobody looks at while it runs."""
 
 
 class View(Protocol):
@@ -81,40 +81,39 @@ class Page:
 
 
 class Widget:
-    """A widget in a notebook, which leaves plain HTML behind."""
+    """A live display in a notebook, which leaves plain HTML behind."""
 
-    def __init__(self) -> None:
-        self._widget: Any = None
-        self._handle: Any = None
+    def __init__(self, futures: Sequence[CloudburstFuture] = ()) -> None:
+        self._futures = futures
+        self._display: Display | None = None
+        self._card: TallyCard | None = None
 
     def show(self, tally: Tally, seconds: float) -> None:
-        if self._handle is None:
-            import ipywidgets
-            from IPython.display import display
-
-            self._widget = ipywidgets.HTML(tally.html(seconds))
-            self._handle = display(self._widget, display_id=True)  # type: ignore[no-untyped-call]
+        if self._display is None or self._card is None:
+            self._card = TallyCard(tally, seconds, self._futures)
+            self._display = Display(self._card)
+            self._display.begin()
         else:
-            self._widget.value = tally.html(seconds)
+            self._card.seconds = seconds
+            self._display.tell()
 
     def end(self, tally: Tally, seconds: float) -> None:
-        if self._handle is None:
+        if self._display is None or self._card is None:
             Page().end(tally, seconds)
             return
-        self._handle.update(_bundle(tally, seconds), raw=True)
-        self._widget.close()
+        self._card.seconds = seconds
+        self._card.ended = True
+        displays.end(self._display)
 
 
 def _bundle(tally: Tally, seconds: float) -> dict[str, str]:
     return {"text/plain": tally.line(seconds), "text/html": tally.html(seconds)}
 
 
-def view() -> View:
+def view(futures: Sequence[CloudburstFuture]) -> View:
     """Where this process shows progress."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if getattr(shell, "kernel", None) is not None:
-        return Page() if os.environ.get(HEADLESS) else Widget()
+    if kernel_shell() is not None:
+        return Page() if os.environ.get(HEADLESS) else Widget(futures)
     stream = sys.stderr
     return Terminal(stream) if stream is not None and stream.isatty() else Final(stream)
 
@@ -125,7 +124,7 @@ def watch(
     """Wait until all are done, and show it meanwhile; see `Client.progress`."""
     start = time.monotonic()
     watched = _Watched(futures)
-    where = view() if where is None else where
+    where = view(futures) if where is None else where
     try:
         while not watched.wait(start, timeout):
             where.show(watched.tally, time.monotonic() - start)

@@ -32,7 +32,7 @@ def html(status: Status) -> str:
     """A runtime as of one moment."""
     return card(
         STATES["done"],
-        line(faint("Cloudburst runtime"), bold(status.name)),
+        line(faint("Cloudburst runtime"), bold(status.name), faint(f"at {status.at}")),
         _executors(status),
         table(
             [
@@ -50,8 +50,15 @@ def html(status: Status) -> str:
     )
 
 
+def past(address: str, why: str) -> str:
+    """A runtime that does not answer any more."""
+    return card(STATES["waiting"], line(faint("Cloudburst runtime"), code(address)), line(escape(why)))
+
+
 def _executors(status: Status) -> str:
     executors = status.executors
+    if not executors:
+        return line(faint("its executors are starting"))
     busy = sum(bool(each.running) for each in executors)
     waiting = sum(each.queued for each in executors)
     load = f"{busy} busy, {counted(waiting, 'call')} waiting"

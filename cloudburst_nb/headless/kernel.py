@@ -23,7 +23,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKerne
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
-from . import private
+from . import private, streams
 from .errors import UsageError
 
 NATIVE = {"python3": "ipykernel_launcher", "python": "ipykernel_launcher", "cloudburst": "cloudburst_kernel"}
@@ -112,7 +112,6 @@ class Kernel:
             kernel_name=self.name,
             startup_timeout=START_S,
             store_widget_state=False,
-            coalesce_streams=True,
             log=quiet,
         )
         self.group: int | None = None
@@ -155,7 +154,10 @@ class Kernel:
         cell = self.client.nb.cells[index]
         assert self.client.kc is not None, "execute() before start()"
         self.client.kc.session.metadata["cellId"] = cell.id
-        await self.client.async_execute_cell(cell, index)
+        try:
+            await self.client.async_execute_cell(cell, index)
+        finally:
+            cell.outputs = streams.coalesce(cell.get("outputs", []))
 
     async def interrupt(self) -> None:
         """As the stop button: KeyboardInterrupt in the cell."""

@@ -1,8 +1,6 @@
-"""The DAG widget: draw a DAG, run it, and see where the time goes.
+"""Displays that follow what they show: widgets, with Python as the one truth.
 
-Law: Python owns what is drawn. A front end sends operations and gets the new state, or the reason why not; it
-keeps nothing but what concerns one view alone: the selection, and the part of the picture that is seen.
-
-`sketch`, `editing`, `checking`, `wording`, `placing` and `measuring` are pure; `editor` joins them to a
-runtime, `widget` to the front ends; `static/` is what runs there.
+Law: a widget's JavaScript shows what Python has said and tells Python what was pressed; it decides nothing,
+and asks no other machine for anything. Everything is in a saved notebook as plain HTML, which the widget
+takes over while its kernel lives: where there is no kernel, no trust or no widget manager, that HTML stays.
 """

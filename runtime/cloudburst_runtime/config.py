@@ -28,6 +28,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int = 0
     seed: int | None = None
     """Each call draws the random numbers that follow from this and from its identity; None: from nothing."""
+    trace: bool = False
+    """Take stamps of each call's stages (`shell.tracing`)."""
     threads: int = 1
     """BLAS and OpenMP threads in each executor."""
     preload: tuple[str, ...] = ()
@@ -67,3 +69,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     in the messages."""
     tombstones_max: int = 100_000
     """Deleted keys that the store remembers, so that a late write does not revive them."""
+
+    stores_min: int = 1
+    """Storage processes, the node's own among them, that are there from the start."""
+    stores_max: int = 1
+    """More than ``stores_min``: let load and size decide how many there are."""
+    replication: int = 1
+    """How many stores keep each key, if there are so many."""
+    anti_entropy_ms: float = 10_000.0
+    """What has changed is compared between the stores that keep it, this long afterwards."""
+    stats_ms: float = 2_000.0
+    """How often a store that is busy says what it has and what is asked of it."""
+    store_operations_high_per_s: float = 4_000.0
+    """A store is added when the stores answer more reads and writes than this on average,"""
+    store_bytes_high: int = 1024 * 1024 * 1024
+    """or have more bytes than this on average."""
+    store_low_share: float = 0.3
+    """A store is removed when those that stay would be below this share of both."""
+    hot_key_operations_per_s: float = 1_000.0
+    """A key that is read and written more often than this on each of its stores is kept by one more."""

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from .messages import Message
 
 
-class Record(msgspec.Struct, frozen=True):
-    """The base of events and effects: made and compared in C, which a call's latency notices."""
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """The base of events and effects: made and compared in C, which a call's latency notices.
+
+    They live for one event and are in no reference cycle, so the garbage collector need not look at them.
+    """
 
 
 class Received(Record, frozen=True):

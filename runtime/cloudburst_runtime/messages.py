@@ -8,7 +8,7 @@ small integer, and decoded by one decoder. Add fields at the end, with a default
     client ──Register, DefineDag, Place, List…──► node (scheduler) ──Registered, Placed, Revoke…──► client
     client, executor ──Put, Get, Delete, Keys──► node (Anna) ──PutReply, GetReply, Update…──► them
     client ──Call──► executor ──Trigger──► executor ──Result──► client
-    node ──Pin, Shed, Retire──► executor ──Fetch, Load, Idle──► node ──ExecutorLost──► all
+    node ──Pin, Shed, Retire──► executor ──Fetch, Load, Idle, Doing──► node ──ExecutorLost──► all
 
 Each call carries its `Header` from step to step. Each request has a number ``req``, chosen by the sender
 and repeated when it is sent again, so that the receiver can answer a repetition without acting twice.
@@ -152,7 +152,7 @@ class Step(Wire):
     began; it ended. Decoding the arguments took ``decode_ms`` just before user code began; ``arrivals``
     are the inputs in the order of the arguments; ``hits`` and ``misses`` count the keys that it read, as
     references or in user code, which the executor's cache had, and which it had to fetch. There is a
-    witness if the call is recorded.
+    witness if the call is recorded, and there are ``stamps`` if the runtime is traced (`shell.tracing`).
     """
 
     node: int
@@ -167,6 +167,7 @@ class Step(Wire):
     arrivals: list[Arrival] = []
     hits: int = 0
     misses: int = 0
+    stamps: list[float] | None = None
 
 
 class Header(Wire):
@@ -387,11 +388,13 @@ class Revoked(Wire, tag=19):
 
 
 class Describe(Wire, tag=20):
-    """Ask for a function (with its source, without its payload), a DAG, or the names of all."""
+    """Ask for a function or its kept versions (with the source, without the payload), for one version with
+    its payload, for a DAG, or for the names of all."""
 
     req: int
     what: str
     name: str = ""
+    version: int = 0
 
 
 class Description(Wire, tag=21):
@@ -399,6 +402,7 @@ class Description(Wire, tag=21):
     names: list[str] = []
     function: FunctionSpec | None = None
     dag: DagSpec | None = None
+    versions: list[FunctionSpec] = []
 
 
 class Status(Wire, tag=22):
@@ -478,7 +482,8 @@ class PutReply(Wire, tag=41):
 class Get(Wire, tag=42):
     """Read keys. ``wait``: answer when all exist. ``watch``: keep me informed of their changes.
 
-    ``plain``: answer with the values themselves, not with where they lie in shared memory.
+    ``plain``: answer with the values themselves, not with where they lie in shared memory. ``floor``: the
+    answer must include these changes; with one store it does.
     """
 
     req: int
@@ -486,16 +491,21 @@ class Get(Wire, tag=42):
     wait: bool = False
     watch: bool = False
     plain: bool = False
+    floor: Vector = {}
 
 
 class GetReply(Wire, tag=43):
-    """An entry per key asked for, in order; None where there never was one."""
+    """An entry per key asked for, in order; None where there never was one.
+
+    ``known``: what this store includes of the others' changes, in the keys that it keeps.
+    """
 
     req: int
     entries: list[Entry | None]
     seq: int
     pushed: int = 0
     epoch: int = 0
+    known: Vector = {}
 
 
 class Delete(Wire, tag=44):
@@ -529,6 +539,7 @@ class Update(Wire, tag=47):
     seq: int
     key: str
     entry: Entry
+    known: Vector = {}
 
 
 class Unwatch(Wire, tag=48):
@@ -548,6 +559,143 @@ class Forget(Wire, tag=50):
     """Nobody waits for the answer to this `Get` any more."""
 
     req: int
+
+
+# ---------------------------------------------------------------- store ↔ store, store ↔ node
+
+
+class Members(Wire):
+    """Stores that keep the keys, and the keys that more of them keep than the replication factor says."""
+
+    names: list[PeerName]
+    raised: dict[str, int] = {}
+
+
+class Ring(Wire, tag=120):
+    """Who keeps which key. Numbered by the node; a later ``epoch`` replaces an earlier one.
+
+    Attributes
+    ----------
+    current
+        Who keeps the keys from now on.
+    replication
+        How many of them keep each.
+    former
+        Who kept them since the stores last agreed that all was handed over; empty: they do.
+    live
+        The stores that run: the current ones, and those that will leave when all is handed over.
+    born
+        How many stores there ever were. A store ``s4`` that does not run is gone if there were four, and
+        not heard of yet if there were three.
+    """
+
+    epoch: int
+    current: Members
+    replication: int
+    former: list[Members] = []
+    live: list[PeerName] = []
+    born: int = 1
+
+
+class Elsewhere(Wire, tag=121):
+    """Store → cache: these keys are not mine; ``ring`` says whose they are."""
+
+    req: int
+    ring: Ring
+
+
+class Gossip(Wire, tag=122):
+    """Store → store: what I changed. ``number`` counts these messages; with it, all that I changed up to
+    ``seq`` of the keys that we both keep was told."""
+
+    number: int
+    seq: int
+    keys: list[str]
+    entries: list[Entry]
+
+
+class Heard(Wire, tag=123):
+    """Store → store: all `Gossip` up to ``number`` was merged.
+
+    ``told`` and ``seq`` say how far my own gossip to you is: all up to ``seq`` is in messages up to ``told``.
+    ``keys`` were deleted here, and had come in an older generation. ``plain``: an entry's shared memory was
+    lost; send it again with the values themselves.
+    """
+
+    number: int
+    told: int
+    seq: int
+    keys: list[str] = []
+    entries: list[Entry] = []
+    plain: bool = False
+
+
+class Pull(Wire, tag=124):
+    """Store → store: what do you have under these keys?"""
+
+    req: int
+    keys: list[str]
+
+
+class Pulled(Wire, tag=125):
+    """The answer, an entry per key; ``told`` and ``seq`` as in `Heard`."""
+
+    req: int
+    keys: list[str]
+    entries: list[Entry | None]
+    told: int
+    seq: int
+
+
+class Compare(Wire, tag=126):
+    """Store → store: do you have anything in this part that I lack?
+
+    Attributes
+    ----------
+    epoch
+        Of my ring: answer once yours is as new, for then you tell me all that changes from there on.
+    part
+        An arc of the circle; or a key that more stores keep than others.
+    digest
+        Of what I have in it.
+    have
+        Key, generation and version of all that I have in it; None: at first, compare the digests.
+    """
+
+    epoch: int
+    part: int | str
+    digest: bytes
+    have: list[tuple[str, Micros, Vector]] | None = None
+
+
+class Compared(Wire, tag=127):
+    """What you lack, or the first of it. ``more``: ask again, with what you ``have`` then."""
+
+    epoch: int
+    part: int | str
+    keys: list[str] = []
+    entries: list[Entry] = []
+    more: bool = False
+
+
+class Settled(Wire, tag=128):
+    """Store → node: since this epoch of the ring, I have all that is mine to keep."""
+
+    epoch: int
+
+
+class StoreStats(Wire, tag=129):
+    """Store → node: what it has, and what was asked of it in the last ``span_ms``.
+
+    ``hot``: the keys that most was asked of, with how many reads and writes.
+    """
+
+    name: PeerName
+    keys: int
+    nbytes: int
+    operations: int
+    span_ms: float
+    hot: dict[str, int] = {}
 
 
 # ---------------------------------------------------------------- calls
@@ -728,6 +876,12 @@ class Idle(Wire, tag=84):
     """Executor → scheduler: nothing to do for as long as the configuration says."""
 
 
+class Doing(Wire, tag=88):
+    """Executor → scheduler: it is in a long call of this function, or (empty) in none any more; for show."""
+
+    running: str = ""
+
+
 class Shed(Wire, tag=85):
     """Scheduler → executor: hand waiting tasks over to these executors, one each, in turn."""
 
@@ -801,6 +955,16 @@ Message: TypeAlias = (
     | Unwatch
     | Resync
     | Forget
+    | Ring
+    | Elsewhere
+    | Gossip
+    | Heard
+    | Pull
+    | Pulled
+    | Compare
+    | Compared
+    | Settled
+    | StoreStats
     | Call
     | Trigger
     | Result
@@ -818,6 +982,7 @@ Message: TypeAlias = (
     | Fetch
     | Load
     | Idle
+    | Doing
     | Shed
     | Retire
     | ExecutorLost

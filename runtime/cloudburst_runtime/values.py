@@ -55,7 +55,9 @@ class Value(msgspec.Struct, array_like=True, gc=False):
     @property
     def nbytes(self) -> int:
         """Size of the stream and its buffers, in bytes."""
-        size = len(self.data) + sum(buffer.nbytes for buffer in self.buffers)
+        size = len(self.data)
+        if self.buffers:
+            size += sum(buffer.nbytes for buffer in self.buffers)
         return size if self.shared is None else size + self.shared.nbytes
 
     def frozen(self) -> Value:

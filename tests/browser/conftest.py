@@ -84,11 +84,12 @@ def notebook(browser: Browser, address: Address, request: pytest.FixtureRequest)
     """``notebook(cells)``: a new notebook in a page of its own, with its kernel ready.
 
     ``notebook(path=…)`` opens one that is there, ``theme=`` is the theme's name. If the test fails, there
-    is a picture of each page.
+    is a picture of each page. No page may ask any machine but this one for anything.
     """
     from tests.browser import lab
 
     opened: list[Notebook] = []
+    asked: list[str] = []
     title = re.sub(r"\W+", "_", request.node.name).strip("_")
 
     def open_one(cells: Sequence[str] = (), path: str = "", theme: str = lab.LIGHT) -> Notebook:
@@ -97,6 +98,7 @@ def notebook(browser: Browser, address: Address, request: pytest.FixtureRequest)
             lab.write_notebook(address.folder / name, cells)
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, reduced_motion="reduce")
         page.set_default_timeout(lab.WAIT_SECONDS_MAX * 1000)
+        page.on("request", lambda request: asked.append(request.url))
         made = lab.Notebook(page, address, name)
         opened.append(made)
         made.open()
@@ -108,6 +110,8 @@ def notebook(browser: Browser, address: Address, request: pytest.FixtureRequest)
         if getattr(request.node, "failed_here", False):
             made.picture(f"failed_{title}_{index}")
         close(made)
+    elsewhere = [url for url in asked if not url.startswith((address.url, "data:", "blob:"))]
+    assert not elsewhere, f"requests left this machine: {elsewhere[:5]}"
 
 
 def close(made: Notebook) -> None:

@@ -252,6 +252,7 @@ class Notebook:
         """Change the theme; wait until it is there."""
         self.command("apputils:change-theme", {"theme": name})
         self.wait_for("name => document.body.dataset.jpThemeName === name", name)
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
     def save(self) -> None:
         """Write the file."""

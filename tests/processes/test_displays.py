@@ -6,8 +6,9 @@ import pytest
 
 import cloudburst_nb as cb
 from cloudburst_nb.client import Client
-from cloudburst_nb.errors import CallTimeout
-from tests.processes.watching import PATIENCE
+from cloudburst_nb.errors import CallTimeout, FunctionNotFound
+from cloudburst_nb.widgets.cards import FunctionCard
+from tests.processes.watching import PATIENCE, eventually
 from tests.showing import named, pictures, read
 
 
@@ -57,3 +58,66 @@ def test_progress_gives_failed_calls_too_and_keeps_to_its_time(client: Client) -
     with pytest.raises(CallTimeout, match=r"1 of 1 calls are not done within 0\.3 s"):
         cb.progress(waiting, timeout=0.3)
     waiting.cancel()
+
+
+def test_a_function_shows_what_changed_and_goes_back_to_an_earlier_version(client: Client) -> None:
+    factor = 3
+
+    def scale(x):
+        return factor * x
+
+    cb.function(scale, source="def scale(x):\n    return factor * x")
+    factor = 5
+    made = cb.function(scale, source="def scale(x):\n    y = x\n    return factor * y")
+    assert made(2).get(PATIENCE) == 10
+    said = read(made._repr_html_())
+    assert "what changed since v1: 2 lines added, 1 removed" in said
+    assert "1 call · no errors · p50" in said
+    assert list(made.versions()) == [1, 2]
+    card = FunctionCard(made, client)
+    (back,) = card.actions()
+    assert (back["op"], back["choices"]) == ("rollback", ["v1"])
+    assert card.act("rollback", {"choice": "v1"}) == "v3 is v1 again"
+    assert (made.version, made.source) == (3, made.versions()[1])
+    assert made(2).get(PATIENCE) == made.local(2) == 6
+    assert card.actions()[0]["choices"] == ["v2", "v1"]
+    with pytest.raises(FunctionNotFound, match="version 9 of 'scale' is not kept"):
+        made.rollback(9)
+    with pytest.raises(ValueError, match="v3 of 'scale' is the latest"):
+        made.rollback(3)
+    assert made(2).get(PATIENCE) == 6
+    with pytest.raises(ValueError, match="only one version of 'once'"):
+        cb.function(lambda: 1, name="once").rollback()
+
+
+def test_an_older_handle_says_that_there_is_a_newer_version(client: Client) -> None:
+    cb.function(lambda: 1, name="twice", source="1")
+    older = cb.function(lambda: 2, name="twice", source="2")
+    cb.function(lambda: 3, name="twice", source="3")
+    assert older.version == 2
+    assert "v3 is registered now" in read(older._repr_html_())
+
+
+def test_a_class_goes_back_with_the_arguments_it_was_built_with(client: Client) -> None:
+    class Scale:
+        def __init__(self, factor):
+            self.factor = factor
+
+        def run(self, x):
+            return self.factor * x
+
+    made = cb.function(Scale)
+    made.bind(3)
+    scale = made.bind(4)
+    assert scale(1).get(PATIENCE) == 4
+    assert scale.rollback() == 3
+    assert scale(1).get(PATIENCE) == scale.local(1) == 3
+    assert "built once per executor as Scale(3)" in read(scale._repr_html_())
+
+
+def test_the_status_says_which_call_runs_for_long(client: Client) -> None:
+    wait = cb.function(lambda cloudburst: cloudburst.recv(timeout=PATIENCE), name="wait")
+    waiting = wait()
+    eventually(lambda: "wait" in [each.running for each in cb.status().executors])
+    waiting.cancel()
+    eventually(lambda: not any(each.running for each in cb.status().executors))

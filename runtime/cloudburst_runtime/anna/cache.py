@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, TypeAlias
 from cloudburst_runtime.anna.freshness import Freshness
 from cloudburst_runtime.anna.outbox import Change, Outbox, Reading, Request, Writing
 from cloudburst_runtime.anna.shelf import Shelf
+from cloudburst_runtime.anna.sources import Sources
 from cloudburst_runtime.anna.totals import Totals
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
@@ -32,6 +33,7 @@ from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.lattices.wrap import counts, is_lost, is_shared, newest, plain
 from cloudburst_runtime.messages import (
     Delete,
+    Elsewhere,
     Entry,
     Failed,
     Failure,
@@ -41,6 +43,7 @@ from cloudburst_runtime.messages import (
     Put,
     PutReply,
     Resync,
+    Ring,
     Unwatch,
     Update,
 )
@@ -94,18 +97,20 @@ class CacheCore:
         self._clock = clock
         self._caching = caching
         self._next_req = next_req
-        self._fresh = Freshness()
+        self._sources = Sources(name)
         self._outbox = Outbox(config.resend_ms)
         self._totals = Totals(name)
         self._shelf = Shelf(config.cache_bytes_max)
         self._held = self._shelf.entries
         self._queues: dict[str, deque[tuple[int | None, AnyLattice]]] = {}  # counter writes, one under way
         self._armed: Millis | None = None
-        self._handlers: dict[type, Callable[[Any, Millis], list[Effect]]] = {
+        self._handlers: dict[type, Callable[[Any, PeerName, Millis], list[Effect]]] = {
             GetReply: self._got,
             PutReply: self._changed,
             Update: self._updated,
             Failed: self._refused,
+            Elsewhere: self._sent_elsewhere,
+            Ring: self._told_ring,
         }
 
     # ------------------------------------------------------------ what the embedding core calls
@@ -113,7 +118,7 @@ class CacheCore:
     @property
     def floor(self) -> Vector:
         """The highest changes that were heard of: the floor for whoever continues from here."""
-        return self._fresh.heard
+        return self._sources.floor
 
     @property
     def nbytes(self) -> int:
@@ -131,11 +136,10 @@ class CacheCore:
         The same object comes back until the entry changes. Its lattice is None if the key is known not
         to exist.
         """
-        if floor and floor.get(NODE, 0) > self._fresh.synced:
-            return None
         entry = self._held.get(key)
-        if entry is not None:
-            self._held.move_to_end(key)
+        if entry is None or (floor and not self._sources.covers(key, floor)):
+            return None
+        self._held.move_to_end(key)
         return entry
 
     def read(self, op: int, keys: list[str], floor: Vector, now: Millis, wait: bool = False) -> list[Effect]:
@@ -145,34 +149,35 @@ class CacheCore:
             entry = self.peek(key, floor)
             if entry is not None and not (wait and entry.lattice is None):
                 found[key] = entry
-        return self._conclude(op, keys, found, wait, now)
+        return self._conclude(op, keys, found, floor, wait, now)
 
     def write(self, op: int, key: str, lattice: AnyLattice, now: Millis) -> list[Effect]:
         """Merge a delta (of ``lattices.wrap.delta``) into a key; answered when the store has it."""
         if not counts(lattice):
             put = Put(self._next_req(), key, lattice, self._generation(key))
-            return self._post(Writing(op, put, lattice, None), now)
+            return self._change(Writing(op, put, lattice, None), now)
         queue = self._queues.setdefault(key, deque())
         queue.append((op, lattice))
         return self._count(key, now) if len(queue) == 1 else []
 
     def delete(self, op: int, key: str, now: Millis) -> list[Effect]:
         """Delete a key; answered when the store has done so."""
-        return self._post(Change(op, Delete(self._next_req(), key, self._clock.tick(now))), now)
+        return self._change(Change(op, Delete(self._next_req(), key, self._clock.tick(now))), now)
 
     def cancel(self, op: int) -> list[Effect]:
         """Nobody waits for this operation any more. A write that was sent may still take effect."""
         for key, queue in self._queues.items():
             first = (None, queue[0][1]) if queue[0][0] == op else queue[0]
             self._queues[key] = deque([first, *(item for item in list(queue)[1:] if item[0] != op)])
-        for req, request in self._outbox.requests.items():
+        effects: list[Effect] = []
+        for req, request in list(self._outbox.requests.items()):
             if request.op == op:
-                return self._abandon(req, request)
-        return []
+                effects += self._abandon(req, request)
+        return effects
 
     def fail(self, failure: Failure) -> list[Effect]:
         """Answer every operation with a failure: the store is gone. A write may have taken effect."""
-        ops = [request.op for request in self._outbox.requests.values()]
+        ops = list(dict.fromkeys(request.op for request in self._outbox.requests.values()))
         ops += [op for queue in self._queues.values() for op, _ in list(queue)[1:]]
         for request in self._outbox.requests.values():
             if isinstance(request, Writing) and request.draft is not None:
@@ -185,35 +190,53 @@ class CacheCore:
         """Take an answer, an update, the timer, or the loss of the node; anything else is ignored."""
         if isinstance(event, Received):
             handler = self._handlers.get(type(event.message))
-            return [] if handler is None else handler(event.message, now)
+            return [] if handler is None else handler(event.message, event.peer, now)
         if isinstance(event, Timer):
             return self._wake(now) if event.key == TIMER else []
-        if event.peer == NODE and self._caching:
-            self._drop_all()
-        return []
+        return self._lose(event.peer, now)
 
     # ------------------------------------------------------------ reads
 
     def _conclude(
-        self, op: int, keys: list[str], found: dict[str, Entry], wait: bool, now: Millis, lost: bool = False
+        self,
+        op: int,
+        keys: list[str],
+        found: dict[str, Entry],
+        floor: Vector,
+        wait: bool,
+        now: Millis,
+        lost: bool = False,
     ) -> list[Effect]:
         missing = [key for key in dict.fromkeys(keys) if key not in found]
         if not missing:
             return [Answer(op, [found[key].lattice for key in keys])]
+        groups = self._sources.group(missing)
+        parts: list[Reading] = []
         effects: list[Effect] = []
-        if self._caching and not self._fresh.announced:
-            effects.append(self._announce())
-        get = Get(self._next_req(), missing, wait, self._caching, lost or self.plain)
-        fresh = self._fresh
-        return effects + self._post(Reading(op, get, keys, found, fresh.epoch, fresh.confirmed), now)
+        for store, some in groups.items():
+            fresh = self._sources.freshness(store)
+            if self._caching and not fresh.announced:
+                effects.append(self._announce(fresh))
+            asked = self._sources.asked(floor)
+            get = Get(self._next_req(), some, wait, self._caching, lost or self.plain, asked)
+            reading = Reading(op, get, keys, found, fresh.epoch, fresh.confirmed)
+            reading.floor = floor
+            if len(groups) > 1:
+                reading.parts = parts
+                parts.append(reading)
+            effects += self._post(reading, now, store)
+        return effects
 
-    def _got(self, reply: GetReply, now: Millis) -> list[Effect]:
+    def _got(self, reply: GetReply, store: PeerName, now: Millis) -> list[Effect]:
         request = self._outbox.take(reply.req, Reading)
         if request is None:
             return []
-        latest = reply.seq >= self._fresh.seen
-        effects = self._account(reply, now, request.confirmed and request.epoch == self._fresh.epoch)
-        hold = latest and self._caching and reply.epoch == self._fresh.epoch
+        fresh = self._sources.freshness(store)
+        latest = reply.seq >= fresh.seen
+        effects = self._account(
+            fresh, reply, now, reply.known, request.confirmed and request.epoch == fresh.epoch
+        )
+        hold = latest and self._caching and reply.epoch == fresh.epoch
         for key, entry in zip(request.message.keys, reply.entries, strict=False):
             known = entry or Entry(0, None)
             self._observe(key, known)
@@ -222,16 +245,26 @@ class CacheCore:
                 continue
             if hold and key not in self._held and key not in request.unheld:
                 self._shelf.put(key, known)
+                self._sources.hold(key, store)
             request.found[key] = self._shelf.absorb(key, known)
+            if key in self._held:
+                self._sources.include(key, request.message.floor)
         return effects + self._shrink() + self._answer_read(request, now)
 
     def _answer_read(self, request: Reading, now: Millis) -> list[Effect]:
         if request.op is None:
             return []
+        if request.parts:
+            request.parts.remove(request)
+            for other in request.parts:
+                other.lost |= request.lost
+            if request.parts:
+                return []
         found = {key: self._held.get(key, entry) for key, entry in request.found.items()}
         if request.message.wait:  # what was deleted again is waited for again
             found = {key: entry for key, entry in found.items() if entry.lattice is not None}
-        return self._conclude(request.op, request.keys, found, request.message.wait, now, request.lost)
+        wait, lost = request.message.wait, request.lost
+        return self._conclude(request.op, request.keys, found, request.floor, wait, now, lost)
 
     # ------------------------------------------------------------ writes
 
@@ -249,17 +282,18 @@ class CacheCore:
                 queue.popleft()
             else:
                 put = Put(self._next_req(), key, draft.lattice, generation)
-                return refused + self._post(Writing(op, put, delta, draft), now)
+                return refused + self._change(Writing(op, put, delta, draft), now)
         del self._queues[key]
         return refused
 
-    def _changed(self, reply: PutReply, now: Millis) -> list[Effect]:
+    def _changed(self, reply: PutReply, store: PeerName, now: Millis) -> list[Effect]:
         request = self._outbox.take(reply.req, Change)
         if request is None:
             return []
-        effects = self._account(reply, now)
+        effects = self._account(self._sources.freshness(store), reply, now)
         key = request.message.key
         self._observe(key, Entry(reply.generation, None))
+        self._sources.see({store: reply.seq})
         if isinstance(request, Writing) and reply.generation > request.message.generation:
             return effects + self._again(request, now)
         return effects + self._done(request, None, now)
@@ -270,7 +304,7 @@ class CacheCore:
         if request.draft is not None:
             return self._count(key, now)
         put = Put(self._next_req(), key, request.delta, self._generation(key))
-        return self._post(Writing(request.op, put, request.delta, None), now)
+        return self._change(Writing(request.op, put, request.delta, None), now)
 
     def _done(self, request: Request, failure: Failure | None, now: Millis) -> list[Effect]:
         effects = self._to(request.op, failure)
@@ -285,10 +319,12 @@ class CacheCore:
     def _to(op: int | None, failure: Failure | None) -> list[Effect]:
         return [] if op is None else [Answer(op, failure)]
 
-    def _refused(self, failed: Failed, now: Millis) -> list[Effect]:
+    def _refused(self, failed: Failed, store: PeerName, now: Millis) -> list[Effect]:
         request = self._outbox.take(failed.req, Request)
         if request is None:
             return []
+        if isinstance(request, Reading):
+            return self._abandon_parts(request) + self._to(request.op, failed.failure)
         if isinstance(request, Writing) and failed.failure.kind == LOST and is_shared(request.delta):
             request.delta = plain(request.delta)  # the store cannot reach our memory
             return self._again(request, now)
@@ -299,22 +335,33 @@ class CacheCore:
         if not isinstance(request, Reading):
             return []
         del self._outbox.requests[req]
-        return [Send(NODE, Forget(req))] if request.message.wait else []
+        return [Send(request.store, Forget(req))] if request.message.wait else []
+
+    def _abandon_parts(self, request: Reading) -> list[Effect]:
+        """One of an operation's readings failed, and so the operation has."""
+        effects: list[Effect] = []
+        for other in request.parts:
+            if other is not request:
+                effects += self._abandon(other.message.req, other)
+        request.parts.clear()
+        return effects
 
     # ------------------------------------------------------------ entries
 
-    def _updated(self, update: Update, now: Millis) -> list[Effect]:
-        if update.epoch != self._fresh.epoch:
+    def _updated(self, update: Update, store: PeerName, now: Millis) -> list[Effect]:
+        fresh = self._sources.freshness(store)
+        if update.epoch != fresh.epoch:
             return []
-        self._fresh.receive(update.number, update.seq, now)
+        fresh.receive(update.number, update.seq, now, update.known)
         self._observe(update.key, update.entry)
         if update.key in self._held:
             effects = self._absorb_update(update)
         else:
-            effects = [] if self._outbox.reads(update.key) else [self._unwatch([update.key])]
-        if self._fresh.broken(now, self._config.resend_ms):
-            effects.append(self._resync())
-        return effects + self._watch_gap()
+            asked = self._outbox.reads(update.key)
+            effects = [] if asked else [self._unwatch(store, [update.key])]
+        if fresh.broken(now, self._config.resend_ms):
+            effects.append(self._resync(fresh))
+        return effects + self._watch_gap(fresh)
 
     def _absorb_update(self, update: Update) -> list[Effect]:
         if not is_lost(update.entry.lattice):
@@ -331,58 +378,129 @@ class CacheCore:
         for key in gone:
             for request in self._outbox.reads(key):
                 request.unheld[key] = None
-        return [self._unwatch(gone)]
+        return [self._unwatch(home, keys) for home, keys in self._sources.release(gone).items()]
 
-    def _unwatch(self, keys: list[str]) -> Send:
-        return Send(NODE, Unwatch(keys, self._next_req()))
+    def _unwatch(self, store: PeerName, keys: list[str]) -> Send:
+        return Send(store, Unwatch(keys, self._next_req()))
 
     def _observe(self, key: str, entry: Entry) -> None:
         self._clock.observe(max(entry.generation, newest(entry.lattice)))
         self._shelf.note_generation(key, entry.generation)
+        self._sources.see(entry.version)
 
     def _generation(self, key: str) -> Micros:
         return max(self._shelf.generation(key), self._totals.generation(key))
 
+    # ------------------------------------------------------------ stores that come and go
+
+    def _told_ring(self, ring: Ring, store: PeerName, now: Millis) -> list[Effect]:
+        """Some keys have other owners: let go of what is held from the old ones, and ask the new."""
+        if not self._sources.adopt(ring):
+            return []
+        stray = [key for key in self._held if not self._sources.serves(self._sources.home(key), [key])]
+        for key in stray:
+            self._shelf.drop(key)
+        effects = self._let_go(stray) if stray else []
+        return effects + self._reroute(list(self._outbox.requests.values()), now)
+
+    def _sent_elsewhere(self, message: Elsewhere, store: PeerName, now: Millis) -> list[Effect]:
+        effects = self._told_ring(message.ring, store, now)
+        request = self._outbox.requests.get(message.req)
+        ring = self._sources.ring
+        if request is None or ring is None or request.store != store:
+            return effects
+        if message.ring.epoch < ring.epoch:  # the store has not heard: let it hear, and ask again
+            return [*effects, Send(store, ring), Send(store, request.message)]
+        return effects
+
+    def _lose(self, store: PeerName, now: Millis) -> list[Effect]:
+        """A store is gone, or the runtime is."""
+        if store == NODE:
+            if self._caching:
+                self._drop_all(self._sources.freshness(NODE))
+            return []
+        if store not in self._sources.fresh:
+            return []
+        self._sources.lose(store)
+        self._drop_all(self._sources.freshness(store))
+        return self._reroute(self._outbox.sent_to(store), now)
+
+    def _reroute(self, requests: list[Request], now: Millis) -> list[Effect]:
+        """Send these requests to the owners of their keys, if they were sent to others."""
+        effects: list[Effect] = []
+        for request in requests:
+            message = request.message
+            keys = message.keys if isinstance(message, Get) else [message.key]
+            if message.req not in self._outbox.requests or self._sources.serves(request.store, keys):
+                continue
+            if isinstance(request, Reading):
+                effects += self._read_again(request, now)
+            elif isinstance(request, Change):
+                effects += self._change(request, now)
+        return effects
+
+    def _read_again(self, request: Reading, now: Millis) -> list[Effect]:
+        """Ask anew for the keys of a reading, now that others have them."""
+        op = request.op
+        effects = self._abandon(request.message.req, request) + self._abandon_parts(request)
+        if op is None:
+            return effects
+        found, wait = request.found, request.message.wait
+        return effects + self._conclude(op, request.keys, found, request.floor, wait, now, request.lost)
+
     # ------------------------------------------------------------ epochs and time
 
-    def _account(self, reply: GetReply | PutReply, now: Millis, confirmed: bool = False) -> list[Effect]:
+    def _account(
+        self,
+        fresh: Freshness,
+        reply: GetReply | PutReply,
+        now: Millis,
+        known: Vector | None = None,
+        confirmed: bool = False,
+    ) -> list[Effect]:
         """Note how far an answer says we should be; ``confirmed``: it was asked for in a settled epoch."""
-        fresh = self._fresh
         if reply.epoch == fresh.epoch:
             fresh.confirmed = True
-            fresh.promise(reply.pushed, reply.seq, now)
-            return self._watch_gap()
+            fresh.promise(reply.pushed, reply.seq, now, known or {})
+            return self._watch_gap(fresh)
         fresh.hear(reply.seq)
         if confirmed:  # the replica has forgotten us
-            return [self._resync()]
-        return [self._announce()] if fresh.announced and not fresh.confirmed else []
+            return [self._resync(fresh)]
+        return [self._announce(fresh)] if fresh.announced and not fresh.confirmed else []
 
-    def _announce(self) -> Send:
-        self._fresh.announced = True
-        return Send(NODE, Resync(self._fresh.epoch))
+    def _announce(self, fresh: Freshness) -> Send:
+        fresh.announced = True
+        return Send(fresh.store, Resync(fresh.epoch))
 
-    def _resync(self) -> Send:
-        self._drop_all()
-        return self._announce()
+    def _resync(self, fresh: Freshness) -> Send:
+        self._drop_all(fresh)
+        return self._announce(fresh)
 
-    def _drop_all(self) -> None:
-        self._fresh.restart()
-        self._shelf.clear()
+    def _drop_all(self, fresh: Freshness) -> None:
+        """Hold nothing any more that this store watches for us."""
+        fresh.restart()
+        for key in [key for key in self._held if self._sources.home(key) == fresh.store]:
+            self._shelf.drop(key)
+            self._sources.release([key])
 
-    def _post(self, request: Request, now: Millis) -> list[Effect]:
-        return [self._outbox.post(request, now), *self._arm([request.due])]
+    def _change(self, request: Change, now: Millis) -> list[Effect]:
+        return self._post(request, now, self._sources.store_of(request.message.key))
+
+    def _post(self, request: Request, now: Millis, store: PeerName) -> list[Effect]:
+        return [self._outbox.post(request, now, store), *self._arm([request.due])]
 
     def _wake(self, now: Millis) -> list[Effect]:
         self._armed = None
-        effects: list[Effect] = []
-        if self._fresh.broken(now, self._config.resend_ms):
-            effects.append(self._resync())
+        lost = self._sources.broken(now, self._config.resend_ms)
+        effects: list[Effect] = [self._resync(fresh) for fresh in lost]
         effects += self._outbox.overdue(now)
         earliest = self._outbox.earliest()
-        return effects + self._watch_gap() + self._arm([] if earliest is None else [earliest])
+        for fresh in self._sources.fresh.values():
+            effects += self._watch_gap(fresh)
+        return effects + self._arm([] if earliest is None else [earliest])
 
-    def _watch_gap(self) -> list[Effect]:
-        since = self._fresh.gap_since
+    def _watch_gap(self, fresh: Freshness) -> list[Effect]:
+        since = fresh.gap_since
         return [] if since is None else self._arm([since + self._config.resend_ms])
 
     def _arm(self, dues: Iterable[Millis]) -> list[Effect]:

@@ -11,20 +11,29 @@ held. An epoch is *announced* when the replica was told of it, and *confirmed* b
 
 from __future__ import annotations
 
-from cloudburst_runtime.ids import NODE, Millis
-from cloudburst_runtime.vectors import Vector
+from cloudburst_runtime.ids import NODE, Millis, PeerName
+from cloudburst_runtime.vectors import Vector, joined
 
 EARLY_MAX = 10_000
 """Updates after a gap that are counted before the epoch is given up."""
+
+NOTHING: Vector = {}
 
 
 class Freshness:
     """The account that one cache keeps of the updates of one replica.
 
+    Parameters
+    ----------
+    store
+        The replica's name.
+
     Attributes
     ----------
     synced
         What is held includes all changes up to this one.
+    known
+        What is held includes these changes of other stores, in the keys that the replica keeps.
     seen, heard
         The highest change that was heard of, as a number and as a vector; set by `hear`.
 
@@ -47,12 +56,16 @@ class Freshness:
         "epoch",
         "gap_since",
         "heard",
+        "known",
         "received",
         "seen",
+        "store",
         "synced",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, store: PeerName = NODE) -> None:
+        self.store = store
+        self.known: Vector = {}
         self.epoch = 0
         self.synced = 0
         self.seen = 0
@@ -69,7 +82,7 @@ class Freshness:
         self._early: dict[int, int] = {}  # updates after a gap: number, seq
         self._mark = (0, 0)  # the most updates that were promised, and the seq that they bring
 
-    def receive(self, number: int, seq: int, now: Millis) -> None:
+    def receive(self, number: int, seq: int, now: Millis, known: Vector = NOTHING) -> None:
         """An update of this epoch arrived."""
         before = self.received
         if number == before + 1:
@@ -82,11 +95,13 @@ class Freshness:
             self._early[number] = seq
         if self.received > before:
             self.gap_since = None
-        self.promise(number, seq, now)
+        self.promise(number, seq, now, known)
 
-    def promise(self, pushed: int, seq: int, now: Millis) -> None:
-        """The replica said that at ``seq`` it had pushed so many updates in this epoch."""
+    def promise(self, pushed: int, seq: int, now: Millis, known: Vector = NOTHING) -> None:
+        """The replica said that at ``seq``, with ``known``, it had pushed so many updates in this epoch."""
         self.hear(seq)
+        if known and pushed <= self.received:
+            self.known = joined(self.known, known)
         self._mark = max(self._mark, (pushed, seq))
         if pushed <= self.received:
             self.synced = max(self.synced, seq)
@@ -100,7 +115,7 @@ class Freshness:
         """The replica has made so many changes."""
         if seq > self.seen:
             self.seen = seq
-            self.heard = {NODE: seq}
+            self.heard = {self.store: seq}
 
     def broken(self, now: Millis, patience_ms: Millis) -> bool:
         """Whether an update is missing for too long, or too many came after it."""

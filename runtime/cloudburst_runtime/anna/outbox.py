@@ -10,23 +10,25 @@ from typing import TypeVar
 
 from cloudburst_runtime.anna.totals import Draft
 from cloudburst_runtime.effects import Send
-from cloudburst_runtime.ids import NODE, Millis
+from cloudburst_runtime.ids import NODE, Millis, PeerName
 from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.messages import Delete, Entry, Get, Put
+from cloudburst_runtime.vectors import Vector
 
 BACKOFF_MAX = 10
 """The longest interval, in first intervals."""
 
 
 class Request:
-    """One request under way. ``op`` is whom to answer; None once nobody asks any more."""
+    """One request under way, to ``store``. ``op`` is whom to answer; None once nobody asks any more."""
 
-    __slots__ = ("due", "interval", "message", "op")
+    __slots__ = ("due", "interval", "message", "op", "store")
     message: Get | Put | Delete
 
     def __init__(self, op: int | None, message: Get | Put | Delete) -> None:
         self.op = op
         self.message = message
+        self.store: PeerName = NODE
         self.interval: Millis = 0.0
         self.due: Millis = 0.0
 
@@ -35,9 +37,13 @@ R = TypeVar("R", bound=Request)
 
 
 class Reading(Request):
-    """Keys being read: ``found`` already, and the rest in ``message``."""
+    """Keys being read: ``found`` already, and the rest in ``message``.
 
-    __slots__ = ("confirmed", "epoch", "found", "keys", "lost", "unheld")
+    ``parts``, if several stores were asked, are the readings of the same operation that are under way, this
+    one among them. They share the list, and what was found. ``floor``: of the whole operation.
+    """
+
+    __slots__ = ("confirmed", "epoch", "floor", "found", "keys", "lost", "parts", "unheld")
     message: Get
 
     def __init__(
@@ -48,6 +54,8 @@ class Reading(Request):
         self.found = found
         self.epoch = epoch  # of the cache when the request was made, and whether it was confirmed
         self.confirmed = confirmed
+        self.parts: list[Reading] = []
+        self.floor: Vector = {}
         self.lost = False  # whether the answer named memory that has the value no longer
         self.unheld: dict[str, None] = {}  # no longer watched, whatever the answer says
 
@@ -87,12 +95,13 @@ class Outbox:
         self._resend_ms = resend_ms
         self.requests: dict[int, Request] = {}
 
-    def post(self, request: Request, now: Millis) -> Send:
-        """Send a request, and keep it until `take`."""
+    def post(self, request: Request, now: Millis, store: PeerName = NODE) -> Send:
+        """Send a request to a store, and keep it until `take`."""
+        request.store = store
         request.interval = self._resend_ms
         request.due = now + self._resend_ms
         self.requests[request.message.req] = request
-        return Send(NODE, request.message)
+        return Send(store, request.message)
 
     def overdue(self, now: Millis) -> list[Send]:
         """What to send again."""
@@ -100,7 +109,11 @@ class Outbox:
         for request in again:
             request.interval = min(2 * request.interval, BACKOFF_MAX * self._resend_ms)
             request.due = now + request.interval
-        return [Send(NODE, request.message) for request in again]
+        return [Send(request.store, request.message) for request in again]
+
+    def sent_to(self, store: PeerName) -> list[Request]:
+        """What this store has not answered."""
+        return [request for request in self.requests.values() if request.store == store]
 
     def earliest(self) -> Millis | None:
         """When the next request is due again."""

@@ -37,8 +37,9 @@ class Held(msgspec.Struct):
         return cls(lease, Topology.of(lease.plan), len(nodes) == 1, multiexec, names)
 
 
-class OwnedCall(msgspec.Struct, eq=False):
-    """A call from submission to outcome.
+class OwnedCall(msgspec.Struct, eq=False, gc=False):
+    """A call from submission to outcome. It is in no reference cycle; there may be many, so the garbage
+    collector does not look at them.
 
     Attributes
     ----------

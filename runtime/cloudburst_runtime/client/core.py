@@ -161,7 +161,8 @@ class ClientCore:
         effects: Effects = []
         if call.timeout is not None:
             effects += self._set_deadline(call)
-        call.depends = {number: slots for number, slots in call.depends.items() if number in self.calls}
+        if call.depends:
+            call.depends = {number: slots for number, slots in call.depends.items() if number in self.calls}
         if call.depends:
             for number in call.depends:
                 self.blocked.setdefault(number, []).append(call)

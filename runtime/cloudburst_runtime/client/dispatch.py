@@ -102,7 +102,8 @@ class Dispatcher:
             self._relieve(peer)
 
     def _relieve(self, peer: PeerName) -> None:
-        self.load[peer] = max(0, self.load.get(peer, 0) - 1)
+        count = self.load.get(peer, 0)
+        self.load[peer] = count - 1 if count else 0
 
     def give_up(self, call: OwnedCall) -> Effects:
         """End the attempt that is under way, if there is one: nobody wants what it gives."""

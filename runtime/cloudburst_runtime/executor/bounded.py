@@ -26,11 +26,12 @@ class BoundedDict(dict[K, V]):
     def __init__(self, entries_min: int, forgotten: Callable[[list[K]], None] | None = None) -> None:
         super().__init__()
         self.entries_min = entries_min
+        self._entries_max = 2 * entries_min
         self._forgotten = forgotten
 
     def __setitem__(self, key: K, value: V) -> None:
-        super().__setitem__(key, value)
-        if len(self) > 2 * self.entries_min:
+        dict.__setitem__(self, key, value)
+        if len(self) > self._entries_max:
             dropped = list(self)[: -self.entries_min]
             for old in dropped:
                 del self[old]

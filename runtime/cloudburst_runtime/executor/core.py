@@ -268,7 +268,7 @@ class ExecutorCore:
     def _on_still_running(self, event: StillRunning) -> Effects:
         for task in self.running:
             task.printed = (event.stdout, event.stderr)
-        return [news(task, self.name) for task in self.running]
+        return [*(news(task, self.name) for task in self.running), *self.load.doing(self.runner)]
 
     # ------------------------------------------------------------ tasks go
 

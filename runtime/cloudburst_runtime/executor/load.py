@@ -13,7 +13,7 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.executor.tasks import Leave, Measure, Measured, Task
 from cloudburst_runtime.ids import NODE, Millis, TaskId
-from cloudburst_runtime.messages import Idle, Load, Retire
+from cloudburst_runtime.messages import Doing, Idle, Load, Retire
 
 if TYPE_CHECKING:
     from cloudburst_runtime.executor.runner import Runner
@@ -49,6 +49,7 @@ class LoadWatch:
         self._pressure_armed = False
         self._pressed = False
         self._retiring = False
+        self._said_doing = ""
 
     def start(self, now: Millis) -> Effects:
         """Begin: the idle timer runs from now."""
@@ -115,6 +116,16 @@ class LoadWatch:
         self._pressed = False
         return [Send(NODE, Load(0))]
 
+    def doing(self, runner: Runner) -> Effects:
+        """A call runs for long: tell the node which, for whoever asks what executors do."""
+        return self._say_doing(_running_name(runner))
+
+    def _say_doing(self, name: str) -> Effects:
+        if name == self._said_doing:
+            return []
+        self._said_doing = name
+        return [Send(NODE, Doing(name))]
+
     # ------------------------------------------------------------ idleness
 
     def at_rest(self, now: Millis) -> Effects:
@@ -123,6 +134,8 @@ class LoadWatch:
         if self._retiring and not self._tasks:
             return [Leave()]
         effects = self._free_again()
+        if self._said_doing:
+            effects += self._say_doing("")
         due = now + self._config.executor_idle_ms
         if self._idle_due <= due:
             return effects

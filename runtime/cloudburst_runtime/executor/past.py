@@ -49,11 +49,11 @@ class Past:
         """
         if (done := self.finished.get(task_id)) is not None:
             return _again(task_id, done)
-        if (away := self.moved.get(task_id)) is not None:
+        if self.moved and (away := self.moved.get(task_id)) is not None:
             return [(task_id.client, _moved(task_id, away))]
-        if (task_id.client, task_id.number, task_id.attempt) in self._cancelled:
+        if self._cancelled and task_id[:3] in self._cancelled:
             return []
-        return [] if task_id.client in self._gone else None
+        return [] if self._gone and task_id.client in self._gone else None
 
     def may_be_done(self, task_id: TaskId) -> bool:
         """Whether a task of which nothing is known may have been finished here, and dropped since."""

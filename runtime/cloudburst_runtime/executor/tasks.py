@@ -35,8 +35,9 @@ class Known(NamedTuple):
     topology: Topology
 
 
-class Task(msgspec.Struct, eq=False):
-    """One node of one attempt of a call, from the first message about it to its outcome.
+class Task(msgspec.Struct, eq=False, gc=False):
+    """One node of one attempt of a call, from the first message about it to its outcome. It is in no
+    reference cycle; there may be many, so the garbage collector does not look at them.
 
     Attributes
     ----------

@@ -30,6 +30,7 @@ from cloudburst_runtime.messages import (
     DefineDag,
     DeleteDag,
     Describe,
+    Doing,
     Done,
     ExecutorLost,
     Fetch,
@@ -271,6 +272,10 @@ class SchedulerCore:
     def _load(self, peer: PeerName, message: Load, now: Millis) -> list[Effect]:
         return self.pool.loaded(message, peer, now) + self._relieve(now) + self.grants.refresh(now)
 
+    def _doing(self, peer: PeerName, message: Doing, now: Millis) -> list[Effect]:
+        self.pool.executors[peer].doing = message.running
+        return []
+
     def _relieve(self, now: Millis) -> list[Effect]:
         """Move waiting tasks, after pinning their functions where they go."""
         effects = self.pool.relieve(now, self.registry.gpu_only())
@@ -382,4 +387,5 @@ _FROM_EXECUTORS: dict[type, Method] = {
     Fetch: SchedulerCore._fetch,
     Load: SchedulerCore._load,
     Idle: SchedulerCore._idle,
+    Doing: SchedulerCore._doing,
 }

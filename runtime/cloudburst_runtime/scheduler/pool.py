@@ -62,6 +62,8 @@ class Executor:
     """How many more executors its waiting tasks would keep busy."""
     computing: bool = False
     running: str = ""
+    doing: str = ""
+    """The function that it runs for long, as far as it said."""
     waiting: dict[str, None] = field(default_factory=dict)
     """The functions of the tasks that wait in it."""
     functions: dict[str, None] = field(default_factory=dict)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import msgspec
 
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.errors import CloudburstError
+from cloudburst_runtime.errors import CloudburstError, FunctionNotFound
 from cloudburst_runtime.ids import PeerName
-from cloudburst_runtime.messages import Describe, Description, ExecutorStatus, StatusReply
+from cloudburst_runtime.messages import Describe, Description, ExecutorStatus, FunctionSpec, StatusReply
 from cloudburst_runtime.scheduler.pool import Pool
 from cloudburst_runtime.scheduler.registry import Registry
 
+VERSIONS_DESCRIBED_MAX = 50
+"""Of one function, the latest: each comes with its text."""
+
 
 def describe(registry: Registry, message: Describe) -> Description:
-    """A function without its payload, a DAG, or the names of all.
+    """A function or its versions without the payload, one version with it, a DAG, or the names of all.
 
     Raises
     ------
@@ -22,7 +25,13 @@ def describe(registry: Registry, message: Describe) -> Description:
     """
     reply = Description(message.req)
     if message.what == "function":
-        reply.function = msgspec.structs.replace(registry.latest(message.name), payload=b"")
+        reply.function = _light(registry.latest(message.name))
+    elif message.what == "versions":
+        registry.latest(message.name)
+        kept = sorted(registry.functions[message.name].items())
+        reply.versions = [_light(spec) for _, spec in kept[-VERSIONS_DESCRIBED_MAX:]]
+    elif message.what == "version":
+        reply.function = _version(registry, message.name, message.version)
     elif message.what == "dag":
         reply.dag = registry.dag(message.name)
     elif message.what == "functions":
@@ -30,8 +39,24 @@ def describe(registry: Registry, message: Describe) -> Description:
     elif message.what == "dags":
         reply.names = sorted(registry.dags)
     else:
-        raise CloudburstError(f"cannot describe {message.what!r}: function, dag, functions or dags")
+        raise CloudburstError(
+            f"cannot describe {message.what!r}: function, versions, version, dag, functions or dags"
+        )
     return reply
+
+
+def _light(spec: FunctionSpec) -> FunctionSpec:
+    return msgspec.structs.replace(spec, payload=b"")
+
+
+def _version(registry: Registry, name: str, version: int) -> FunctionSpec:
+    latest, spec = registry.latest(name), registry.version(name, version)
+    if spec is None:
+        kept = ", ".join(f"v{number}" for number in sorted(registry.functions[name])[-20:])
+        raise FunctionNotFound(
+            f"version {version} of {name!r} is not kept; the latest is v{latest.version}, kept are {kept}"
+        )
+    return spec
 
 
 def status(
@@ -39,7 +64,7 @@ def status(
 ) -> StatusReply:
     """How the runtime is; ``store`` is its number of keys and their bytes."""
     executors = [
-        ExecutorStatus(e.name, e.pid, e.host, e.gpus, e.queued, e.running, sorted(e.pins))
+        ExecutorStatus(e.name, e.pid, e.host, e.gpus, e.queued, e.running or e.doing, sorted(e.pins))
         for e in pool.ready()
     ]
     functions = {name: max(versions) for name, versions in registry.functions.items()}

@@ -13,8 +13,8 @@ import random
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -38,12 +38,18 @@ from cloudburst_runtime.messages import Failure, Hello, Result
 from cloudburst_runtime.shell import arena_file, holding
 from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
-from cloudburst_runtime.shell.loop import Interrupts, Loop
+from cloudburst_runtime.shell.interrupts import Interrupts
+from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.names import CONFIG_NAME
 from cloudburst_runtime.shell.ticket import Ticket
 from cloudburst_runtime.shell.transport import Hub
 
+if TYPE_CHECKING:
+    from cloudburst_runtime.shell.tracing import ClientTrace
+
 SCHEME = "unix:"
+LOOK_MS = 5.0
+"""How often a thread that submits call after call looks for results."""
 
 
 class Sink(Protocol):
@@ -72,6 +78,8 @@ class ClientShell:
         As given.
     address
         What another process gives to `connect`.
+    trace
+        The stamps of the calls' stages, if the runtime is traced and on this host.
 
     Raises
     ------
@@ -104,6 +112,7 @@ class ClientShell:
         shares = bool(near) and arena_file.is_reachable(near)
         self.arena = Arena(near, self.name, config.arena_bytes_max if shares else 0, self._section)
         self.core.requests.store.plain = not shares
+        self.trace = _traced(self) if config.trace and near else None
         self.loop.start()
         self.loop.start_background("cloudburst-client")
         _forget_after_fork(weakref.WeakMethod(self._disown))
@@ -116,11 +125,27 @@ class ClientShell:
 
     def submit(self, call: OwnedCall, sink: Sink) -> None:
         """Start a call; ``sink`` gets its outcome."""
-        self.check()
+        if self.closed_because:
+            self.check()
         self._sinks[call.number] = sink
         if call.watched:
             self._watching[call.number] = sink
         self.loop.post(Submit(call))
+        self._look()
+
+    def submit_all(self, calls: list[OwnedCall], sinks: Sequence[Sink]) -> None:
+        """Start some calls; what goes to one executor goes in one piece."""
+        self.check()
+        for call, sink in zip(calls, sinks, strict=True):
+            self._sinks[call.number] = sink
+        self.loop.post(*map(Submit, calls))
+        self._look()
+
+    def _look(self) -> None:
+        """Read what has come, now and then: a thread that submits call after call would leave that to the
+        background thread, and the two would take turns with the interpreter."""
+        if now_ms() > self.loop.read_at + LOOK_MS:
+            self.loop.glance()
 
     def cancel(self, number: int) -> None:
         """Give a call up; its sink gets `CallCancelled` unless it has an outcome already."""
@@ -129,8 +154,9 @@ class ClientShell:
 
     def wait(self, done: Callable[[], bool], timeout: float | None = None) -> bool:
         """Wait for a condition that an outcome makes true; False after ``timeout`` seconds."""
-        deadline = None if timeout is None else now_ms() + timeout * 1000
-        return self.loop.wait(lambda: done() or bool(self.closed_because), deadline) and done()
+        if self.closed_because:
+            return done()
+        return self.loop.wait(done, None if timeout is None else now_ms() + timeout * 1000)
 
     # ------------------------------------------------------------ requests
 
@@ -247,6 +273,12 @@ def _forget_after_fork(disown: weakref.WeakMethod[Callable[[], None]]) -> None:
             method()
 
     os.register_at_fork(after_in_child=in_child)
+
+
+def _traced(shell: ClientShell) -> ClientTrace:
+    from cloudburst_runtime.shell.tracing import ClientTrace
+
+    return ClientTrace(shell)
 
 
 def _near(directory: str, hello: Hello) -> tuple[Hub, Config]:

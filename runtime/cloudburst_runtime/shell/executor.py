@@ -92,6 +92,10 @@ class ExecutorProcess:
         self.loop = Loop(self.core, self.hub, carry, self._report)
         self.arena = Arena(directory, name, config.arena_bytes_max, lambda: self.loop.lock)
         holding.install()
+        if config.trace:
+            from cloudburst_runtime.shell.tracing import ExecutorTrace
+
+            ExecutorTrace(self)
 
     def run(self) -> NoReturn:
         """Serve calls until the node is gone or says to leave."""
@@ -109,7 +113,8 @@ class ExecutorProcess:
         gc.freeze()
         todo, sandbox, loop = self.todo, self.sandbox, self.loop
         while True:
-            loop.wait(todo.__len__)  # type: ignore[arg-type]
+            if not todo:
+                loop.wait(todo.__len__)  # type: ignore[arg-type]
             tasks = todo.popleft()
             loop.post(Ran(tasks, sandbox.run(tasks)))
             if HOLDING.ended:

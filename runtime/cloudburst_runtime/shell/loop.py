@@ -9,15 +9,12 @@ while an event is handled, never while waiting. The background thread takes the 
 has been away for `AWAY_MS`, gives it back as soon as a foreground thread waits, and sleeps for good while
 nothing happens: an idle process has no wake-ups but its timers'.
 
-An interrupt (SIGINT) must not cut a core's transition in two: while the lock is held by the main thread it
-is noted, and raised when the transition is over.
+An interrupt (SIGINT) must not cut a core's transition in two: `interrupts` has it wait.
 """
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
 import heapq
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -26,11 +23,8 @@ from typing import Any
 from cloudburst_runtime.effects import Core, Send, SetTimer, Timer
 from cloudburst_runtime.shell.clock import now_ms
 from cloudburst_runtime.shell.holding import HOLDING
+from cloudburst_runtime.shell.interrupts import Interrupts
 from cloudburst_runtime.shell.transport import Hub
-
-_getsignal = _signal.getsignal
-"""What ``signal.getsignal`` calls before it spends microseconds on making an enum of the answer."""
-_SIGINT = int(signal.SIGINT)
 
 AWAY_MS = 25.0
 """How long the foreground is away before the background thread reads in its place."""
@@ -93,6 +87,7 @@ class Loop:
         self._role = threading.Lock()
         self._waiters: list[_Waiter] = []
         self._entries = 0
+        self.read_at = 0.0  # when the sockets were last looked at
         self._inside = False
         self._dormant = False
         self._eager = False
@@ -108,31 +103,53 @@ class Loop:
 
     # ------------------------------------------------------------ events in, effects out
 
-    def post(self, event: Any) -> None:
-        """Let the core take one event, from any thread."""
+    def post(self, *events: Any) -> None:
+        """Let the core take events, from any thread, and carry out what it says to all of them."""
         guarded = self.interrupts is not None and self.interrupts.begin()
         try:
             with self.lock:
-                self.perform(self.core.handle(event, now_ms()))
+                now = now_ms()
+                effects: list[Any] = []
+                for event in events:
+                    effects += self.core.handle(event, now)
+                self.perform(effects)
         finally:
             if guarded:
-                self._unguard()
+                assert self.interrupts is not None
+                self.interrupts.end()
         if self.afterwards:
             self._nudge.set()
 
-    def _unguard(self) -> None:
-        assert self.interrupts is not None
-        self.interrupts.end()
-
     def perform(self, effects: list[Any]) -> None:
         """Carry out effects, in order; the lock is held."""
+        if len(effects) > 2:
+            self._perform_many(effects)
+            return
         for effect in effects:
             if type(effect) is Send:
                 self.hub.send(effect.peer, effect.message)
             else:
-                self._carry[type(effect)](effect)
-                if self._polling:  # it may be what the polling thread waits for
-                    self.hub.wake()
+                self._act(effect)
+
+    def _perform_many(self, effects: list[Any]) -> None:
+        """The same; messages in a row that go to one peer go in one piece."""
+        hub = self.hub
+        hub.begin_batch()
+        try:
+            for effect in effects:
+                if type(effect) is Send:
+                    hub.send(effect.peer, effect.message)
+                else:
+                    hub.end_batch()  # it may end this process
+                    self._act(effect)
+                    hub.begin_batch()
+        finally:
+            hub.end_batch()
+
+    def _act(self, effect: Any) -> None:
+        self._carry[type(effect)](effect)
+        if self._polling:  # it may be what the polling thread waits for
+            self.hub.wake()
 
     def _set_timer(self, effect: SetTimer) -> None:
         self._due[effect.key] = effect.due
@@ -171,9 +188,11 @@ class Loop:
         with self.lock:
             if self.closed:
                 return
+            now = self.read_at = now_ms()
             for event in self.hub.collect(ready):
-                self.perform(self.core.handle(event, now_ms()))
-            if self._timers:
+                now = now_ms()
+                self.perform(self.core.handle(event, now))
+            if self._timers and self._timers[0][0] <= now:
                 self._fire_timers()
             if HOLDING.ended:
                 HOLDING.settle()
@@ -223,7 +242,8 @@ class Loop:
                     self._promote()
         finally:
             if guarded:
-                self._unguard()
+                assert self.interrupts is not None
+                self.interrupts.end()
         return done()
 
     def glance(self) -> None:
@@ -243,7 +263,8 @@ class Loop:
                     self._promote()
         finally:
             if guarded:
-                self._unguard()
+                assert self.interrupts is not None
+                self.interrupts.end()
 
     def _wait_for_role(self, done: Callable[[], bool], deadline: float | None, guarded: bool) -> bool:
         """Wait until the role may be had (False), or there is no more to wait for (True)."""
@@ -348,67 +369,3 @@ class Loop:
             self._background.join(timeout=5)
         with self._role, self.lock:
             self.hub.close()
-
-
-class Interrupts:
-    """Defers SIGINT while the main thread is in a section between `guard` or `begin` and `end`.
-
-    Within a section, what lies between `open` and the setting of ``opened`` to False may be interrupted.
-    """
-
-    def __init__(self) -> None:
-        self.opened = False
-        self._depth = 0
-        self._pending = False
-        self._main = threading.main_thread().ident
-        self._previous: Any = None
-        self._handler = self._on_signal  # one object, to be known again
-
-    def guard(self) -> bool:
-        """Begin a section, with a handler of ours in front of the one in force.
-
-        Jupyter installs its own handler for each cell, so this is looked at each time; it costs a look-up.
-        """
-        if threading.get_ident() != self._main:
-            return False
-        handler = _getsignal(_SIGINT)
-        if handler is not self._handler and callable(handler):
-            self._previous = handler
-            signal.signal(signal.SIGINT, self._handler)
-        self._depth += 1
-        return True
-
-    def begin(self) -> bool:
-        """Begin a section; False if this is not the main thread, which alone is interrupted."""
-        if threading.get_ident() != self._main:
-            return False
-        self._depth += 1
-        return True
-
-    def end(self) -> None:
-        """End a section; an interrupt that came meanwhile is raised now."""
-        self._depth -= 1
-        if self._pending and not self._depth:
-            self._raise()
-
-    def open(self) -> None:
-        """Let interrupts through; one that is pending is raised now."""
-        self.opened = True
-        if self._pending:
-            self._raise()
-
-    def release(self) -> None:
-        """Put the handler back that was in force before ours."""
-        if threading.get_ident() == self._main and _getsignal(_SIGINT) is self._handler:
-            signal.signal(signal.SIGINT, self._previous)
-
-    def _raise(self) -> None:
-        self._pending = False
-        if callable(self._previous):
-            self._previous(_SIGINT, None)
-
-    def _on_signal(self, number: int, frame: Any) -> None:
-        if self._depth > 0 and not self.opened:
-            self._pending = True
-        elif callable(self._previous):
-            self._previous(number, frame)

@@ -24,11 +24,14 @@ import msgspec
 from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.ids import PeerName
 from cloudburst_runtime.messages import Hello, pack, unpack
+from cloudburst_runtime.shell.poller import Poller
 
 READ_BYTES = 65_536
 HELD_MESSAGES_MAX = 100_000
 STRANGER_BYTES_MAX = 4096
 """The most that a connection may send as one message before it said Hello."""
+BATCHED_BYTES_MAX = 16_384
+"""A longer message is sent by itself: copying it would cost more than a system call."""
 LARGE_BYTES = 131_072
 """A message from here on is read into a buffer of its own, and its arrays are views of that."""
 
@@ -49,11 +52,12 @@ class Stream(Protocol):
 class Connection:
     """One stream socket with its buffers; ``peer`` is empty until the other side said Hello."""
 
-    __slots__ = ("filled", "large", "out", "peer", "rest", "sock", "writing")
+    __slots__ = ("batch", "filled", "large", "out", "peer", "rest", "sock", "writing")
 
     def __init__(self, sock: Stream, peer: PeerName = "") -> None:
         self.sock = sock
         self.peer = peer
+        self.batch: list[bytes] = []
         self.rest = b""
         self.large: bytearray | None = None
         self.filled = 0
@@ -172,7 +176,8 @@ class Hub:
         self.peers: dict[PeerName, Connection] = {}
         self.held: dict[PeerName, list[bytes]] = {}
         self.lost: list[PeerLost] = []
-        self._poller = _Poller()
+        self._batches: list[Connection] | None = None
+        self._poller = Poller()
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_r, False)
         os.set_blocking(self._wake_w, False)
@@ -273,12 +278,39 @@ class Hub:
             self.wake()
 
     def send_on(self, connection: Connection, data: bytes) -> None:
+        if self._batches is not None and self._batched(connection, data):
+            return
         if not connection.send(data):
             self.drop(connection, "the connection broke")
         elif connection.out and not connection.writing:
             connection.writing = True
             self._poller.want_write(connection.sock.fileno(), True)
             self.wake()
+
+    # ------------------------------------------------------------ several messages in one piece
+
+    def begin_batch(self) -> None:
+        """Until `end_batch`, what is sent waits, so that what goes to one peer goes in one piece."""
+        self._batches = []
+
+    def _batched(self, connection: Connection, data: bytes) -> bool:
+        """Let a message wait for the end of the batch; False if it is to go now, after those before it."""
+        assert self._batches is not None
+        if len(data) > BATCHED_BYTES_MAX:
+            self.end_batch()
+            self.begin_batch()
+            return False
+        if not connection.batch:
+            self._batches.append(connection)
+        connection.batch.append(data)
+        return True
+
+    def end_batch(self) -> None:
+        """Send what has waited since `begin_batch`."""
+        batches, self._batches = self._batches, None
+        for connection in batches or ():
+            messages, connection.batch = connection.batch, []
+            self.send_on(connection, messages[0] if len(messages) == 1 else b"".join(messages))
 
     # ------------------------------------------------------------ receiving
 
@@ -384,39 +416,3 @@ def frame(message: Any) -> bytes:
     """A message as it travels: its length, then itself."""
     body = pack(message)
     return _length.pack(len(body)) + body
-
-
-class _Poller:
-    """epoll where there is one, poll elsewhere; both level-triggered."""
-
-    def __init__(self) -> None:
-        self._epoll = select.epoll() if hasattr(select, "epoll") else None
-        self._poll = None if self._epoll else select.poll()
-
-    @property
-    def live(self) -> bool:
-        """Whether a change takes effect in a wait that has begun already."""
-        return self._epoll is not None
-
-    def add(self, fd: int) -> None:
-        (self._epoll or self._poll).register(fd, select.POLLIN)  # type: ignore[union-attr]
-
-    def want_write(self, fd: int, wanted: bool) -> None:
-        mask = select.POLLIN | select.POLLOUT if wanted else select.POLLIN
-        (self._epoll or self._poll).modify(fd, mask)  # type: ignore[union-attr]
-
-    def remove(self, fd: int) -> None:
-        (self._epoll or self._poll).unregister(fd)  # type: ignore[union-attr]
-
-    def poll(self, timeout_ms: float | None) -> list[tuple[int, int]]:
-        if self._epoll is not None:
-            return self._epoll.poll(-1 if timeout_ms is None else timeout_ms / 1000)
-        assert self._poll is not None
-        return self._poll.poll(timeout_ms)
-
-    def fileno(self) -> int:
-        return self._epoll.fileno() if self._epoll is not None else -1
-
-    def close(self) -> None:
-        if self._epoll is not None:
-            self._epoll.close()

@@ -2,7 +2,8 @@
 
 Law: the fault plan has its own random numbers, so that the same seed under another profile runs the same
 workload. *Profiles*: ``calm`` delays only; ``crash`` is the real network (in order, reliable, an end of
-stream on death) with dying processes; ``lossy`` loses, duplicates and reorders; ``storm`` does it all.
+stream on death) with dying processes; ``lossy`` loses, duplicates and reorders; ``storm`` does it all;
+``split`` parts the processes into two sides for a while, again and again.
 
 Until ``heal_at`` messages are lost and processes die; from then on nothing goes wrong any more.
 """
@@ -15,11 +16,29 @@ from typing import NamedTuple
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.ids import HybridClock, Micros, Millis, PeerName
 
-PROFILES = ("calm", "crash", "lossy", "storm")
+PROFILES = ("calm", "crash", "lossy", "storm", "split")
+SPLIT_SEEDS = (3, 7)
+"""The last digits of the seeds that are split. Others go by the remainder of four, as they always have: seeds
+that once found something still run under what they found it with."""
 
 HEAL_AT_MS = 12_000.0
 LONG_WAY_MS = 30.0
 """What a message takes at least on one way in five."""
+
+
+class Split(NamedTuple):
+    """A partition: from ``start`` to ``end`` nothing passes between two sides, which ``luck`` chose."""
+
+    start: Millis
+    end: Millis
+    luck: int
+
+    def parts(self, one: PeerName, other: PeerName, now: Millis) -> bool:
+        """Whether a message between two processes is stopped."""
+        return self.start <= now < self.end and self._side(one) != self._side(other)
+
+    def _side(self, name: PeerName) -> bool:
+        return Random(f"{self.luck}/{name}").random() < 0.5
 
 
 class Faults(NamedTuple):
@@ -41,8 +60,12 @@ class Faults(NamedTuple):
         How likely a started executor ends before it is ready.
     outage
         From when to when nothing gets through on the long ways.
-    skew_us, drift
-        How far a process's wall clock is off, and by which rate it runs wrong.
+    splits
+        Partitions. If messages are ``ordered``, as on a stream, what is stopped comes through once they are
+        over; otherwise it is lost.
+    skew_us, drift, clock_steps
+        How far a process's wall clock is off at most, by which rate it runs wrong, and how often it is set,
+        forwards or backwards, by no more than that.
     """
 
     profile: str
@@ -56,14 +79,16 @@ class Faults(NamedTuple):
     stillborn: float = 0.0
     skew_us: int = 400_000
     drift: float = 0.002
+    clock_steps: int = 3
     outage: tuple[Millis, Millis] = (0.0, 0.0)
+    splits: tuple[Split, ...] = ()
     heal_at: Millis = HEAL_AT_MS
 
 
 def plan(seed: int, profile: str | None = None) -> Faults:
     """The faults of a seed; the profile goes by the seed unless it is given."""
     random = Random(f"{seed}/faults")
-    chosen = profile or PROFILES[seed % len(PROFILES)]
+    chosen = profile or ("split" if seed % 10 in SPLIT_SEEDS else PROFILES[seed % 4])
     loss = random.choice((0.02, 0.05, 0.12))
     duplicate = random.choice((0.02, 0.1))
     crashes = tuple(sorted(random.uniform(150.0, 9_000.0) for _ in range(random.randint(1, 5))))
@@ -77,7 +102,18 @@ def plan(seed: int, profile: str | None = None) -> Faults:
         faults = faults._replace(
             executor_crashes=crashes, client_crash=client_crash, stillborn=random.choice((0.0, 0.1))
         )
-    return faults
+    return _split(faults, Random(f"{seed}/splits")) if chosen == "split" else faults
+
+
+def _split(faults: Faults, random: Random) -> Faults:
+    splits: list[Split] = []
+    for _ in range(random.randint(1, 4)):
+        start = (splits[-1].end if splits else 0.0) + random.uniform(200.0, 2_500.0)
+        end = start + random.uniform(50.0, 3_000.0)
+        if end <= HEAL_AT_MS:
+            splits.append(Split(start, end, random.getrandbits(32)))
+    faults = faults._replace(splits=tuple(splits))
+    return faults if random.random() < 0.5 else faults._replace(loss=0.01, ordered=False)
 
 
 def config(seed: int, faults: Faults) -> Config:
@@ -126,7 +162,17 @@ class Network:
             if random.random() < faults.loss or self._is_out(sender, receiver, now):
                 return []
             count += random.random() < faults.duplicate
-        return [self._note(sender, receiver, now + self._delay(sender, receiver)) for _ in range(count)]
+        leaves = now if sure else self._leaves(sender, receiver, now)
+        if leaves > now and not faults.ordered:
+            return []
+        return [self._note(sender, receiver, leaves + self._delay(sender, receiver)) for _ in range(count)]
+
+    def _leaves(self, sender: PeerName, receiver: PeerName, now: Millis) -> Millis:
+        """When a message gets under way: at once, or when the last of the splits that stop it is over."""
+        for split in self._faults.splits:
+            if split.parts(sender, receiver, now):
+                now = split.end
+        return now
 
     def _is_out(self, sender: PeerName, receiver: PeerName, now: Millis) -> bool:
         start, end = self._faults.outage
@@ -155,17 +201,19 @@ class Network:
 
 
 class SkewedClock(HybridClock):
-    """A hybrid clock over a wall clock that is off, runs wrong, and is set back once."""
+    """A hybrid clock over a wall clock that is off, runs wrong, and is set now and then."""
 
-    __slots__ = ("_rate", "_step_at", "_step_us")
+    __slots__ = ("_rate", "_steps")
 
     def __init__(self, faults: Faults, random: Random) -> None:
         super().__init__(1_000_000_000 + random.randint(-faults.skew_us, faults.skew_us))
         self._rate = 1 + random.uniform(-faults.drift, faults.drift)
-        self._step_at = random.uniform(1_000.0, 20_000.0)
-        self._step_us = faults.skew_us // 2
+        self._steps = [
+            (random.uniform(1_000.0, 20_000.0), random.uniform(-faults.skew_us, faults.skew_us) / 1000)
+            for _ in range(faults.clock_steps)
+        ]
 
     def tick(self, now: Millis) -> Micros:
         """A stamp later than every one before."""
-        back = self._step_us / 1000 if now > self._step_at else 0.0
-        return super().tick(now * self._rate - back)
+        set_by = sum(span for at, span in self._steps if at < now)
+        return super().tick(now * self._rate + set_by)

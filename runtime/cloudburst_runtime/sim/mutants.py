@@ -23,13 +23,14 @@ from cloudburst_runtime.vectors import Vector
 
 
 class Mutant(NamedTuple):
-    """The cores of a run, and what is wrong with them."""
+    """The cores of a run, what is wrong with them, and the scenario that is to notice it."""
 
     defect: str
     client: type[ClientCore] = ClientCore
     executor: type[ExecutorCore] = ExecutorCore
     node: type[NodeCore] = NodeCore
     replica: type[ReplicaCore] = ReplicaCore
+    scenario: str = "calls"
 
 
 HONEST = Mutant("nothing")
@@ -68,9 +69,10 @@ class _StaleCache(CacheCore):
 
 
 class _DeafCache(CacheCore):
-    def _updated(self, update: Any, now: Millis) -> Any:
-        self._fresh.received = max(self._fresh.received, update.number - 1)
-        return super()._updated(update, now)
+    def _updated(self, update: Any, store: PeerName, now: Millis) -> Any:
+        fresh = self._sources.freshness(store)
+        fresh.received = max(fresh.received, update.number - 1)
+        return super()._updated(update, store, now)
 
 
 class _AmountsCache(CacheCore):
@@ -171,8 +173,8 @@ class _Unheeding(ExecutorCore):
 
 class _Pretending(ReplicaCore):
     def _put(self, peer: PeerName, put: Put) -> list[Send]:
-        if put.req % 5 == 0 and put.key in self._records:
-            return [self._acknowledge(peer, put.req, self._generation(put.key))]
+        if put.req % 5 == 0 and put.key in self.records.live:
+            return [self._acknowledge(peer, put.req, self.records.generation(put.key))]
         return super()._put(peer, put)
 
 
@@ -180,7 +182,7 @@ class _Silent(ReplicaCore):
     def _publish(self, key: str, entry: Entry) -> list[Send]:
         effects = super()._publish(key, entry)
         for effect in effects[1:]:
-            self._peers[effect.peer].pushed -= 1
+            self.watches.peers[effect.peer].pushed -= 1
         return effects[:1]
 
 

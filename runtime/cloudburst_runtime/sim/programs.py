@@ -136,6 +136,14 @@ def touch(who: Who, script: list[list[Any]], *args: Any) -> Steps:
     return term(who.name, who.version, accesses, [script, *args])
 
 
+def visit(who: Who, script: list[list[Any]], *args: Any) -> Steps:
+    """As ``touch``, but take some time over each step, and return nothing of what was found."""
+    for kind, key, value in script:
+        yield Sleep(1.0)
+        yield Get(key) if kind == "get" else Put(key, f"{value}/{who.attempt}")
+    return who.name
+
+
 def ponger(who: Who, box: str) -> Steps:
     """Leave an address in the store, then wait for a message."""
     yield Put(box, who.address)
@@ -168,6 +176,7 @@ PROGRAMS: dict[str, Program] = {
     "batchy": batchy,
     "touch": touch,
     "again": touch,
+    "visit": visit,
     "ponger": ponger,
     "pinger": pinger,
 }

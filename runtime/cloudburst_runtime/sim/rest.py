@@ -29,7 +29,7 @@ def stale(world: World) -> list[str]:
     for executor in world.executors():
         cache = executor.core.cache
         for key in list(cache._held):
-            entry, truth = cache.peek(key, {replica.name: replica.seq}), replica._entry(key)
+            entry, truth = cache.peek(key, {replica.name: replica.seq}), replica.entry(key)
             if entry is not None and entry != (truth or Entry(0, None)):
                 found.append(f"rest: {executor.name} shows {entry} for {key}, the store has {truth}")
     return found
@@ -80,6 +80,7 @@ def _node(world: World) -> dict[str, object]:
         "placements that wait": scheduler.grants.waiting,
         "notices": scheduler.leases.notices,
         "gates": scheduler.leases.gates,
-        "parked reads": None if world.faults.loss else node.replica._parked,  # a Forget is not repeated
+        # a Forget is not repeated
+        "parked reads": None if world.faults.loss else node.replica.watches.parked,
         "timers": list(node.timers),
     }

@@ -52,6 +52,8 @@ class World:
         The cores to run; by default the right ones.
     trace
         Called with a line per event.
+    events_max
+        After how many it is a `Livelock`.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class World:
         config: Config,
         mutant: Mutant = HONEST,
         trace: Callable[[str], None] | None = None,
+        events_max: int = EVENTS_MAX,
     ) -> None:
         self.seed = seed
+        self.events_max = events_max
         self.faults = faults
         self.config = config
         self.mutant = mutant
@@ -103,8 +107,10 @@ class World:
         """Let happen what happens up to a time, or until ``done``."""
         while self._queue and self._queue[0][0] <= until and not done():
             self.now, entry, what, args = heapq.heappop(self._queue)
-            if entry > EVENTS_MAX:
-                raise Livelock(f"{EVENTS_MAX} events by {self.now:.0f} ms: something goes round in circles")
+            if entry > self.events_max:
+                raise Livelock(
+                    f"{self.events_max} events by {self.now:.0f} ms: something goes round in circles"
+                )
             what(*args)
         if not done():
             self.now = max(self.now, until)

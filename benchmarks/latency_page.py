@@ -1,0 +1,137 @@
+"""``docs/latency.md``: where each microsecond of a call goes, and which goals are met.
+
+Law: as in `report`, from the figures alone: nothing is typed that can be computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.cases.stages import GROUP, TOTAL
+from benchmarks.chosen import ours, row
+from benchmarks.goals import AWAITED, verdicts
+from benchmarks.table import seconds_text
+
+PAGE = """\
+# Where the time of a call goes
+
+This page is generated, as [the benchmarks](benchmarks.md) are, from the figures of the same run
+({date}: {cores} cores, Python {python}).
+
+## See it for your own calls
+
+```python
+import cloudburst_nb as cb
+
+cb.up(trace=True)
+same = cb.function(lambda x: x, name="same")
+futures = []
+for _ in range(1000):
+    futures.append(same(1))
+    futures[-1].get()
+cb.summary(futures)  # total, queued, transfer, run; and the stages below
+futures[0].timings["stages"]
+```
+
+A call of one function has its stages. Those of a DAG overlap: it has `timings["nodes"]`, per function.
+
+## The stages of a no-op call
+
+One call at a time, `.get()` in the main thread: medians over {samples:,} calls each. All times are of the
+host's one monotonic clock, read in both processes.
+
+{stages}
+
+The stages are of a traced call, which takes {traced}; one that is not traced takes {plain}, and one that is
+awaited {awaited}. Two processes that only answer each other need {two} across two cores and {one} on one.
+
+**request** and **reply** are what the machine's ping-pong consists of: two system calls, and a process that
+has to wake up. All the rest is Python at work in the client and the executor, one after the other, so it
+cannot be faster than the interpreter: a few dozen function calls in each process, every one run once, right
+after a switch of processes has emptied the caches. In a burst of calls the same steps take about half as
+long, for the caches stay warm ([throughput](benchmarks.md#throughput)). Having the client spin for up to
+0.1 ms instead of sleeping was tried: it changes nothing, for the kernel starts the executor in the client's
+place, on the same core.
+
+## What tracing costs when it is off
+
+Nothing. A runtime that is started with `trace=True` puts its stamps in front of the core, the socket's
+`wait` and the sandbox, once, when a process starts
+([`shell/tracing.py`](../runtime/cloudburst_runtime/shell/tracing.py)); otherwise that module is not even
+imported there, and no call asks whether to take the time. An executor's stamps arrive in the step that each
+result carries anyway; the place for them is one byte otherwise.
+
+## The goals
+
+{goals}
+"""
+
+WHY = {
+    "10-way": "eleven tasks run on two executors, six of them one after the other on one, each through the "
+    "executor's stages of the table above (**receive** to **end**), and the client encodes the arguments of "
+    "ten; the limit is ten messages of 64 bytes, in two pieces, that nobody looks at",
+    "calls at once": "they cost processor time, not waiting: the client's stages and the executors', on "
+    "cores that three processes share; each call has a future, a header and retries of its own",
+    "shared counter": "it is a call and, within it, a write that the store acknowledges: two round trips, "
+    "one after the other",
+    "get from the client": "a get is a round trip to the store, as a no-op is one to an executor, with an "
+    "interpreter at work at both ends",
+    "put from the client, 8 B": "a put is a round trip to the store, as a no-op is one to an executor, with "
+    "an interpreter at work at both ends",
+    "p99": "the slowest of a hundred calls is slow for what else the machine does meanwhile, and a call has "
+    "more time than a ping-pong to meet it",
+    "no-op call, to": "the sum of the stages of the table above that are not **request** and **reply**",
+    "on two executors": "the stages of the table above, from **receive** to **end**, twice, and the client's",
+    "ahead of": "the other system does less for a call: it keeps no record of it, for one",
+}
+"""Why a goal whose text has these words is not met."""
+
+
+def page(result: dict[str, Any]) -> str:
+    """The page as Markdown; empty if the stages were not measured."""
+    stages = [case for case in result["cases"] if case["group"] == GROUP and case["name"] != TOTAL]
+    measured = [(case, found) for case in stages if (found := ours(case))]
+    if not measured:
+        return ""
+    machine = result["machine"]
+    return PAGE.format(
+        **{name: machine[name] for name in ("date", "cores", "python")},
+        samples=min(found["samples"] for _, found in measured),
+        stages="\n".join(_table(measured)),
+        goals="\n".join(_goals(result)),
+        traced=_median(row(result, TOTAL)),
+        plain=_median(row(result, "no-op call")),
+        awaited=_median(row(result, "no-op call", AWAITED)),
+        two=_median(row(result, TOTAL, role="limit")),
+        one=_median(row(result, TOTAL, role="beside")),
+    )
+
+
+def _table(measured: list[tuple[dict[str, Any], dict[str, Any]]]) -> Iterator[str]:
+    from cloudburst_runtime.shell.tracing import STAGES
+
+    whole = sum(found["p50"] for _, found in measured)
+    yield "| stage | what happens | p50 | p95 | share |"
+    yield "|---|---|---:|---:|---:|"
+    for case, found in measured:
+        share = f"{found['p50'] / whole:.0%}"
+        p50, p95 = seconds_text(found["p50"]), seconds_text(found["p95"])
+        yield f"| **{case['name']}** | {STAGES[case['name']]} | {p50} | {p95} | {share} |"
+    yield f"| | the sum of the medians | {seconds_text(whole)} | | |"
+
+
+def _goals(result: dict[str, Any]) -> Iterator[str]:
+    yield "| | measured | goal | met |"
+    yield "|---|---:|---:|---|"
+    missed: list[str] = []
+    for text, measured, wanted, met in verdicts(result):
+        yield f"| {text} | {measured} | {wanted} | {'yes' if met else '**no**'} |"
+        if not met and (why := next((why for words, why in WHY.items() if words in text), "")):
+            missed.append(f"- *{text}*: {why}.")
+    if missed:
+        yield "\n".join(["", "Why not:", "", *missed])
+
+
+def _median(found: dict[str, Any] | None) -> str:
+    return seconds_text(found["p50"]) if found else "(not measured)"

@@ -1,0 +1,104 @@
+"""How latency is spread: cumulative curves, one or several, and two sets of calls against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from cloudburst_nb.display.chart import GREY, Chart, quiet
+from cloudburst_nb.latency import PERCENTS, measured, percentile
+from cloudburst_nb.plots.common import COLOURS, DASHES, FLOOR_MS, by_target, legend, plain
+
+__all__ = ["latency"]
+
+
+def latency(calls: Iterable[Any]) -> Figure:
+    """The empirical distribution of the latency, per function, with p50, p95 and p99 marked.
+
+    Parameters
+    ----------
+    calls
+        Futures, or their ``timings``; those that are not done are left out.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If no call was measured.
+
+    Examples
+    --------
+    >>> timings = [{"total": t / 1000, "queued": 0, "transfer": 0, "run": t / 1000} for t in (1, 2, 5)]
+    >>> figure = latency(timings)
+    >>> figure.axes[0].get_xlabel()
+    'latency, milliseconds'
+    """
+    groups = {
+        target: sorted(float(call.timings["total"]) * 1000 for call in found)
+        for target, found in by_target(measured(calls)).items()
+    }
+    chart = Chart(figsize=(7, 3.4))
+    axes = chart.add_subplot()
+    curves(axes, groups)
+    quiet(axes)
+    return chart
+
+
+def curves(axes: Axes, groups: dict[str, list[float]]) -> None:
+    """A step curve for each group of sorted milliseconds, on a logarithmic axis."""
+    axes.set_xscale("log")
+    for index, (target, values) in enumerate(groups.items()):
+        shown = [max(value, FLOOR_MS) for value in values]
+        _distribution(axes, target, shown, index, alone=len(groups) == 1)
+    axes.set(xlabel="latency, milliseconds", ylabel="share of the calls", ylim=(0, 1.03))
+    axes.xaxis.set_major_formatter(FuncFormatter(plain))
+    axes.xaxis.set_minor_formatter(FuncFormatter(_between(axes)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+    axes.grid(which="major", color=GREY, alpha=0.25, linewidth=0.6)
+    legend(axes, loc="lower right" if len(groups) == 1 else "best")
+
+
+def _distribution(axes: Axes, target: str, values: list[float], index: int, alone: bool) -> None:
+    """One step curve; the percentiles are named beside it if it is alone, else in the legend."""
+    colour = COLOURS[index % len(COLOURS)]
+    dashes = DASHES[index // len(COLOURS) % len(DASHES)]
+    steps = axes.ecdf(values, color=colour, linewidth=1.8, linestyle=dashes)
+    marks = [(percentile(values, percent), percent) for percent in PERCENTS]
+    for value, percent in marks:
+        axes.plot(value, percent / 100, "o", color=colour, markersize=5)
+        if alone:
+            _name_mark(axes, value, percent)
+    words = ", ".join(f"p{percent} {plain(value)}" for value, percent in marks)
+    steps.set_label(f"{target} ({len(values):,})" if alone else f"{target} ({len(values):,}): {words} ms")
+
+
+def _name_mark(axes: Axes, value: float, percent: int) -> None:
+    offset = {50: 0, 95: -10, 99: 2}[percent]
+    axes.annotate(
+        f"p{percent} {plain(value)} ms",
+        (value, percent / 100),
+        (-8, offset),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        color=GREY,
+        size=9,
+    )
+
+
+def _between(axes: Axes) -> Any:
+    """Labels between the powers of ten, the more the fewer of these are in sight."""
+
+    def label(value: float, _: object) -> str:
+        low, high = axes.get_xlim()
+        shown = "23457" if high / low < 10 else "25" if high / low < 1000 else ""
+        return plain(value) if f"{value:e}"[0] in shown else ""
+
+    return label

@@ -1,0 +1,194 @@
+"""How it went over time: the latency of each call, and how many calls and executors at once."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from cloudburst_nb.display.chart import GREY, Chart, quiet
+from cloudburst_nb.future import CloudburstFuture
+from cloudburst_nb.plots.common import COLOURS, FLOOR_MS, futures_of, legend, plain
+
+WINDOWS = 40
+"""The medians and rates are taken over so many equal spans of time, at most."""
+MARKERS = "o^svDP"
+
+
+def over_time(futures: Any) -> Figure:
+    """The latency of each call, at the time of the call, per function; with the running median.
+
+    Parameters
+    ----------
+    futures
+        Of calls; those that are not done are left out.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Seconds since the first call to the right, milliseconds upwards on a logarithmic scale.
+
+    Raises
+    ------
+    ValueError
+        If none of the calls has run.
+    TypeError
+        If something is no future: timings do not say when.
+
+    Examples
+    --------
+    >>> calls = square.map(range(50))
+    >>> values = cb.gather(calls)
+    >>> cb.plots.over_time(calls).axes[0].get_ylabel()
+    'latency, milliseconds'
+    """
+    calls = futures_of(futures, "latency over time")
+    zero = min(call._submitted for call in calls)
+    chart = Chart(figsize=(7, 3.2))
+    axes = chart.add_subplot()
+    groups: dict[str, list[CloudburstFuture]] = {}
+    for call in calls:
+        groups.setdefault(call._target, []).append(call)
+    for index, (target, group) in enumerate(groups.items()):
+        seconds = np.array([(call._submitted - zero) / 1000 for call in group])
+        latencies = np.array([max(call._ended - call._submitted, FLOOR_MS) for call in group])
+        _course(axes, f"{target} ({len(group):,})", seconds, latencies, index)
+    axes.set_yscale("log")
+    axes.set(xlabel="since the first call, seconds", ylabel="latency, milliseconds")
+    axes.yaxis.set_major_formatter(FuncFormatter(plain))
+    axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: _between_tens(axes, value)))
+    axes.grid(which="major", axis="y", color=GREY, alpha=0.25, linewidth=0.6)
+    quiet(axes)
+    legend(axes, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(groups), 3))
+    return chart
+
+
+def _course(axes: Axes, name: str, seconds: Any, latencies: Any, index: int) -> None:
+    colour = COLOURS[index % len(COLOURS)]
+    marker = MARKERS[index % len(MARKERS)]
+    shade = 0.6 if len(seconds) < 300 else 0.25
+    dots: dict[str, Any] = {"color": colour, "markersize": 4, "markeredgewidth": 0}
+    axes.plot(seconds, latencies, marker, alpha=shade, **dots)
+    axes.plot([], [], marker, label=name, **dots)  # in the legend, as dark as where many lie
+    middles, medians = running_median(seconds, latencies)
+    if len(middles) > 2:
+        axes.plot(middles, medians, color=colour, linewidth=1.8)
+
+
+def running_median(seconds: Any, values: Any) -> tuple[list[float], list[float]]:
+    """The median of the values in each of equal spans of time; spans without any are left out.
+
+    Examples
+    --------
+    >>> running_median(np.array([0.0, 1.0, 9.0]), np.array([1.0, 3.0, 8.0]))
+    ([0.1125, 1.0125, 8.8875], [1.0, 3.0, 8.0])
+    """
+    edges = np.linspace(seconds.min(), seconds.max(), WINDOWS + 1)
+    middles, medians = [], []
+    for index, (low, high) in enumerate(pairwise(edges)):
+        last = index == len(edges) - 2
+        inside = values[(seconds >= low) & ((seconds < high) | (last & (seconds == high)))]
+        if len(inside):
+            middles.append(round(float(low + high) / 2, 9))
+            medians.append(float(np.median(inside)))
+    return middles, medians
+
+
+def _between_tens(axes: Axes, value: float) -> str:
+    """Names also 2 and 5 where less than two powers of ten are in sight."""
+    low, high = axes.get_ylim()
+    return plain(value) if high / low < 100 and f"{value:e}"[0] in "25" else ""
+
+
+def throughput(futures: Any) -> Figure:
+    """How many calls ended per second, and how many executors were busy, over time.
+
+    Parameters
+    ----------
+    futures
+        Of calls; those that are not done are left out.
+
+    Raises
+    ------
+    ValueError
+        If none of the calls has run.
+    TypeError
+        If something is no future: timings do not say when.
+
+    Examples
+    --------
+    >>> calls = square.map(range(50))
+    >>> values = cb.gather(calls)
+    >>> [axes.get_ylabel() for axes in cb.plots.throughput(calls).axes]
+    ['calls per second', 'executors busy']
+    """
+    calls = futures_of(futures, "throughput")
+    zero = min(call._submitted for call in calls)
+    ended = np.array(sorted((call._ended - zero) / 1000 for call in calls))
+    chart = Chart(figsize=(7, 4))
+    above, below = chart.subplots(2, sharex=True, height_ratios=(2, 1))
+    edges = np.linspace(0, max(float(ended[-1]), 1e-6), WINDOWS + 1)
+    counts, _ = np.histogram(ended, edges)
+    rates = counts / (edges[1] - edges[0])
+    above.stairs(rates, edges, color=COLOURS[0], linewidth=1.8, fill=False)
+    above.stairs(rates, edges, color=COLOURS[0], alpha=0.15, fill=True)
+    mean = len(calls) / edges[-1]
+    above.axhline(mean, color=GREY, linewidth=1, linestyle="--")
+    above.annotate(
+        f"mean {plain(mean)}",
+        (0, mean),
+        (2, 3),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="left",
+        color=GREY,
+        size=9,
+    )
+    times, busy = busy_executors(calls, zero)
+    below.step(times, busy, where="post", color=COLOURS[2], linewidth=1.4)
+    below.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    above.set(ylabel="calls per second", ylim=(0, None))
+    below.set(xlabel="since the first call, seconds", ylabel="executors busy", ylim=(0, None))
+    above.yaxis.set_major_formatter(FuncFormatter(plain))
+    for axes in (above, below):
+        axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.6)
+        quiet(axes)
+    return chart
+
+
+def busy_executors(calls: list[CloudburstFuture], zero: float) -> tuple[list[float], list[int]]:
+    """At which seconds how many executors ran user code."""
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for call in calls:
+        for step in call._result.steps if call._result is not None else []:
+            spans.setdefault(step.executor, []).append((step.started - zero, step.ended - zero))
+    changes = []
+    for found in spans.values():
+        for start, end in merged(found):
+            changes += [(start, 1), (end, -1)]
+    times, busy = [0.0], [0]
+    for at, change in sorted(changes):
+        times.append(at / 1000)
+        busy.append(busy[-1] + change)
+    return times, busy
+
+
+def merged(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Spans that touch or overlap, as one each, in order.
+
+    Examples
+    --------
+    >>> merged([(3.0, 4.0), (0.0, 2.0), (1.0, 3.0), (6.0, 7.0)])
+    [(0.0, 4.0), (6.0, 7.0)]
+    """
+    joined: list[tuple[float, float]] = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined

@@ -1,0 +1,94 @@
+"""Whose keys are whose, by the node's word: a `Ring` message as functions.
+
+Law: pure; everything follows from the message.
+
+While the stores hand keys over, a ring has *former* memberships besides the current one. The current owners
+of a key serve it, and take and give gossip about it; what any *source* has of it, a former or current owner
+that runs, must have reached them before the ring is settled. A key that more stores keep than the
+replication factor says is a part of its own, besides the arc that it lies in.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from cloudburst_runtime.anna.ring import PARTITIONS, Circle
+from cloudburst_runtime.ids import NODE, PeerName
+from cloudburst_runtime.messages import Ring
+
+Part: TypeAlias = int | str
+"""What is compared and handed over as a whole: an arc of the circle, or a raised key."""
+
+
+class Owners:
+    """What a ring says.
+
+    Examples
+    --------
+    >>> from cloudburst_runtime.messages import Members
+    >>> owners = Owners(Ring(7, Members(["node", "s2", "s3"]), 2, live=["node", "s2", "s3"], born=3))
+    >>> owners.of("k"), owners.is_settled, owners.is_past("s4")
+    (('s3', 's2'), True, False)
+    """
+
+    def __init__(self, ring: Ring) -> None:
+        self.ring = ring
+        self.epoch = ring.epoch
+        self.is_settled = not ring.former
+        self._current = Circle(ring.current.names, ring.replication, ring.current.raised)
+        self._former = [Circle(each.names, ring.replication, each.raised) for each in ring.former]
+        self._live = dict.fromkeys(ring.live)
+        self._raised: dict[str, None] = {}
+        for circle in (self._current, *self._former):
+            self._raised.update(dict.fromkeys(circle.raised))
+
+    def of(self, key: str) -> tuple[PeerName, ...]:
+        """Who keeps the key."""
+        return self._current.owners(key)
+
+    def is_live(self, name: PeerName) -> bool:
+        """Whether a store of this name runs."""
+        return name in self._live
+
+    def is_past(self, name: PeerName) -> bool:
+        """Whether a store of this name has run, and does so no more."""
+        return name not in self._live and name != NODE and int(name[1:]) <= self.ring.born
+
+    def is_raised(self, key: str) -> bool:
+        """Whether the key is, or was, kept by more stores than others."""
+        return key in self._raised
+
+    def keep(self, part: Part) -> tuple[PeerName, ...]:
+        """The current owners of a part."""
+        return _keep(self._current, part)
+
+    def sources(self, part: Part) -> list[PeerName]:
+        """The stores that run and may have something in this part, the current owners first."""
+        found = dict.fromkeys(self.keep(part))
+        for circle in self._former:
+            found.update(dict.fromkeys(_keep(circle, part)))
+        return [name for name in found if name in self._live]
+
+    def is_disputed(self, part: Part) -> bool:
+        """Whether the part has changed hands, or lost an owner, since all was handed over."""
+        now = sorted(self.keep(part))
+        return any(sorted(_keep(circle, part)) != now for circle in self._former) or any(
+            name not in self._live for name in now
+        )
+
+    def has_all(self, name: PeerName, part: Part) -> bool:
+        """Whether this owner was one all along and none has died: it may serve while it still compares."""
+        circles = (self._current, *self._former)
+        owners = [owner for circle in circles for owner in _keep(circle, part)]
+        return all(name in _keep(circle, part) for circle in circles) and all(
+            owner in self._live for owner in owners
+        )
+
+    def disputed(self) -> list[Part]:
+        """All parts that have to be compared."""
+        parts: list[Part] = [*range(PARTITIONS), *self._raised]
+        return [part for part in parts if self.is_disputed(part)]
+
+
+def _keep(circle: Circle, part: Part) -> tuple[PeerName, ...]:
+    return circle.owners(part) if isinstance(part, str) else circle.owners_of(part)

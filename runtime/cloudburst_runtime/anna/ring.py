@@ -1,0 +1,97 @@
+"""Who keeps which key: consistent hashing with virtual nodes.
+
+Law: a pure function from the members and a key to the key's owners, the same in every process and run;
+nothing here knows whether a member lives or what it has.
+
+The circle of hash values is cut into `PARTITIONS` equal arcs, and a key belongs to the arc that its hash
+falls into. Every member has `VIRTUAL_NODES` points on the circle. From the start of an arc clockwise, the
+members in the order in which their points are met are the arc's *order*, and as many of the first ones as
+the replication factor says are its *owners* (Karger et al., "Consistent Hashing and Random Trees", STOC
+1997; arcs of fixed size as in DeCandia et al., "Dynamo", SOSP 2007, section 6.2). So a member that joins
+or leaves changes no order but by its own place in it, and an arc can be compared, handed over and repaired
+as a whole.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from zlib import crc32
+
+from cloudburst_runtime.ids import PeerName
+
+PARTITIONS = 1024
+"""Arcs of the circle; a power of two."""
+
+VIRTUAL_NODES = 128
+"""Points of each member on the circle: with so many, the fullest of eight has a fifth more than its share."""
+
+_ARC = 2**64 // PARTITIONS
+
+
+def partition_of(key: str) -> int:
+    """The arc that a key belongs to.
+
+    Examples
+    --------
+    >>> partition_of("k"), partition_of("other")
+    (861, 288)
+    """
+    return crc32(key.encode()) % PARTITIONS
+
+
+class Circle:
+    """Some members on the circle.
+
+    Parameters
+    ----------
+    members
+        Their names; the order does not matter.
+    replication
+        How many owners a key has, if there are so many members.
+    raised
+        Keys that have more of them.
+
+    Examples
+    --------
+    >>> circle = Circle(["node", "s2", "s3"], replication=2)
+    >>> circle.owners("k")
+    ('s3', 's2')
+    >>> Circle(["node", "s2", "s3"], 2, raised={"k": 3}).owners("k")
+    ('s3', 's2', 'node')
+    """
+
+    def __init__(
+        self, members: Sequence[PeerName], replication: int, raised: Mapping[str, int] | None = None
+    ) -> None:
+        self.members = sorted(members)
+        self.replication = replication
+        self.raised = dict(raised or {})
+        points = sorted((_point(f"{name}#{turn}"), name) for name in members for turn in range(VIRTUAL_NODES))
+        self._points = [point for point, _ in points]
+        self._names = [name for _, name in points]
+        self._orders: dict[int, tuple[PeerName, ...]] = {}
+
+    def order(self, partition: int) -> tuple[PeerName, ...]:
+        """All members, as they are met from the start of this arc."""
+        order = self._orders.get(partition)
+        if order is None:
+            start = bisect.bisect_left(self._points, partition * _ARC)
+            met = dict.fromkeys(self._names[start:] + self._names[:start])
+            order = self._orders[partition] = tuple(met)
+        return order
+
+    def owners_of(self, partition: int) -> tuple[PeerName, ...]:
+        """Who keeps the keys of this arc that are not raised."""
+        return self.order(partition)[: self.replication]
+
+    def owners(self, key: str) -> tuple[PeerName, ...]:
+        """Who keeps this key."""
+        factor = self.raised.get(key, 0)
+        order = self.order(partition_of(key))
+        return order[: max(factor, self.replication)]
+
+
+def _point(label: str) -> int:
+    return int.from_bytes(blake2b(label.encode(), digest_size=8).digest(), "big")

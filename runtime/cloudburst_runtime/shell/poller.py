@@ -1,0 +1,44 @@
+"""Which descriptors are ready: the system's own ways of waiting behind one face.
+
+Law: descriptors and flags; what they belong to is not known here.
+"""
+
+from __future__ import annotations
+
+import select
+
+
+class Poller:
+    """epoll where there is one, poll elsewhere; both level-triggered."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll() if hasattr(select, "epoll") else None
+        self._poll = None if self._epoll else select.poll()
+
+    @property
+    def live(self) -> bool:
+        """Whether a change takes effect in a wait that has begun already."""
+        return self._epoll is not None
+
+    def add(self, fd: int) -> None:
+        (self._epoll or self._poll).register(fd, select.POLLIN)  # type: ignore[union-attr]
+
+    def want_write(self, fd: int, wanted: bool) -> None:
+        mask = select.POLLIN | select.POLLOUT if wanted else select.POLLIN
+        (self._epoll or self._poll).modify(fd, mask)  # type: ignore[union-attr]
+
+    def remove(self, fd: int) -> None:
+        (self._epoll or self._poll).unregister(fd)  # type: ignore[union-attr]
+
+    def poll(self, timeout_ms: float | None) -> list[tuple[int, int]]:
+        if self._epoll is not None:
+            return self._epoll.poll(-1 if timeout_ms is None else timeout_ms / 1000)
+        assert self._poll is not None
+        return self._poll.poll(timeout_ms)
+
+    def fileno(self) -> int:
+        return self._epoll.fileno() if self._epoll is not None else -1
+
+    def close(self) -> None:
+        if self._epoll is not None:
+            self._epoll.close()

@@ -1,0 +1,33 @@
+"""Repeatable reads within one execution of a DAG.
+
+Law: all reads of a key in one execution return the same version, on whichever cache, unless the execution
+wrote the key since: reads that have the same of its own writes behind them must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cloudburst_runtime.sim.consistency.order import Causality
+from cloudburst_runtime.sim.consistency.record import Access
+from cloudburst_runtime.sim.consistency.violations import Violation, where
+
+
+def repeatable(causality: Causality) -> Iterator[Violation]:
+    """Reads of a key in one execution agree."""
+    record = causality.record
+    own = causality.along(lambda position: causality.bit.get(position, 0))
+    mine: dict[tuple[str, str], int] = {}
+    for position in causality.writes:
+        access = record.accesses[position]
+        mine[access.execution, access.key] = (
+            mine.get((access.execution, access.key), 0) | causality.bit[position]
+        )
+    first: dict[tuple[str, str, int], Access] = {}
+    for position, access in enumerate(record):
+        if access.kind == "read" and access.execution:
+            written = own[position] & mine.get((access.execution, access.key), 0)
+            before = first.setdefault((access.execution, access.key, written), access)
+            if set(before.values) != set(access.values):
+                reason = f"{where(access)} {access}, and {where(before)} {before}"
+                yield Violation("repeatable read", reason, (access, before))

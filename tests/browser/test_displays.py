@@ -1,0 +1,100 @@
+"""Live displays in a real JupyterLab: what they follow, what their buttons do, what is saved."""
+
+from __future__ import annotations
+
+import nbformat
+
+from tests.browser import lab
+from tests.browser.conftest import Opener
+
+BEGIN = """%load_ext cloudburst_nb
+import time, numpy as np, cloudburst_nb as cb
+client = cb.up(executors=2)
+client"""
+SLOW = """%%cloudburst
+def slow(seconds):
+    for tenth in range(int(seconds * 10)):
+        print("step", tenth)
+        time.sleep(0.1)
+    return np.eye(4)"""
+CANCEL = '[data-testid="cloudburst-cancel"]'
+ROLLBACK = '[data-testid="cloudburst-rollback"]'
+UNTRUST = """() => {
+    const cells = window.jupyterapp.shell.currentWidget.content.model.cells;
+    for (let at = 0; at < cells.length; at++) cells.get(at).trusted = false;
+}"""
+
+
+def test_cancel_a_call_while_a_cell_waits_for_it(notebook: Opener) -> None:
+    opened = notebook([BEGIN, SLOW, "future = slow(600)\nfuture", "future.get()"])
+    opened.command("notebook:run-all-cells")
+    opened.page.wait_for_selector(CANCEL)
+    opened.outputs(2).get_by_text("running").wait_for()
+    opened.outputs(2).get_by_text("stdout").wait_for()
+    opened.outputs(0).get_by_text("1 busy").wait_for()
+    opened.picture("cancel_while_waiting")
+    opened.page.locator(CANCEL).click()
+    opened.outputs(3).get_by_text("CallCancelled").first.wait_for()
+    opened.outputs(2).get_by_text("cancelled", exact=False).first.wait_for()
+    opened.wait_for(lab.IDLE)
+    assert opened.page.locator(CANCEL).count() == 0
+    opened.picture("cancelled")
+    assert "4.0" in opened.run("float(slow(0.1).get().sum())")
+    opened.outputs(0).get_by_text("0 busy").wait_for()
+
+
+def test_what_displays_show_in_both_themes(notebook: Opener) -> None:
+    first = "%%cloudburst\ndef scale(x):\n    # an early version\n    return 2 * x"
+    second = "%%cloudburst\ndef scale(x):\n    return factor * x"
+    cells = [
+        BEGIN,
+        first,
+        "factor = 3",
+        second,
+        "cb.progress(scale.map(range(50)))[7]",
+        "scale",
+        "%%cloudburst\ndef broken(x):\n    print('about to divide')\n    return 1 / (x - x)",
+        "future = broken(1)\ncb.wait([future])\nfuture",
+    ]
+    opened = notebook(cells)
+    opened.run_all()
+    assert opened.errors() == []
+    card = opened.outputs(5)
+    card.get_by_text("what changed since v1").click()
+    card.get_by_text("carries along").click()
+    card.get_by_text("50 calls").wait_for()
+    opened.cell(4).scroll_into_view_if_needed()
+    opened.picture("displays_light")
+    opened.theme(lab.DARK)
+    opened.picture("displays_dark")
+    opened.theme(lab.LIGHT)
+    card.locator(ROLLBACK).click()
+    card.get_by_text("v3 is v1 again").wait_for()
+    card.get_by_text("an early version").first.wait_for()
+    opened.picture("rolled_back", card)
+    assert "(10, 3)" in opened.run("scale(5).get(), scale.version")
+
+
+def test_a_saved_notebook_shows_it_all_without_its_kernel_and_without_trust(notebook: Opener) -> None:
+    opened = notebook([BEGIN, SLOW, "future = slow(600)\nfuture", "slow", "slow(0.1)"])
+    opened.run_all()
+    opened.page.wait_for_selector(CANCEL)
+    opened.save()
+    saved = nbformat.read(opened.path, 4)
+    bundles = [output.data for cell in saved.cells for output in cell.outputs]
+    assert not any("widget" in kind for bundle in bundles for kind in bundle)
+    assert all({"text/html", "text/plain"} <= set(bundle) for bundle in bundles)
+    assert "widgets" not in saved.metadata
+    second = notebook(path=opened.name)
+    second.page.wait_for_selector(CANCEL)  # the kernel lives: another page takes it up again
+    (opened.path.parent / "copy.ipynb").write_bytes(opened.path.read_bytes())
+    again = notebook(path="copy.ipynb")
+    for trusted in (True, False):
+        if not trusted:
+            again.page.evaluate(UNTRUST)
+        again.outputs(0).get_by_text("Cloudburst runtime").wait_for()
+        again.outputs(2).get_by_text("slow").first.wait_for()
+        again.outputs(3).get_by_text("cloud function").wait_for()
+        assert again.page.locator(CANCEL).count() == 0
+        assert again.errors() == []
+        again.picture("reopened" if trusted else "reopened_untrusted")

@@ -1,0 +1,135 @@
+// The live display in a page without a browser.
+
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+
+import live from "../../cloudburst_nb/widgets/static/live.js";
+import { Model, page } from "./dom.mjs";
+
+const CANCEL = { op: "cancel", label: "Cancel", title: "Give it up", choices: [] };
+const BACK = { op: "rollback", label: "Roll back to", title: "Earlier", choices: ["v2", "v1"] };
+let there;
+
+beforeEach(() => {
+  there = page();
+});
+
+function model(more = {}) {
+  return new Model({ place: "p1", html: "<b>waiting</b>", actions: [], note: { serial: 0, text: "" }, ...more });
+}
+
+function place(inner = "<b>saved</b>") {
+  const el = document.createElement("div");
+  el.setAttribute("data-cloudburst-live", "p1");
+  el.innerHTML = inner;
+  there.body.appendChild(el);
+  return el;
+}
+
+function watches(made) {
+  return made.sent.filter(({ op }) => op === "watch").length;
+}
+
+test("it takes its place over, also one that comes later, and no other", () => {
+  const other = document.createElement("div");
+  other.setAttribute("data-cloudburst-live", "p2");
+  other.textContent = "another";
+  there.body.appendChild(other);
+  const made = model();
+  live.initialize({ model: made });
+  const el = place();
+  assert.equal(el.textContent, "saved");
+  there.changed();
+  assert.equal(el.textContent, "waiting");
+  assert.equal(other.textContent, "another");
+});
+
+test("it follows what Python says and keeps what is open", () => {
+  const el = place();
+  const made = model({ html: "<details><summary>stdout (1 line)</summary><pre>a</pre></details>" });
+  live.initialize({ model: made });
+  const details = el.querySelector("details");
+  details.setAttribute("open", "");
+  made.become("html", "<details><summary>stdout (2 lines)</summary><pre>a b</pre></details><i>new</i>");
+  assert.equal(el.querySelector("details"), details);
+  assert.ok(details.hasAttribute("open"));
+  assert.equal(details.textContent, "stdout (2 lines)a b");
+  made.become("html", "<details><summary>stdout (2 lines)</summary></details>");
+  assert.equal(details.textContent, "stdout (2 lines)");
+  assert.equal(el.querySelector("i"), null);
+  made.become("html", '<b style="color:red">done</b>');
+  assert.equal(el.querySelector("b").getAttribute("style"), "color:red");
+  made.become("html", "<b>done</b>");
+  assert.equal(el.querySelector("b").hasAttribute("style"), false);
+});
+
+test("a button sends what it is for, once, until Python has answered", () => {
+  const el = place();
+  const made = model({ actions: [CANCEL] });
+  live.initialize({ model: made });
+  el.querySelector("button").click();
+  el.querySelector("button").click();
+  assert.deepEqual(made.sent.filter(({ op }) => op === "cancel"), [{ op: "cancel", choice: null }]);
+  made.become("note", { serial: 1, text: "it had an outcome before" });
+  assert.equal(el.querySelector('span[role="status"]').textContent, "it had an outcome before");
+  assert.equal(el.querySelector("button").disabled, false);
+  made.become("actions", []);
+  assert.equal(el.querySelector("button"), null);
+});
+
+test("a choice goes along with its button", () => {
+  const el = place();
+  const made = model({ actions: [BACK] });
+  live.initialize({ model: made });
+  const select = el.querySelector("select");
+  assert.deepEqual(select.children.map((option) => option.textContent), ["v2", "v1"]);
+  select.value = "v1";
+  el.querySelector("button").click();
+  assert.deepEqual(made.sent.at(-1), { op: "rollback", choice: "v1" });
+});
+
+test("Python is told that somebody watches only while somebody does", () => {
+  const made = model();
+  live.initialize({ model: made });
+  there.beat();
+  assert.equal(watches(made), 0);
+  const el = place();
+  there.changed();
+  assert.equal(watches(made), 1);
+  there.beat();
+  assert.equal(watches(made), 2);
+  el.boxes = 0; // scrolled away
+  there.beat();
+  document.hidden = true;
+  el.boxes = 1;
+  there.beat();
+  assert.equal(watches(made), 2);
+  document.hidden = false;
+  document.fire("visibilitychange");
+  assert.equal(watches(made), 3);
+  el.remove();
+  there.changed();
+  there.beat();
+  assert.equal(watches(made), 3);
+});
+
+test("at its end the last state stays, without buttons, and nothing goes on", () => {
+  const el = place();
+  const made = model({ actions: [CANCEL] });
+  const end = live.initialize({ model: made });
+  end();
+  assert.equal(el.textContent, "waiting");
+  assert.equal(el.querySelector("button"), null);
+  assert.equal(there.timers.size, 0);
+  made.become("html", "<b>later</b>");
+  assert.equal(el.textContent, "waiting");
+});
+
+test("a front end may also open it where it wants", () => {
+  const el = document.createElement("div");
+  const made = model();
+  const end = live.render({ model: made, el });
+  made.become("html", "<b>running</b>");
+  assert.equal(el.textContent, "running");
+  end();
+});

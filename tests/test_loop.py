@@ -1,0 +1,99 @@
+"""The loop over a core that says what it is told to: what is carried out, in which order, and who reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloudburst_runtime.effects import Received, Record, Send
+from cloudburst_runtime.messages import Done, Hello
+from cloudburst_runtime.shell.loop import Loop
+from cloudburst_runtime.shell.transport import Hub
+
+
+class Act(Record, frozen=True):
+    """An effect of the test's own."""
+
+    name: str
+
+
+class Say(Record, frozen=True):
+    """An event that the core answers with these effects."""
+
+    effects: list[Any]
+
+
+class Echo:
+    """A core that says what an event has for it, and remembers the events."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def start(self, now: float) -> list[Any]:
+        return []
+
+    def handle(self, event: Any, now: float) -> list[Any]:
+        self.events.append(event)
+        return list(event.effects) if isinstance(event, Say) else []
+
+
+@pytest.fixture
+def peer(tmp_path: Path) -> Iterator[Hub]:
+    hub = Hub(str(tmp_path), Hello("e1", "test"))
+    hub.listen()
+    yield hub
+    hub.close()
+
+
+@pytest.fixture
+def acted() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def loop(tmp_path: Path, peer: Hub, acted: list[str]) -> Iterator[Loop]:
+    made = Loop(
+        Echo(), Hub(str(tmp_path), Hello("c1", "test")), {Act: lambda effect: acted.append(effect.name)}
+    )
+    yield made
+    made.close()
+
+
+def pending(hub: Hub) -> list[Any]:
+    """The messages that have been sent to a hub by now."""
+    found: list[Any] = []
+    while ready := hub.wait(0.0):
+        found += [event.message for event in hub.collect(ready) if isinstance(event, Received)]
+    return found
+
+
+def test_what_is_to_be_sent_has_been_when_the_next_effect_is_carried_out(
+    loop: Loop, peer: Hub, acted: list[str]
+) -> None:
+    seen: list[Any] = []
+    loop._carry[Act] = lambda effect: seen.extend([*pending(peer), effect.name])
+    loop.post(Say([Send("e1", Done(1)), Send("e1", Done(2)), Act("leave"), Send("e1", Done(3))]))
+    assert seen[1:] == [Done(1), Done(2), "leave"]
+    assert pending(peer) == [Done(3)]
+
+
+def test_an_effect_that_fails_does_not_hold_back_what_is_sent_later(loop: Loop, peer: Hub) -> None:
+    def fail(effect: Act) -> None:
+        raise OSError(effect.name)
+
+    loop._carry[Act] = fail
+    with pytest.raises(OSError, match="broken"):
+        loop.post(Say([Send("e1", Done(1)), Act("broken"), Send("e1", Done(2))]))
+    loop.post(Say([Send("e1", Done(3))]))
+    assert pending(peer)[1:] == [Done(1), Done(3)]
+
+
+def test_several_events_are_handled_before_what_comes_of_them_is_carried_out(
+    loop: Loop, peer: Hub, acted: list[str]
+) -> None:
+    loop.post(Say([Act("a"), Send("e1", Done(1))]), Say([Send("e1", Done(2)), Act("b")]))
+    assert acted == ["a", "b"]
+    assert pending(peer)[1:] == [Done(1), Done(2)]
