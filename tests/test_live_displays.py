@@ -11,7 +11,7 @@ from typing import Any
 import IPython.display
 import pytest
 
-from cloudburst_nb.widgets.drawing import cards, showing
+from cloudburst_nb.widgets import cards, showing
 from cloudburst_nb.widgets.showing import Display, Displays
 from cloudburst_runtime.errors import FunctionNotFound
 from cloudburst_runtime.messages import Failure, Result

@@ -126,8 +126,9 @@ test("keys mean what the list of keys says", () => {
 // ---------------------------------------------------------------- the talk with Python
 
 test("an operation is sent with its number and the revision it was made for", async () => {
-  const model = new Model({ graph: { rev: 7 } });
+  const model = new Model();
   const session = new dag.Session(model);
+  session.rev = 7;
   const answer = session.send("connect", { source: "a", target: "b" });
   const [{ id, ...message }] = model.sent;
   assert.deepEqual(message, { op: "connect", rev: 7, source: "a", target: "b" });
@@ -170,8 +171,8 @@ test("changes of the traits are told by name, and an empty model has all that is
   const told = [];
   session.listeners.add((name) => told.push(name));
   assert.deepEqual([session.graph.nodes, session.status.runs, session.palette], [[], [], []]);
-  model.change("graph", { nodes: [box("a", 0, 0)], rev: 1 });
-  model.change("palette", [{ name: "a" }]);
+  model.change("graph", JSON.stringify({ nodes: [{ id: "a", x: 0, y: 0 }], rev: 1 }));
+  model.change("palette", JSON.stringify([{ name: "a" }]));
   assert.deepEqual(told, ["graph", "palette"]);
-  assert.equal(session.graph.nodes[0].id, "a");
+  assert.deepEqual([session.graph.nodes[0].id, session.graph.nodes[0].inputs], ["a", []]); // what is empty is left out
 });

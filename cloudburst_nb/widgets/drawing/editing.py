@@ -232,6 +232,8 @@ def parsed(text: str) -> ast.List:
     >>> len(parsed("0.5, 'label'").elts)
     2
     """
+    if not text:
+        return ast.List(elts=[], ctx=ast.Load())
     if len(text) > TEXT_CHARACTERS_MAX:
         raise Refused(
             f"arguments of more than {TEXT_CHARACTERS_MAX:,} characters: put the value into the store"

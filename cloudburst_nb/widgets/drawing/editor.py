@@ -15,13 +15,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cloudburst_nb.errors import CloudburstError
-from cloudburst_nb.widgets.drawing import arguments, placing, views
+from cloudburst_nb.widgets.drawing import placing, views
 from cloudburst_nb.widgets.drawing.checking import marks, obstacle
 from cloudburst_nb.widgets.drawing.copying import register_copies
 from cloudburst_nb.widgets.drawing.editing import OPERATIONS, History, Refused, apply, refusals
-from cloudburst_nb.widgets.drawing.measuring import Book, measured
 from cloudburst_nb.widgets.drawing.palette import Palette
-from cloudburst_nb.widgets.drawing.running import Run, WatchedFuture
+from cloudburst_nb.widgets.drawing.runs import Runs
 from cloudburst_nb.widgets.drawing.sketch import Sketch
 from cloudburst_nb.widgets.drawing.ticking import PERIOD_S, Ticker
 from cloudburst_runtime.messages import DagSpec
@@ -30,10 +29,6 @@ if TYPE_CHECKING:
     from cloudburst_nb.client import Client
     from cloudburst_nb.future import CloudburstFuture
 
-RUNS_MAX = 20
-TIMES_MAX = 1000
-LAST_WORDS_S = 2.0
-"""How long values are waited for that come after the result."""
 
 SETTLED_S = 1.0
 """After so long without an operation the drawing counts as settled."""
@@ -80,17 +75,12 @@ class Editor:
         self._begun = threading.Event()
         self.palette = Palette()
         self.rev = 0
-        self.runs: deque[Run] = deque(maxlen=RUNS_MAX)
-        self.book = Book()
         self.message = ""
+        self.runs = Runs()
         self._home: Client | None = None
         self._defined: DagSpec | None = spec if spec.nodes else None
-        self._heard: deque[CloudburstFuture] = deque(maxlen=TIMES_MAX)
-        self._left = 0
-        self._again: Callable[[], None] | None = None
-        self._ended_at = self._published_at = 0.0
-        self._booked = self._told = 0
-        self._count = 0
+        self._published_at = 0.0
+        self._owed = self._going_on = False
         self._refresh()
         with contextlib.suppress(CloudburstError):
             self._home = client()
@@ -133,7 +123,7 @@ class Editor:
                 else:
                     self._edit(op, given)
                 self._tell({"kind": "done", "op": op, "id": number, "rev": self.rev})
-            except (Refused, CloudburstError) as error:
+            except (Refused, CloudburstError, TypeError, ValueError) as error:
                 self._tell({"kind": "refused", "op": op, "id": number, "reason": str(error), "rev": self.rev})
 
     def _edit(self, op: str, given: dict[str, Any]) -> None:
@@ -146,6 +136,7 @@ class Editor:
         if op == "duplicate":
             register_copies(self._client(), made)
             self._refresh()
+            self.publish_palette()
         self._push(made)
 
     def _push(self, sketch: Sketch) -> None:
@@ -216,7 +207,7 @@ class Editor:
         before = self.palette.known
         try:
             changed = self.palette.refresh(self._client())
-            self.book.forget([name for name in before if self.known.get(name) != before[name]])
+            self.runs.book.forget([name for name in before if self.known.get(name) != before[name]])
             return changed
         except CloudburstError as error:
             self.message = str(error)
@@ -224,91 +215,38 @@ class Editor:
 
     def hear(self, future: CloudburstFuture) -> None:
         """A cell has called the DAG: its times count (called by the client's loop, when it is done)."""
-        self._heard.append(future)
+        self.runs.hear(future)
         self._ticker.wake()
 
     # ------------------------------------------------------------ running
 
     def _on_run(self, message: dict[str, Any]) -> None:
-        begin, times = str(message.get("begin") or ""), int(message.get("times") or 1)
-        if not 1 <= times <= TIMES_MAX:
-            raise Refused(f"it can be run 1 to {TIMES_MAX:,} times, not {times}")
-        if self.running:
-            raise Refused("it is running: wait, or stop it")
-        self._left = times - 1
-        self._again = lambda: self._run(begin)
-        self._run(begin)
+        self.runs.repeat(int(message.get("times") or 1))
+        self._run(str(message.get("begin") or ""))
 
-    @property
-    def running(self) -> bool:
-        """Whether a run is under way."""
-        return bool(self.runs) and self.runs[-1].state == "running"
-
-    def _run(self, begin: str) -> None:
+    def _run(self, start: str) -> None:
         sketch, client = self.sketch, self._client()
         self._refresh()
         why_not = obstacle(sketch, marks(sketch, self.known))
         if why_not:
             raise Refused(f"it cannot run yet: {why_not}")
-        if begin and begin not in sketch.nodes:
-            raise Refused(f"there is no node {begin!r:.60} any more")
+        if start and start not in sketch.nodes:
+            raise Refused(f"there is no node {start!r:.60} any more")
         self._define()
-        last = self._last_with_results() if begin else None
-        if begin and last is None:
-            raise Refused("there is no run yet whose results could be kept: run the DAG from the start")
-        pins = last.pins_for(sketch, begin) if last is not None else {}
-        if isinstance(pins, str):
-            raise Refused(pins)
-        skipped = views.before(sketch, begin) if begin else set()
-        given = arguments.evaluated(sketch, skipped)
-        future = self._submit(client, sketch, given, pins)
-        self._count += 1
-        kept = {name: last.value(name) for name in skipped} if last is not None else {}
-        pinned = {name: value for name, value in kept.items() if value is not None}
         versions = {name: each.version for name, each in self.known.items() if name in sketch.nodes}
-        if last is not None:  # what was not run again is what it was
-            versions.update({name: last.versions[name] for name in skipped if name in last.versions})
-        began = time.strftime("%H:%M:%S")
-        self.runs.append(Run(self._count, began, sketch, versions, future, pinned, skipped, begin))
-        self._ended_at = 0.0
+        run = self.runs.begin(client, sketch, versions, start)
         self._begun.set()
-        future._subscribe(lambda done: self._ticker.wake())
+        run.future._subscribe(lambda done: self._ticker.wake())
         self._ticker.wake()
         self.publish_status()
 
-    def _last_with_results(self) -> Run | None:
-        return next((run for run in reversed(self.runs) if run.state in ("done", "failed")), None)
-
-    @staticmethod
-    def _submit(
-        client: Client, sketch: Sketch, given: dict[str | None, list[Any]], pins: dict[str, Any]
-    ) -> WatchedFuture:
-        options = sketch.options
-        client._nodes[sketch.name] = list(sketch.nodes)
-        future = client._submit(
-            "dag",
-            sketch.name,
-            {name: (tuple(args), {}) for name, args in given.items()},
-            options.consistency,
-            None,
-            options.timeout,
-            None,
-            options.retries,
-            pins,
-            WatchedFuture,
-        )
-        assert isinstance(future, WatchedFuture)
-        return future
-
     def _stop(self) -> None:
-        self._left = 0
-        if self.running:
-            self.runs[-1].future.cancel()
-            self._ticker.wake()
+        self.runs.stop()
+        self._ticker.wake()
 
     def _rest(self) -> None:
         """Until the next beat. Whoever waits for a call reads its sockets: so it ends when it has ended."""
-        run = self.runs[-1] if self.runs else None
+        run = self.runs.last
         if run is not None and run.state == "running":
             run.future._client._shell.wait(run.future._is_done, PERIOD_S)
         else:
@@ -319,15 +257,25 @@ class Editor:
         """Publish what has come since; whether more is to be expected."""
         with self._lock:
             self.catch_up()
-            while self._heard:
-                heard = self._heard.popleft()
-                if heard._result is not None and heard._result.failure is None:
-                    self.book.add(measured(heard._result.steps, list(self.sketch.nodes)))
-            goes_on = self._follow()
-            early = time.monotonic() < self._published_at + PERIOD_S
-            if not early or (self.runs and not goes_on and self._told != self.runs[-1].number):
+            heard = self.runs.take_heard(list(self.sketch.nodes))
+            before = self._going_on
+            self._going_on = self.runs.follow()
+            self._repeat()
+            self._owed = self._owed or heard or before or self._going_on
+            ended = before and not self._going_on
+            if self._owed and (ended or time.monotonic() >= self._published_at + PERIOD_S):
                 self.publish_status()
-            return self._settle() or goes_on or early
+            return self._settle() or self._going_on or self._owed
+
+    def _repeat(self) -> None:
+        run = self.runs.another()
+        if run is None:
+            return
+        try:
+            self._run(run.begin)
+            self._going_on = True
+        except (Refused, CloudburstError) as error:
+            self.message, self.runs.left = str(error), 0
 
     def _settle(self) -> bool:
         """Whether something was drawn just now; once it was not, say so."""
@@ -339,30 +287,6 @@ class Editor:
         self._settled()
         return False
 
-    def _follow(self) -> bool:
-        """Look after the run that is under way; whether it goes on."""
-        if not self.runs or self._booked == self.runs[-1].number:
-            return False
-        run = self.runs[-1]
-        if run.state == "running":
-            return True
-        self._ended_at = self._ended_at or time.monotonic()
-        if not run.over and time.monotonic() < self._ended_at + LAST_WORDS_S:
-            return True
-        self._booked = run.number
-        if run.state == "done":
-            self.book.add(run.measured())
-        if run.state != "done" or not self._left or self._again is None:
-            self._left = 0
-            return False
-        self._left -= 1
-        try:
-            self._again()
-        except (Refused, CloudburstError) as error:
-            self.message, self._left = str(error), 0
-            return False
-        return True
-
     # ------------------------------------------------------------ questions
 
     def _on_targets(self, message: dict[str, Any]) -> None:
@@ -371,23 +295,14 @@ class Editor:
         self._tell({**told, "id": message["id"]})
 
     def _on_details(self, message: dict[str, Any]) -> None:
-        name, run = str(message.get("node")), self._run_numbered(message.get("run"))
+        name, run = str(message.get("node")), self.runs.numbered(message.get("run"))
         self._tell({"kind": "details", "id": message["id"], **views.details(name, run)})
 
     def _on_compare(self, message: dict[str, Any]) -> None:
-        first, second = self._run_numbered(message.get("a")), self._run_numbered(message.get("b"))
+        first, second = self.runs.numbered(message.get("a")), self.runs.numbered(message.get("b"))
         if first is None or second is None:
             raise Refused("two runs are compared: choose both")
         self._tell({"kind": "comparison", "id": message["id"], **views.comparison(first, second)})
-
-    def _run_numbered(self, number: object) -> Run | None:
-        """A run by its number; the last one for none."""
-        if number is None:
-            return self.runs[-1] if self.runs else None
-        found = next((run for run in self.runs if run.number == number), None)
-        if found is None:
-            raise Refused(f"run {number} is not kept any more")
-        return found
 
     # ------------------------------------------------------------ what goes out
 
@@ -407,7 +322,7 @@ class Editor:
         self._drawn_at = time.monotonic()
         self._ticker.wake()
         self._publish({"graph": views.graph(self.sketch, self.known, self.history, self.rev)})
-        if self.runs:  # what is stale may have changed
+        if self.runs.last is not None:  # what is stale may have changed
             self.publish_status()
 
     def publish_palette(self) -> None:
@@ -416,7 +331,7 @@ class Editor:
 
     def publish_status(self) -> None:
         """The last run, and where the time goes."""
-        self._published_at = time.monotonic()
-        self._told = 0 if not self.runs or self.running else self.runs[-1].number
-        status = views.status(self.sketch, self.known, self.runs, self.book, self._left)
+        self._published_at, self._owed = time.monotonic(), False
+        runs = self.runs
+        status = views.status(self.sketch, self.known, runs.kept, runs.book, runs.left)
         self._publish({"status": {**status, "message": self.message}})

@@ -14,7 +14,7 @@ from cloudburst_nb.display.layout import NODE_HEIGHT
 from cloudburst_nb.display.preview import preview
 from cloudburst_nb.widgets.drawing import placing
 from cloudburst_nb.widgets.drawing.arguments import namespace
-from cloudburst_nb.widgets.drawing.checking import Known, marks, obstacle, takes
+from cloudburst_nb.widgets.drawing.checking import Known, Mark, marks, obstacle, takes
 from cloudburst_nb.widgets.drawing.editing import History, parsed
 from cloudburst_nb.widgets.drawing.measuring import Book
 from cloudburst_nb.widgets.drawing.running import Run
@@ -48,30 +48,10 @@ def graph(sketch: Sketch, known: Mapping[str, Known], history: History, rev: int
     """The drawing."""
     below, found = words(sketch, known), marks(sketch, known)
     widths = placing.widths(sketch, below)
-    nodes = []
-    for name, node in sketch.nodes.items():
-        function = known.get(node.copy_of or name)
-        needs = takes(function.signature) if function is not None else None
-        nodes.append(
-            {
-                "id": name,
-                "x": node.x,
-                "y": node.y,
-                "w": round(widths[name], 1),
-                "h": NODE_HEIGHT,
-                "words": below[name],
-                "arguments": node.arguments,
-                "gpu": node.gpu,
-                "batching": node.batching,
-                "colocated": node.colocated,
-                "signature": function.signature if function is not None else "",
-                "names": list(needs.names) if needs is not None else [],
-                "inputs": list(sketch.inputs[name]),
-                "bends": [sketch.bends.get((source, name), ()) for source in sketch.inputs[name]],
-                "ports": _ports(sketch, name, needs.most if needs is not None else None),
-                "marks": [[mark.level, mark.text] for mark in found.get(name, ())],
-            }
-        )
+    nodes = [
+        _node(sketch, name, known, below[name], round(widths[name], 1), found.get(name, []))
+        for name in sketch.nodes
+    ]
     return {
         "rev": rev,
         "name": sketch.name,
@@ -83,6 +63,35 @@ def graph(sketch: Sketch, known: Mapping[str, Known], history: History, rev: int
         "options": dict(vars(sketch.options)),
         "code": code_of(sketch, _variables(sketch)),
     }
+
+
+def _node(
+    sketch: Sketch, name: str, known: Mapping[str, Known], below: str, wide: float, wrong: list[Mark]
+) -> dict[str, Any]:
+    """One node; what is empty is left out, since front ends get all nodes after each operation."""
+    node = sketch.nodes[name]
+    function = known.get(node.copy_of or name)
+    needs = takes(function.signature) if function is not None else None
+    bends = [sketch.bends.get((source, name), ()) for source in sketch.inputs[name]]
+    shown = {
+        "id": name,
+        "x": node.x,
+        "y": node.y,
+        "w": wide,
+        "h": NODE_HEIGHT,
+        "words": below,
+        "arguments": node.arguments,
+        "gpu": node.gpu,
+        "batching": node.batching,
+        "colocated": node.colocated,
+        "signature": function.signature if function is not None else "",
+        "names": list(needs.names) if needs is not None else [],
+        "inputs": list(sketch.inputs[name]),
+        "bends": bends if any(bends) else [],
+        "ports": _ports(sketch, name, needs.most if needs is not None else None),
+        "marks": [[mark.level, mark.text] for mark in wrong],
+    }
+    return {field: value for field, value in shown.items() if value or field in ("x", "y")}
 
 
 def _ports(sketch: Sketch, name: str, most: int | None) -> int:

@@ -1,11 +1,13 @@
 """The widget: traits that front ends see, messages that they send.
 
-Law: front ends write no trait. They send operations; the editor answers by changing ``graph``, ``status`` and
-``palette``, which all of them see, or by a message that says why not.
+Law: front ends write no trait. They send operations; the editor answers by changing ``graph``, ``status``
+and ``palette``, which all of them see, or by a message that says why not. The three are JSON texts: what is
+nested would be copied, compared and searched for buffers, part by part, on every hop.
 """
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -24,10 +26,10 @@ class DagWidget(anywidget.AnyWidget):
 
     _esm = STATIC / "dag.js"
     _css = STATIC / "dag.css"
-    graph: Any = traitlets.Dict().tag(sync=True)
-    status: Any = traitlets.Dict().tag(sync=True)
-    palette: Any = traitlets.List().tag(sync=True)
-    place: Any = traitlets.Unicode().tag(sync=True)
+    graph = traitlets.Unicode("{}").tag(sync=True)
+    status = traitlets.Unicode("{}").tag(sync=True)
+    palette = traitlets.Unicode("[]").tag(sync=True)
+    place = traitlets.Unicode().tag(sync=True)
 
     def __init__(self) -> None:
         super().__init__(place=uuid.uuid4().hex)
@@ -46,7 +48,7 @@ class DagWidget(anywidget.AnyWidget):
     def publish(self, changed: dict[str, Any]) -> None:
         """Let all front ends see this."""
         for name, value in changed.items():
-            setattr(self, name, value)
+            setattr(self, name, json.dumps(value, separators=(",", ":")))
 
     def tell(self, answer: dict[str, Any]) -> None:
         """Answer a question."""

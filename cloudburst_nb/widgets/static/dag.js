@@ -201,12 +201,16 @@ export const KEYS = [
 
 // ---------------------------------------------------------------- the talk with Python
 
+/** What Python leaves out of a node when it is empty. */
+const NODE = { words: "", arguments: "", gpu: false, batching: false, colocated: false, signature: "", names: [], inputs: [], bends: [], ports: 1, marks: [] };
+
 /** Operations out, answers in: each operation's promise gives its answer. */
 export class Session {
   constructor(model) {
     this.model = model;
     this.own = Math.random().toString(36).slice(2, 8); // several front ends hear each answer
     this.count = 0;
+    this.rev = 0; // of what is drawn
     this.waiting = new Map();
     this.listeners = new Set();
     model.on("msg:custom", (answer) => this.hear(answer));
@@ -216,21 +220,27 @@ export class Session {
   }
 
   get graph() {
-    return { nodes: [], sources: [], options: {}, rev: 0, name: "", code: "", obstacle: "", ...this.model.get("graph") };
+    const said = this.read("graph", "{}");
+    const nodes = (said.nodes ?? []).map((node) => ({ ...NODE, ...node }));
+    return { sources: [], options: {}, rev: 0, name: "", code: "", obstacle: "", ...said, nodes };
   }
 
   get status() {
-    return { run: 0, runs: [], nodes: {}, latency: {}, edges: [], counted: 0, state: "", ...this.model.get("status") };
+    return { run: 0, runs: [], nodes: {}, latency: {}, edges: [], counted: 0, state: "", ...this.read("status", "{}") };
   }
 
   get palette() {
-    return this.model.get("palette") ?? [];
+    return this.read("palette", "[]");
+  }
+
+  read(name, empty) {
+    return JSON.parse(this.model.get(name) || empty);
   }
 
   /** Send an operation. The promise gives what Python answers: done, refused with a reason, or what was asked. */
   send(op, given = {}) {
     const id = `${this.own}-${++this.count}`;
-    this.model.send({ ...given, op, id, rev: this.graph.rev });
+    this.model.send({ ...given, op, id, rev: this.rev });
     return new Promise((resolve) => this.waiting.set(id, { resolve, said: null }));
   }
 
@@ -419,6 +429,7 @@ class View {
     const foreign = !before || (!this.mine && nodes.some(({ id }) => !before.has(id)));
     if (foreign) this.fit();
     this.mine = false;
+    this.svg.dataset.rev = this.session.rev = this.graph.rev;
   }
 
   drawEmpty() {
