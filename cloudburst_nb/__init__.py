@@ -49,6 +49,8 @@ from cloudburst_nb.starting import connect, down, up
 if TYPE_CHECKING:
     from cloudburst_nb import plots as plots
     from cloudburst_nb.compat import CloudburstConnection
+    from cloudburst_nb.records.again import replay
+    from cloudburst_nb.records.recording import record
 
 __version__ = "0.1.0"
 
@@ -81,7 +83,9 @@ __all__ = [
     "keys",
     "progress",
     "put",
+    "record",
     "ref",
+    "replay",
     "running",
     "status",
     "summary",
@@ -95,6 +99,11 @@ def __getattr__(name: str) -> Any:
         from cloudburst_nb.compat import CloudburstConnection
 
         return CloudburstConnection
+    if name in ("record", "replay"):
+        import importlib
+
+        module = {"record": "recording", "replay": "again"}[name]
+        return getattr(importlib.import_module(f"cloudburst_nb.records.{module}"), name)
     if name == "plots":  # with matplotlib, which need not be loaded for anything else
         import importlib
 

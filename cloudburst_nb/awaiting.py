@@ -83,7 +83,7 @@ async def arrival(future: CloudburstFuture) -> None:
         future._subscribe(tell)
         await arrived
     except asyncio.CancelledError:
-        future.cancel()
+        future._give_up()
         raise
     finally:
         beat.stop()

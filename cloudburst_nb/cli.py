@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from cloudburst_nb import options
+
 PROGRAM = "cloudburst-nb"
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-GUARD = "\0"
-"""Put before a parameter's value that looks like an option; no real argument can contain it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -91,6 +91,7 @@ def _parser() -> Parser:
     parser.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
+    _add_records(commands)
     _add_export(commands)
     _add_runtime(commands)
     _add_kv(commands)
@@ -119,41 +120,54 @@ def _add_run(commands: Any) -> None:
     )
     run.add_argument("--results", action="store_true", help="print the text outputs at the end")
     run.add_argument("--json", action="store_true", help="print one JSON object a notebook at the end")
-    run.add_argument("-j", "--jobs", metavar="N", type=_count, default=1, help="so many notebooks at once")
-    _add_what_runs(run)
+    run.add_argument("-j", "--jobs", metavar="N", type=options.count, default=1, help="so many at once")
+    run.add_argument(
+        "--record",
+        metavar="DIR",
+        type=Path,
+        help="record the run there; for several notebooks, in a folder for each below it",
+    )
+    options.add_what_runs(run)
     run.set_defaults(command=_run)
 
 
-def _add_what_runs(parser: Any) -> None:
-    """The options that say what is executed, and how."""
-    parser.add_argument(
-        "-p",
-        "--parameter",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        help="set a name of the cell tagged `parameters`; VALUE is a Python literal, or else a string",
+def _add_records(commands: Any) -> None:
+    record = commands.add_parser(
+        "record",
+        help="execute a notebook and record what determines the run",
+        description="Execute a notebook headless, and write a record, for `verify` and `replay`.",
+        epilog="exit status: as of run.",
     )
-    parser.add_argument(
-        "-y", "--parameters", metavar="FILE", type=Path, help="a YAML file of names and values; -p goes first"
+    record.add_argument("notebook", metavar="NOTEBOOK", type=Path)
+    record.add_argument("-o", "--output", metavar="DIR", type=Path, help="default: beside it, as NAME.record")
+    record.add_argument("--json", action="store_true", help="print a JSON object at the end")
+    options.add_what_runs(record)
+    record.set_defaults(command=_from("headless.verifying", "record_command"))
+    verify = commands.add_parser(
+        "verify",
+        help="execute a notebook and compare what it shows with a record",
+        description="Execute a notebook as it was recorded, compare what each cell shows by content, and "
+        "print a table. Cells tagged `nondeterministic` are skipped.",
+        epilog="exit status: 0 all the same; 4 something differs; 2 bad request; 3 a time was over; "
+        "130 interrupted.",
     )
-    parser.add_argument(
-        "--cells", metavar="WHICH", help="execute these only, such as 1-5,tag:train (parameters always are)"
+    verify.add_argument("notebook", metavar="NOTEBOOK", type=Path)
+    verify.add_argument("--against", metavar="RECORD", type=Path, required=True)
+    options.add_tolerance(verify)
+    verify.add_argument("--json", action="store_true", help="print a JSON object instead of the table")
+    options.add_what_runs(verify)
+    verify.set_defaults(command=_from("headless.verifying", "verify_command"))
+    replay = commands.add_parser(
+        "replay",
+        help="execute the calls of a record again, each from what it was given and told",
+        description="Execute every recorded call again, without its notebook, and tell the first divergence.",
+        epilog="exit status: 0 all came out as they did; 4 something diverged; 2 bad request.",
     )
-    parser.add_argument("--timeout", metavar="S", type=_seconds, help="seconds that each cell may take")
-    parser.add_argument(
-        "--total-timeout", metavar="S", type=_seconds, help="seconds that all cells together may take"
-    )
-    parser.add_argument("--allow-errors", action="store_true", help="go on after a cell that raised")
-    parser.add_argument(
-        "--executors", metavar="N|MIN:MAX", type=_executors, help="of its runtime, whatever the notebook says"
-    )
-    parser.add_argument("--state-dir", metavar="DIR", help="durable state there, whatever the notebook says")
-    parser.add_argument(
-        "--seed", metavar="N", type=_whole, help="random numbers that follow from N and from the call alone"
-    )
-    parser.add_argument("--kernel", metavar="NAME", help="default: the notebook's own")
+    replay.add_argument("record", metavar="RECORD", type=Path)
+    replay.add_argument("--all", action="store_true", help="tell every divergence, not just the first")
+    options.add_tolerance(replay)
+    replay.add_argument("--json", action="store_true", help="print a JSON object at the end")
+    replay.set_defaults(command=_from("headless.replays", "replay_command"))
 
 
 def _add_export(commands: Any) -> None:
@@ -167,7 +181,7 @@ def _add_export(commands: Any) -> None:
     export.add_argument(
         "-o", "--output", metavar="DIR", type=Path, required=True, help="the package's folder"
     )
-    _add_what_runs(export)
+    options.add_what_runs(export)
     export.set_defaults(command=_export)
 
 
@@ -187,7 +201,7 @@ def _add_runtime(commands: Any) -> None:
         _add_settings(starts)
     call = commands.add_parser("call", help="call a function or DAG of a runtime, and print its result")
     call.add_argument("--address", metavar="ADDRESS", help="default: the last one started by `up` or `serve`")
-    call.add_argument("--timeout", metavar="S", type=_seconds, help="seconds that the call may take")
+    call.add_argument("--timeout", metavar="S", type=options.seconds, help="seconds that the call may take")
     call.add_argument("name", metavar="NAME")
     call.add_argument(
         "values", metavar="ARG", nargs="*", help="Python literals, or else strings; NAME=VALUE by name"
@@ -204,11 +218,11 @@ def _add_runtime(commands: Any) -> None:
 def _add_settings(up: Any) -> None:
     """What a runtime is started with."""
     up.add_argument(
-        "--executors", metavar="N|MIN:MAX", type=_executors, help="how many processes run functions"
+        "--executors", metavar="N|MIN:MAX", type=options.executors, help="how many processes run functions"
     )
-    up.add_argument("--state-dir", metavar="DIR", help="durable state: refused in this version")
+    up.add_argument("--state-dir", metavar="DIR", help="a directory for state that outlives the runtime")
     up.add_argument(
-        "--seed", metavar="N", type=_whole, help="random numbers that follow from N and from the call alone"
+        "--seed", metavar="N", type=options.whole, help="random numbers that follow from N and the call"
     )
     up.add_argument(
         "--listen",
@@ -240,100 +254,46 @@ def _add_kv(commands: Any) -> None:
             )
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
-    return seconds
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return int(text)
-
-
-def _executors(text: str) -> int | tuple[int, int]:
-    parts = text.split(":")
-    if len(parts) > 2 or not all(part.isascii() and part.isdecimal() and int(part) for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a positive number N nor MIN:MAX")
-    numbers = [int(part) for part in parts]
-    if numbers != sorted(numbers):
-        raise argparse.ArgumentTypeError(f"{text!r}: the minimum is above the maximum")
-    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
-
-
 def _run(arguments: argparse.Namespace) -> int:
     from cloudburst_nb.headless.run import run
 
     if arguments.inplace and arguments.output is not None:
         return _complain("--inplace and -o exclude each other", "", USAGE)
-    return run(_requests(arguments), arguments.jobs, arguments.json)
-
-
-def _export(arguments: argparse.Namespace) -> int:
-    from cloudburst_nb.headless.exporting import export
-    from cloudburst_nb.headless.run import Request
-
-    return export(Request(notebook=arguments.notebook, **_what_runs(arguments)), arguments.output)
-
-
-def _requests(arguments: argparse.Namespace) -> list[Any]:
-    from cloudburst_nb.headless.run import Request
-
-    what = _what_runs(arguments)
     several = len(arguments.notebooks) > 1 and arguments.output is not None
-    return [
-        Request(
-            notebook=notebook,
+    requests = [
+        options.request_of(
+            arguments,
+            notebook,
             out=os.path.join(arguments.output, notebook.name) if several else arguments.output,
             inplace=arguments.inplace,
             html=arguments.html,
             markdown=arguments.markdown,
             results=arguments.results,
-            **what,
+            record=options.record_of(arguments, notebook),
         )
         for notebook in arguments.notebooks
     ]
+    return run(requests, arguments.jobs, arguments.json)
 
 
-def _what_runs(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The fields of a request that `_add_what_runs` asks for."""
-    from cloudburst_nb.headless.parameters import parse_pairs, read_yaml
+def _export(arguments: argparse.Namespace) -> int:
+    from cloudburst_nb.headless.exporting import export
 
-    pairs = [(name, value.removeprefix(GUARD)) for name, value in arguments.parameter]
-    values = {} if arguments.parameters is None else read_yaml(arguments.parameters)
-    values.update(parse_pairs(pairs))
-    return {
-        "parameters": values,
-        "kernel": arguments.kernel,
-        "timeout_s": arguments.timeout,
-        "total_timeout_s": arguments.total_timeout,
-        "cells": arguments.cells,
-        "allow_errors": arguments.allow_errors,
-        "executors": arguments.executors,
-        "state_dir": None if arguments.state_dir is None else os.path.abspath(arguments.state_dir),
-        "seed": arguments.seed,
-    }
+    return export(options.request_of(arguments, arguments.notebook), arguments.output)
 
 
 def _from_runtime(name: str) -> Callable[[argparse.Namespace], int]:
-    """The command ``name`` of `cloudburst_nb.commands`, imported when it is run."""
+    """The command ``name`` of `cloudburst_nb.commands`."""
+    return _from("commands", name)
+
+
+def _from(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """The command ``name`` of a module of this package, imported when it is run."""
 
     def command(arguments: argparse.Namespace) -> int:
-        from cloudburst_nb import commands
+        from importlib import import_module
 
-        return int(getattr(commands, name)(arguments))
+        return int(getattr(import_module(f"cloudburst_nb.{module}"), name)(arguments))
 
     return command
 
@@ -351,7 +311,7 @@ def _guard(argv: list[str]) -> list[str]:
         if argument in ("-p", "--parameter") and position > value:
             value = position + 2
             if value < len(argv) and argv[value].startswith("-"):
-                guarded[value] = GUARD + argv[value]
+                guarded[value] = options.GUARD + argv[value]
     return guarded
 
 

@@ -37,6 +37,7 @@ from cloudburst_nb.reference import CloudburstReference
 from cloudburst_nb.status import Status
 from cloudburst_runtime import messages
 from cloudburst_runtime.client.calls import OwnedCall
+from cloudburst_runtime.config import DURABILITIES
 from cloudburst_runtime.errors import check_name
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.wrap import delta, reveal
@@ -587,7 +588,13 @@ class Client:
     # ------------------------------------------------------------ state
 
     def put(
-        self, key: str, value: object, lattice: str | None = None, *, timeout: float | None = 60.0
+        self,
+        key: str,
+        value: object,
+        lattice: str | None = None,
+        *,
+        durability: str | None = None,
+        timeout: float | None = 60.0,
     ) -> None:
         """Merge a value into a key; it is in the store when this returns.
 
@@ -602,6 +609,10 @@ class Client:
             "clock" "map"``, or nested, as ``"map[counter]"``. A counter adds the number to what is there
             (``grow`` only upwards), a priority takes a pair ``(priority, value)`` and keeps the one with
             the smallest number, a clock takes a dict of counts, a map merges key by key.
+        durability
+            ``"disk"``: return when it is on disk and survives whatever happens, which needs a runtime with a
+            ``state_dir``; ``"memory"``: when the store has it, which writes it to disk soon. None: as this
+            client was told, or its runtime: by default ``"disk"`` where there is a ``state_dir``.
         timeout
             Seconds to wait for the acknowledgement.
 
@@ -611,6 +622,8 @@ class Client:
             If the value cannot travel.
         LatticeMismatch
             If the key holds another type of lattice.
+        StorageFull
+            If there is no room for it on disk.
         CallTimeout
             If there is no acknowledgement in time; the value may be in the store.
 
@@ -622,6 +635,7 @@ class Client:
         3
         """
         check_name(key, "key")
+        sync = self._sync(durability)
         try:
             with self._shell.loop.lock:
                 stamp = self._shell.core.clock.tick(now_ms())
@@ -632,7 +646,19 @@ class Client:
                     f"the value for key {key!r} cannot be stored: {explain(value, 'value')}"
                 ) from None
             raise SerializationError(f"the value for key {key!r} cannot be stored: {error}") from None
-        self._shell.store("write", key, element, timeout=timeout)
+        self._shell.store("write", key, element, *([] if sync is None else [sync]), timeout=timeout)
+
+    def _sync(self, durability: str | None) -> bool | None:
+        """Whether a put waits for the disk; None: as by default."""
+        if durability is None:
+            return None
+        return check_durability(durability, self._shell.core.config.state_dir)
+
+    def _set_durability(self, durability: str) -> None:
+        sync = self._sync(durability)
+        assert sync is not None
+        with self._shell.loop.lock:
+            self._shell.core.requests.store.sync = sync
 
     def get(self, key: str, default: Any = _REQUIRED, *, timeout: float | None = 60.0) -> Any:
         """The value under a key. An array is a read-only view.
@@ -780,8 +806,7 @@ class Client:
             self._wait_for_all(wanted, _left(deadline))
             return [future.get(_left(deadline)) for future in wanted]
         except KeyboardInterrupt:
-            for future in wanted:
-                future.cancel()
+            _give_up(wanted)
             raise
 
     def _wait_for_all(self, wanted: list[CloudburstFuture], timeout: float | None) -> None:
@@ -834,7 +859,7 @@ class Client:
         return watch(_flat(futures), timeout)
 
     def as_completed(self, futures: Any, timeout: float | None = None) -> Iterator[CloudburstFuture]:
-        """Futures as they are done, as in ``concurrent.futures``.
+        """Futures as they are done, as in ``concurrent.futures``. An interrupt of the wait cancels the rest.
 
         Parameters
         ----------
@@ -855,7 +880,12 @@ class Client:
         deadline = None if timeout is None else time.monotonic() + timeout
         arrived = self._arrivals(wanted)
         for count in range(len(wanted)):
-            if not self._shell.wait(lambda: bool(arrived), _left(deadline)):
+            try:
+                in_time = self._shell.wait(lambda: bool(arrived), _left(deadline))
+            except KeyboardInterrupt:
+                _give_up(wanted)
+                raise
+            if not in_time:
                 self._shell.check()
                 raise CallTimeout(
                     f"{len(wanted) - count} of {len(wanted)} calls are not done in {timeout:g} s"
@@ -865,7 +895,7 @@ class Client:
     def wait(
         self, futures: Any, timeout: float | None = None, return_when: str = "ALL_COMPLETED"
     ) -> DoneAndNotDone:
-        """Wait for futures; (done, not done), as in ``concurrent.futures``.
+        """Wait for futures; (done, not done), as in ``concurrent.futures``. An interrupt cancels them.
 
         Parameters
         ----------
@@ -896,8 +926,12 @@ class Client:
             raise ValueError(f"return_when must be one of {', '.join(enough)}, not {return_when!r}")
         wanted = list(dict.fromkeys(_flat((futures,))))
         arrived = self._arrivals(wanted)
-        if wanted:
-            self._shell.wait(enough[return_when], timeout)
+        try:
+            if wanted:
+                self._shell.wait(enough[return_when], timeout)
+        except KeyboardInterrupt:
+            _give_up(wanted)
+            raise
         done = {future for future in wanted if future.done()}
         return DoneAndNotDone(done, set(wanted) - done)
 
@@ -949,6 +983,15 @@ TOGETHER_MAX = 32
 """So many calls of a ``map`` are sent in one piece: more would keep the executors waiting for the first."""
 
 
+def check_durability(durability: str, state_dir: str) -> bool:
+    """Whether puts wait for the disk; a `ValueError` if they cannot."""
+    if durability not in DURABILITIES:
+        raise ValueError(f"durability is one of {', '.join(DURABILITIES)}, not {durability!r:.80}")
+    if durability == "disk" and not state_dir:
+        raise ValueError("durability='disk' needs a runtime with a state_dir: cb.up(state_dir=...)")
+    return durability == "disk"
+
+
 def _check_level(consistency: object) -> None:
     if consistency is None:
         return
@@ -972,6 +1015,12 @@ def _retries(retries: int | None) -> int | None:
     if retries is not None and (not isinstance(retries, int) or isinstance(retries, bool) or retries < 0):
         raise ValueError(f"retries is a number of attempts, 0 or more; not {retries!r:.80}")
     return retries
+
+
+def _give_up(futures: Iterable[CloudburstFuture]) -> None:
+    """Whoever wanted them was interrupted."""
+    for future in futures:
+        future._give_up()
 
 
 def _flat(futures: Iterable[Any]) -> list[CloudburstFuture]:

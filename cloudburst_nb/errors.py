@@ -76,6 +76,17 @@ Traceback (most recent call last):
     ...
 cloudburst_runtime.errors.NoResources: ...
 
+A disk without room:
+
+>>> cb.down()
+>>> client = cb.up(executors=2, store_memory=10_000_000, disk_limit=10_000_000)
+>>> cb.put("too large for both", bytes(30_000_000))
+Traceback (most recent call last):
+    ...
+cloudburst_runtime.errors.StorageFull: there is no room for this in ...
+
+(`StorageFull` is a `StorageError`, as is a value that cannot be read because the disk is damaged.)
+
 And the root of them, `CloudburstError`, catches what is not the function's own:
 
 >>> cb.down()
@@ -104,6 +115,8 @@ from cloudburst_runtime.errors import (
     RemoteTraceback,
     RuntimeUnavailable,
     SerializationError,
+    StorageError,
+    StorageFull,
 )
 
 __all__ = [
@@ -124,4 +137,6 @@ __all__ = [
     "RemoteTraceback",
     "RuntimeUnavailable",
     "SerializationError",
+    "StorageError",
+    "StorageFull",
 ]

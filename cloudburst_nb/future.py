@@ -7,13 +7,15 @@ asks anybody.
 
 from __future__ import annotations
 
+import contextvars
 import pickle
 import sys
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from cloudburst_nb.errors import CallCancelled, CallTimeout, ErrorKinds, RemoteTraceback, SerializationError
-from cloudburst_runtime.messages import Failure, Result, Running, Step
+from cloudburst_nb.past import PastCall
+from cloudburst_runtime.messages import Failure, Result, Running
 from cloudburst_runtime.values import decode_own
 
 if TYPE_CHECKING:
@@ -33,8 +35,9 @@ class CloudburstFuture:
     ----------
     timings : dict
         Seconds: ``queued`` (waiting in executors), ``transfer`` (on the way there and back), ``run`` (in
-        user code), ``total``; for a DAG also ``nodes``, the same per function. Empty until it is done. In a
-        runtime that is up with ``trace=True`` a call of one function has ``stages`` besides, in their order.
+        user code), ``total``, and ``return``, what of the transfer was the way back (unknown to a client on
+        another host); for a DAG also ``nodes``, the same per function. Empty until it is done. In a runtime
+        that is up with ``trace=True`` a call of one function has ``stages`` besides, in their order.
     stdout, stderr : str
         What the call has printed; live while a long call runs, complete when it is done.
     node_states : dict
@@ -53,6 +56,7 @@ class CloudburstFuture:
         "__weakref__",
         "_callbacks",
         "_client",
+        "_detached",
         "_ended",
         "_exception",
         "_key",
@@ -79,7 +83,7 @@ class CloudburstFuture:
         self._result: Result | None = None
         self._value: Any = _UNSET
         self._exception: BaseException | None = None
-        self._callbacks: list[Callable[[CloudburstFuture], object]] | None = None
+        self._callbacks: list[tuple[contextvars.Context, Callable[[CloudburstFuture], object]]] | None = None
         self._subscribers: list[Callable[[CloudburstFuture], None]] | None = None
         self._news: dict[int, Running] | None = None
 
@@ -89,7 +93,7 @@ class CloudburstFuture:
         """Take the outcome (called once, by the loop)."""
         self._ended = at
         self._result = result
-        self._client._journal.note(self._target, self._submitted, at, result)
+        self._client._journal.note(self._target, self._nodes, self._submitted, at, result)
         for subscriber in self._subscribers or ():
             subscriber(self)
         return self._call_back if self._callbacks else None
@@ -102,9 +106,9 @@ class CloudburstFuture:
 
     def _call_back(self) -> None:
         callbacks, self._callbacks = self._callbacks, None
-        for callback in callbacks or ():
+        for context, callback in callbacks or ():
             try:
-                callback(self)
+                context.run(callback, self)
             except Exception:
                 sys.excepthook(*sys.exc_info())
 
@@ -120,6 +124,8 @@ class CloudburstFuture:
         ----------
         timeout
             Seconds to wait; None waits as long as it takes.
+
+        An interrupt of the wait cancels the call, unless it is detached (`detach`).
 
         Raises
         ------
@@ -180,7 +186,7 @@ class CloudburstFuture:
         try:
             in_time = self._client._shell.wait(self._is_done, timeout)
         except KeyboardInterrupt:
-            self.cancel()
+            self._give_up()
             raise
         if not in_time:
             self._client._shell.check()
@@ -239,6 +245,28 @@ class CloudburstFuture:
             self._client._shell.cancel(self._number)
         return self.cancelled()
 
+    def detach(self) -> CloudburstFuture:
+        """Let the call go on when the cell that made it, or one that waits for it, is interrupted.
+
+        Returns
+        -------
+        CloudburstFuture
+            This future.
+
+        Examples
+        --------
+        >>> future = square(3).detach()
+        >>> future.get()
+        9
+        """
+        self._detached = True
+        return self
+
+    def _give_up(self) -> None:
+        """Whoever wanted it was interrupted."""
+        if not getattr(self, "_detached", False):  # most calls never hear of it
+            self.cancel()
+
     def cancelled(self) -> bool:
         """Whether the call was cancelled.
 
@@ -266,8 +294,8 @@ class CloudburstFuture:
     def add_done_callback(self, fn: Callable[[CloudburstFuture], object]) -> None:
         """Call ``fn(future)`` when there is an outcome; at once if there is one.
 
-        It is called in a thread of the client, one callback after the other. What it raises is shown and
-        otherwise ignored.
+        It is called in a thread of the client, one callback after the other; what it prints is in the cell
+        that asked for it. What it raises is shown and otherwise ignored.
 
         Examples
         --------
@@ -280,7 +308,7 @@ class CloudburstFuture:
         loop = self._client._shell.loop
         with loop.lock:
             if self._result is None:
-                self._callbacks = [*(self._callbacks or ()), fn]
+                self._callbacks = [*(self._callbacks or ()), (contextvars.copy_context(), fn)]
                 loop.nudge()
                 return
         fn(self)
@@ -375,17 +403,21 @@ class CloudburstFuture:
     @property
     def timings(self) -> dict[str, Any]:
         """Where the time went, in seconds: ``queued``, ``transfer``, ``run``, ``total``, and ``nodes``."""
+        past = self._past()
+        if past is None:
+            return {}
+        timings = past.timings
+        trace = self._client._shell.trace
+        if trace is not None and len(past.steps) == 1:
+            timings["stages"] = trace.stages(self._number, past.steps[0])
+        return timings
+
+    def _past(self) -> PastCall | None:
+        """The call, once it has run."""
         result = self._result
         if result is None or not result.steps:
-            return {}
-        names = self._node_names()
-        timings: dict[str, Any] = split(result.steps, self._submitted, self._ended)
-        if len(names) > 1:
-            timings["nodes"] = {names[step.node]: split_step(step) for step in result.steps}
-        trace = self._client._shell.trace
-        if trace is not None and len(result.steps) == 1:
-            timings["stages"] = trace.stages(self._number, result.steps[0])
-        return timings
+            return None
+        return PastCall(self._target, self._node_names(), self._submitted, self._ended, result.steps)
 
     # ------------------------------------------------------------ in displays and pickles
 
@@ -440,35 +472,3 @@ def exception_of(failure: Failure) -> BaseException:
         error.__cause__ = RemoteTraceback(failure.traceback)
     assert isinstance(error, BaseException)
     return error
-
-
-def split(steps: list[Step], submitted: float, ended: float) -> dict[str, Any]:
-    """How a call's latency splits, in seconds; along a DAG the parts of parallel functions overlap."""
-    run = _covered([(step.started, step.ended) for step in steps])
-    queued = _covered([(step.ready, step.ended) for step in steps]) - run
-    total = ended - submitted
-    return {
-        "queued": queued / 1000,
-        "transfer": max(0.0, total - queued - run) / 1000,
-        "run": run / 1000,
-        "total": total / 1000,
-    }
-
-
-def split_step(step: Step) -> dict[str, Any]:
-    """One function's share, in seconds."""
-    return {
-        "queued": (step.started - step.ready) / 1000,
-        "run": (step.ended - step.started) / 1000,
-        "executor": step.executor,
-    }
-
-
-def _covered(spans: list[tuple[float, float]]) -> float:
-    """The length of the union of some spans."""
-    covered, reached = 0.0, float("-inf")
-    for start, end in sorted(spans):
-        if end > reached:
-            covered += end - max(start, reached)
-            reached = end
-    return covered

@@ -7,9 +7,13 @@ kept.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from cloudburst_runtime.messages import Result
+import msgspec
+
+from cloudburst_nb.past import PastCall
+from cloudburst_runtime.messages import Result, Step
 
 TARGETS_MAX = 1_000
 RECENT_MAX = 512
@@ -41,7 +45,7 @@ class _Record:
     def __init__(self) -> None:
         self.calls = 0
         self.errors = 0
-        self.recent: deque[float] = deque(maxlen=RECENT_MAX)
+        self.recent: deque[PastCall] = deque(maxlen=RECENT_MAX)
 
 
 class Journal:
@@ -50,7 +54,7 @@ class Journal:
     Examples
     --------
     >>> journal = Journal()
-    >>> journal.note("square", 0.0, 2.5, Result(1, 0, None, []))
+    >>> journal.note("square", [], 0.0, 2.5, Result(1, 0, None, []))
     >>> journal.of("square")
     Calls(calls=1, errors=0, p50_ms=2.5, p99_ms=2.5)
     """
@@ -58,14 +62,15 @@ class Journal:
     def __init__(self) -> None:
         self._records: OrderedDict[str, _Record] = OrderedDict()
 
-    def note(self, target: str, submitted: float, ended: float, result: Result) -> None:
+    def note(self, target: str, nodes: Sequence[str], submitted: float, ended: float, result: Result) -> None:
         """A call is over."""
         record = self._records.get(target)
         if record is None:
             record = self._begin(target)
         record.calls += 1
         if result.failure is None:
-            record.recent.append(ended - submitted)
+            names = nodes or (target,)
+            record.recent.append(PastCall(target, names, submitted, ended, _bare(result.steps)))
         elif result.failure.kind != CANCELLED:
             record.errors += 1
 
@@ -80,8 +85,24 @@ class Journal:
         record = self._records.get(target)
         if record is None:
             return Calls(0, 0, None, None)
-        recent = sorted(record.recent.copy())
+        recent = sorted(call.ended - call.submitted for call in record.recent.copy())
         return Calls(record.calls, record.errors, _share(recent, 0.5), _share(recent, 0.99))
+
+    def recent(self, target: str) -> list[PastCall]:
+        """The last calls of a function or DAG that have run, in the order in which they ended."""
+        record = self._records.get(target)
+        return [] if record is None else [call for call in record.recent.copy() if call.steps]
+
+    def counts(self) -> dict[str, int]:
+        """How many calls of each function and DAG are over."""
+        return {target: record.calls for target, record in list(self._records.items())}
+
+
+def _bare(steps: list[Step]) -> list[Step]:
+    """Steps without what was printed in them, and without what a record keeps."""
+    if any(step.stdout or step.stderr or step.witness is not None for step in steps):
+        return [msgspec.structs.replace(step, stdout="", stderr="", witness=None) for step in steps]
+    return steps
 
 
 def _share(ordered: list[float], share: float) -> float | None:

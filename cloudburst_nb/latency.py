@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cloudburst_nb.future import CloudburstFuture
+from cloudburst_nb.past import PastCall
 
 STAGES = ("queued", "transfer", "run")
 PERCENTS = (50, 95, 99)
@@ -166,7 +167,7 @@ def measured(calls: Iterable[Any]) -> list[Measured]:
 
 def flat(calls: Any) -> list[Any]:
     """A future or timings, or iterables of these, as one list."""
-    if isinstance(calls, CloudburstFuture | Mapping):
+    if isinstance(calls, CloudburstFuture | PastCall | Mapping):
         return [calls]
     if isinstance(calls, str | bytes) or not isinstance(calls, Iterable):
         raise TypeError(f"expected futures, or their timings, not {type(calls).__name__}: {calls!r:.80}")
@@ -177,6 +178,8 @@ def _measured(call: Any) -> Measured | None:
     if isinstance(call, CloudburstFuture):
         timings = call.timings
         return Measured(call._target, timings) if timings else None
+    if isinstance(call, PastCall):
+        return Measured(call.target, call.timings)
     if not call:  # the timings of a call that is not done
         return None
     if not all(stage in call for stage in ("total", *STAGES)):

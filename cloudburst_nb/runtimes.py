@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cloudburst_nb.errors import RuntimeUnavailable
@@ -37,6 +39,8 @@ class State:
         Why there is no runtime, once there was one.
     detached
         Runtimes that this process has started to outlive it; it is their parent all the same.
+    watchers
+        Called with each client that comes into use.
     """
 
     def __init__(self) -> None:
@@ -46,6 +50,7 @@ class State:
         self.dags: dict[str, DagSpec] = {}
         self.ended = ""
         self.detached: list[LocalRuntime] = []
+        self.watchers: list[Callable[[Client], None]] = []
         self.lock = threading.RLock()
 
 
@@ -102,6 +107,13 @@ def use(client: Client) -> None:
         state.current = client
         state.ended = ""
         state.pending = list(state.known.values())
+    for watcher in list(state.watchers):
+        watcher(client)
+    if "IPython" in sys.modules:
+        from cloudburst_nb import cells, restarts
+
+        cells.follow()
+        restarts.tell()
 
 
 def announce(made: CloudFunction) -> None:
@@ -157,6 +169,10 @@ def forget_after_fork() -> None:
 def _down_at_exit() -> None:
     if state.current is not None:
         state.current.down()
+    if state.ended and "ipykernel" in sys.modules:
+        from cloudburst_nb import restarts
+
+        restarts.leave(list(state.known))
 
 
 atexit.register(_down_at_exit)

@@ -7,11 +7,13 @@ does once it is there is `client`'s business, the process-wide state that of `ru
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 
 from cloudburst_nb import overrides, runtimes
 from cloudburst_nb.addresses import find
-from cloudburst_nb.client import Client
+from cloudburst_nb.client import Client, check_durability
+from cloudburst_runtime import messages
 from cloudburst_runtime.config import POLICIES, Config
 from cloudburst_runtime.launch import local
 from cloudburst_runtime.shell.client import SCHEME, ClientShell
@@ -20,7 +22,8 @@ from cloudburst_runtime.shell.ticket import split_address
 EXECUTORS_MAX = 32
 MEMORY_BYTES_MIN = 128 * 1024 * 1024
 
-NOTHING_ASKED = (None, "local", (), 1, "locality", None, None, None, None, False)
+DAMAGE_SHOWN_MAX = 10
+NOTHING_ASKED = (None, "local", (), 1, "locality", None, None, None, None, False, None, None, 8, None, None)
 """What `up` is called with by default: whoever says nothing takes the runtime that is up."""
 
 
@@ -36,6 +39,10 @@ def up(
     gpus: int | None = None,
     memory_limit: int | None = None,
     seed: int | None = None,
+    durability: str | None = None,
+    history: int = 8,
+    store_memory: int | None = None,
+    disk_limit: int | None = None,
     trace: bool = False,
     detach: bool = False,
 ) -> Client:
@@ -51,7 +58,9 @@ def up(
         interface): encrypted, and only with the file at ``client.key_file``. Whoever has that file can
         run code as you.
     state_dir
-        For durable state, which is not available in this version.
+        A directory for state that outlives the runtime: keys, functions and DAGs are there when a runtime is
+        started with it again, whatever ended the last one. It is made if need be; one runtime at a time
+        has it.
     name
         What `status` shows.
     preload
@@ -67,6 +76,16 @@ def up(
     seed
         Give each call its own random numbers, for ``random`` and ``numpy.random``, that follow from this
         whole number and from which call it is: the same in each run, with however many executors.
+    durability
+        With a ``state_dir``, when a put is acknowledged: ``"disk"`` (the default), when it is on disk, or
+        ``"memory"``, when the store has it, which writes it a tenth of a second later.
+    history
+        How many versions of a key are kept, the current one included; see `Client.history`.
+    store_memory
+        Bytes of values that the store keeps in memory; the others are on disk alone until they are asked for.
+        By default half of the machine's memory.
+    disk_limit
+        How many bytes the store may take on disk; beyond, a put raises `StorageFull`.
     trace
         Take the time of each stage that a call goes through: `summary` of its future shows them. It
         costs each call some microseconds.
@@ -76,7 +95,8 @@ def up(
     Raises
     ------
     RuntimeUnavailable
-        If it does not start; the message has the end of its log.
+        If it does not start; the message has the end of its log. Also if the ``state_dir`` is in use by a
+        runtime that lives, with its pid.
     ValueError
         If a runtime with other settings is up: take it ``down()`` first.
 
@@ -89,10 +109,11 @@ def up(
     executors = overrides.executors() or executors
     state_dir = overrides.state_dir() or state_dir
     seed = _whole_number(seed) if overrides.seed() is None else overrides.seed()
-    if state_dir is not None:
-        raise ValueError(
-            "state_dir: durable state is not available in this version; the state of a runtime ends with it"
-        )
+    state = "" if state_dir is None else os.path.abspath(os.path.expanduser(state_dir))
+    if durability is not None:
+        check_durability(durability, state)
+    if history < 1:
+        raise ValueError(f"history is how many versions of a key are kept, at least 1; not {history!r}")
     low, high = _executor_range(executors)
     if listen is not None:
         split_address(listen)
@@ -100,6 +121,7 @@ def up(
         raise ValueError(f"memory_limit is in bytes, at least {MEMORY_BYTES_MIN}; not {memory_limit}")
     if policy not in POLICIES:
         raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")
+    kept = (state_dir, durability, history, store_memory, disk_limit)
     asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit, listen, seed, trace)
     config = Config(
         name=name,
@@ -113,6 +135,11 @@ def up(
         preload=asked[2],
         executor_memory_bytes=memory_limit or 0,
         seed=seed,
+        state_dir=state,
+        durability=durability or "disk",
+        history_max=history,
+        memory_bytes_max=store_memory,
+        disk_bytes_max=disk_limit,
         trace=trace,
     )
     with runtimes.state.lock:
@@ -120,7 +147,7 @@ def up(
         if current is not None and current.lost:
             current.down()
         if current is not None and not current.closed and not detach:
-            if current._settings == config or asked == NOTHING_ASKED:
+            if current._settings == config or (*asked, *kept) == NOTHING_ASKED:
                 return current
             raise ValueError(
                 f"a runtime with other settings is up at {current.address}: cb.down() ends it and its state"
@@ -134,11 +161,27 @@ def up(
         if detach:
             runtimes.state.detached.append(runtime)
         client = Client(shell, None if detach else runtime, config)
+        if state:
+            _warn_of_damage(client)
         runtimes.use(client)
         return client
 
 
-def connect(address: str | os.PathLike[str], key_file: str | os.PathLike[str] | None = None) -> Client:
+def _warn_of_damage(client: Client) -> None:
+    """Say what of the state could not be read; what is intact is there."""
+    damage = client._shell.ask(messages.Status).damage
+    if damage:
+        shown = "\n  ".join(damage[:DAMAGE_SHOWN_MAX])
+        more = f"\n  … and {len(damage) - DAMAGE_SHOWN_MAX} more" if len(damage) > DAMAGE_SHOWN_MAX else ""
+        warnings.warn(f"part of the state is damaged; the rest is there:\n  {shown}{more}", stacklevel=3)
+
+
+def connect(
+    address: str | os.PathLike[str],
+    key_file: str | os.PathLike[str] | None = None,
+    *,
+    durability: str | None = None,
+) -> Client:
     """Use a runtime that runs already.
 
     Parameters
@@ -148,6 +191,8 @@ def connect(address: str | os.PathLike[str], key_file: str | os.PathLike[str] | 
         on another host, its connection file (``client.key_file`` there), or ``"tcp://HOST:PORT"``.
     key_file
         With a TCP address: the connection file, or a copy of it that only you can read.
+    durability
+        When this client's puts are acknowledged, as for `up`; by default as the runtime was told.
 
     Raises
     ------
@@ -175,8 +220,13 @@ def connect(address: str | os.PathLike[str], key_file: str | os.PathLike[str] | 
     with runtimes.state.lock:
         current = runtimes.state.current
         if runtimes.running() and current is not None and current.address == wanted:
-            return current
-        client = Client(ClientShell(where), None)
+            client = current
+        else:
+            client = Client(ClientShell(where), None)
+        if durability is not None:
+            client._set_durability(durability)
+        if client is current:
+            return client
         runtimes.use(client)
         return client
 

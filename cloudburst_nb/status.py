@@ -31,6 +31,10 @@ class Status:
         Names.
     keys, store_bytes : int
         How many keys the store has, and the size of their values.
+    state_dir : str
+        Where the state is kept; empty if it ends with the runtime.
+    damage : list of str
+        A line on each damage that was found there.
     at : str
         The time of day when it was asked.
     """
@@ -54,6 +58,8 @@ class Status:
         self.keys = reply.keys
         self.store_bytes = reply.store_bytes
         self.clients = reply.clients
+        self.state_dir = reply.state_dir
+        self.damage = reply.damage
         self.at = time.strftime("%H:%M:%S")
 
     def _rows(self) -> list[tuple[str, str]]:
@@ -67,6 +73,8 @@ class Status:
             ("functions", functions or "none"),
             ("DAGs", ", ".join(self.dags) or "none"),
             ("store", f"{self.keys} keys, {size(self.store_bytes)}"),
+            *([("state", self.state_dir)] if self.state_dir else []),
+            *([("damage", "; ".join(self.damage))] if self.damage else []),
         ]
 
     def __repr__(self) -> str:

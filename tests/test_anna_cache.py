@@ -225,12 +225,14 @@ def test_a_key_deleted_meanwhile_is_written_again_into_its_new_generation(cache:
     cache.tell(PutReply(1, 0, 1))
     cache.write(2, "n", Counter({"e1": (1, 0)}))
     sends, answers = cache.tell(PutReply(2, 70, 2))
-    assert (sends, answers) == ([Put(3, "n", Counter({"e1": (1, 0)}), 70)], [])
+    assert (sends, answers) == ([Put(3, "n", Counter({"e1": (1, 0)}), 70, stamp=70)], [])
     assert cache.tell(PutReply(3, 70, 3)) == ([], [Answer(2, None)])
-    assert cache.write(3, "n", Counter({"e1": (1, 0)}))[0] == [Put(4, "n", Counter({"e1": (2, 0)}), 70)]
+    assert cache.write(3, "n", Counter({"e1": (1, 0)}))[0] == [
+        Put(4, "n", Counter({"e1": (2, 0)}), 70, stamp=70)
+    ]
     cache.write(4, "k", Max(1))
-    assert cache.tell(PutReply(5, 80, 4))[0] == [Put(6, "k", Max(1), 80)]
-    assert cache.write(5, "k", Max(2))[0] == [Put(7, "k", Max(2), 80)]
+    assert cache.tell(PutReply(5, 80, 4))[0] == [Put(6, "k", Max(1), 80, stamp=70)]
+    assert cache.write(5, "k", Max(2))[0] == [Put(7, "k", Max(2), 80, stamp=80)]
     assert cache.clock.last == 80
 
 
@@ -261,7 +263,7 @@ def test_cancelled_operations_are_not_answered(cache: Driven) -> None:
 def test_a_cancelled_increment_that_must_be_repeated_stays_unanswered(cache: Driven) -> None:
     cache.write(1, "n", Counter({"e1": (1, 0)}))
     cache.core.cancel(1)
-    assert cache.tell(PutReply(1, 7, 1))[0] == [Put(2, "n", Counter({"e1": (1, 0)}), 7)]
+    assert cache.tell(PutReply(1, 7, 1))[0] == [Put(2, "n", Counter({"e1": (1, 0)}), 7, stamp=7)]
     assert cache.tell(PutReply(2, 7, 2)) == ([], [])
 
 

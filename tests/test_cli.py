@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cloudburst_nb import cli, commands
+from cloudburst_nb import cli, commands, options
 from cloudburst_nb.headless.errors import UsageError
 from cloudburst_runtime.errors import KeyNotFound, RuntimeUnavailable
 
@@ -214,7 +214,7 @@ def test_bad_usage_is_told_in_one_line_with_the_usage(
 @pytest.mark.parametrize("value", ["-1", "-1e-3", "--flag", "-p"])
 def test_the_value_of_a_parameter_may_begin_with_a_dash(value: str) -> None:
     arguments = cli._parser().parse_args(cli._guard(["run", "-p", "x", value, "a.ipynb", "--html"]))
-    assert [text.removeprefix(cli.GUARD) for text in arguments.parameter[0]] == ["x", value]
+    assert [text.removeprefix(options.GUARD) for text in arguments.parameter[0]] == ["x", value]
     assert arguments.html
 
 

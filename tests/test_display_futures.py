@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloudburst_nb.display import futures as module
+from cloudburst_nb.display.tracebacks import marked
 from cloudburst_nb.future import CloudburstFuture
 from cloudburst_runtime.messages import Failure, Result
 from cloudburst_runtime.values import Value
@@ -30,13 +31,12 @@ def test_a_call_that_runs_says_where_and_how_far_it_is_and_what_it_printed() -> 
 
 def test_a_value_comes_with_the_split_of_its_latency() -> None:
     made = done(9)
-    assert words(made) == (
-        "● done square in 5 ms 9 ■ queued 1 ms ■ transfer 2 ms ■ run 2 ms on e1"  # the bar is a picture
-    )
-    (bar,) = pictures(made._repr_html_())
-    rail, *stages = named(bar, "rect")
-    assert float(rail.attrib["width"]) == sum(float(each.attrib["width"]) for each in stages) == 260
-    assert [float(each.attrib["width"]) for each in stages] == [52, 104, 104]
+    stages = "■ queued 1 ms ■ transfer 1 ms ■ run 2 ms ■ return 1 ms"
+    assert words(made) == f"● done square in 5 ms 9 {stages} on e1"
+    (bar,) = pictures(made._repr_html_())  # the bar is one
+    rail, *spans = named(bar, "rect")
+    assert float(rail.attrib["width"]) == sum(float(each.attrib["width"]) for each in spans) == 260
+    assert [float(each.attrib["width"]) for each in spans] == [52, 52, 104, 52]
 
 
 def test_a_failure_shows_the_remote_traceback_open() -> None:
@@ -94,3 +94,38 @@ def test_of_much_output_the_end_is_shown(count: int) -> None:
     assert "the end" in read(html)
     assert len(html) < 25_000
     assert ("characters before this" in html) == (count > 20_000)
+
+
+TWO_CELLS = """Traceback (most recent call last):
+  File "/usr/lib/x.py", line 7, in <lambda>
+    helper()
+  File "cell-1", line 3, in inner<b>
+    return 1 / 0
+           ~~^~~
+ZeroDivisionError: division by zero
+
+During handling of the above exception, another exception occurred:
+
+  File "cell-2", line 1
+    (
+    ^
+SyntaxError: '(' was never closed"""
+
+
+def test_a_traceback_marks_the_lines_of_cells_and_keeps_every_word() -> None:
+    html = marked(TWO_CELLS, lambda file: {"cell-1": "In[4]", "cell-2": "In[5]"}.get(file, ""))
+    assert html.count("border-left:3px") == 2
+    assert "<b>Cell In[4], line 3</b>, in inner&lt;b&gt;\n    return 1 / 0\n           ~~^~~</span>" in html
+    assert "<b>Cell In[5], line 1</b>\n    (\n    ^</span>" in html
+    plain = marked(TWO_CELLS, lambda file: "")
+    assert "border-left:3px" not in plain
+    assert read(plain) == " ".join(TWO_CELLS.split())
+
+
+def test_the_way_back_is_told_from_the_way_there() -> None:
+    made = done(9, steps=[step(at=1001.0, run=2.0)])  # from 1000 to 1005, run from 1002 to 1004
+    assert made.timings["return"] == 0.001
+    assert "transfer 1 ms ■ run 2 ms ■ return 1 ms" in words(made)
+    elsewhere = done(9, steps=[step(at=9001.0, run=2.0)])  # another host's clock
+    assert "return" not in elsewhere.timings
+    assert "return" not in words(elsewhere)

@@ -127,7 +127,7 @@ def test_a_lost_value_says_so(memory: Memory) -> None:
 
 
 def test_the_store_holds_what_it_has_and_lets_go_of_what_it_has_no_longer(memory: Memory) -> None:
-    replica = ReplicaCore(Config())
+    replica = ReplicaCore(Config(history_max=1))
     for segment in (1, 2):
         put = over_the_wire(Put(segment, "k", memory.moved(ARRAY, segment, segment)))
         replica.handle(Received("c1", put), 0.0)

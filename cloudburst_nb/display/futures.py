@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cloudburst_nb.display.html import (
     LINE,
     QUEUED,
+    RETURN,
     RUN,
     STATES,
     TRANSFER,
@@ -22,12 +23,12 @@ from cloudburst_nb.display.html import (
     faint,
     folded,
     line,
-    pre,
     printed,
     spans,
     table,
 )
 from cloudburst_nb.display.preview import preview
+from cloudburst_nb.display.tracebacks import marked
 
 if TYPE_CHECKING:
     from cloudburst_nb.future import CloudburstFuture
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 NODES_SHOWN_MAX = 60
 STAGES = {"queued": QUEUED, "transfer": TRANSFER, "run": RUN}
+WAYS = {**STAGES, "return": RETURN}
+"""For one call, the way back is told from the way there."""
 
 
 def html(future: CloudburstFuture) -> str:
@@ -70,24 +73,27 @@ def _failure(failure: Failure) -> str:
     if not failure.traceback:
         return line(escape(f"{failure.kind}: {failure.message}"))
     last = failure.traceback.strip().splitlines()[-1]
-    return folded(code(last[:300]), pre(escape(failure.traceback.strip())), opened=True)
+    return folded(code(last[:300]), marked(failure.traceback.strip()), opened=True)
 
 
 def _split(timings: dict[str, Any], executor: str) -> str:
     """One bar: how the latency splits, stage after stage."""
     if not timings:
         return ""
+    back = timings.get("return")
+    spent = {stage: timings[stage] for stage in STAGES}
+    if back is not None:
+        spent = {**spent, "transfer": spent["transfer"] - back, "return": back}
     parts, at = [], 0.0
-    for stage, colour in STAGES.items():
-        parts.append((at, at + timings[stage], colour))
-        at += timings[stage]
-    words = [(stage, timings[stage]) for stage in STAGES]
-    bar = spans(parts, at, ", ".join(f"{stage} {duration(value)}" for stage, value in words))
-    return line(bar, *(_stage(stage, value) for stage, value in words), faint(f"on {executor}"))
+    for stage, seconds in spent.items():
+        parts.append((at, at + seconds, WAYS[stage]))
+        at += seconds
+    bar = spans(parts, at, ", ".join(f"{stage} {duration(value)}" for stage, value in spent.items()))
+    return line(bar, *(_stage(stage, value) for stage, value in spent.items()), faint(f"on {executor}"))
 
 
 def _stage(stage: str, value: float) -> str:
-    mark = f'<span style="color:{STAGES[stage]}">■</span>'
+    mark = f'<span style="color:{WAYS[stage]}">■</span>'
     return f'<span style="white-space:nowrap;margin-left:8px">{mark} {stage} {duration(value)}</span>'
 
 

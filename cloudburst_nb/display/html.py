@@ -13,7 +13,7 @@ from html import escape
 TEXT_CHARACTERS_MAX = 20_000
 """Of printed text, the end is shown: that is where the news is."""
 
-QUEUED, TRANSFER, RUN = "#E69F00", "#56B4E9", "#009E73"
+QUEUED, TRANSFER, RUN, RETURN = "#E69F00", "#56B4E9", "#009E73", "#0072B2"
 """The stages of a call, in colours that the colour-blind tell apart (Okabe and Ito)."""
 
 STATES = {

@@ -130,7 +130,7 @@ def watch(
             where.show(watched.tally, time.monotonic() - start)
     except KeyboardInterrupt:
         for future in futures:
-            future.cancel()
+            future._give_up()
         raise
     finally:
         watched.count()

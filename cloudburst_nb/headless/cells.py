@@ -162,7 +162,10 @@ class Run:
         self._stopped = asyncio.create_task(self.stop.asked())
         self._died = asyncio.create_task(self.kernel.started_and_died())
         try:
-            return await self._start() or await self._each()
+            failure = await self._start() or await self._each()
+            if not (self._stopped.done() or self._died.done()):
+                await self._finish()
+            return failure
         finally:
             await self._end()
             self._stopped.cancel()
@@ -179,6 +182,13 @@ class Run:
         except KernelFailed as error:
             return Failure(f"the kernel {self.kernel.name!r} did not start: {error}", traceback=error.words)
         return None
+
+    async def _finish(self) -> None:
+        """Let the kernel finish, unless it dies of that or the user wants the end."""
+        finishing = asyncio.create_task(self.kernel.finish())
+        await asyncio.wait({finishing, self._stopped, self._died}, return_when=asyncio.FIRST_COMPLETED)
+        if not finishing.done():
+            await _abandon(finishing)
 
     async def _end(self) -> None:
         ending = asyncio.create_task(self.kernel.end(hurried=self.stop.signal is not None))

@@ -34,6 +34,8 @@ ENDING_S = 6.0
 """How long a kernel may take to end by itself after its last cell (``atexit`` functions run then)."""
 HURRIED_S = 2.0
 """The same once the run was interrupted."""
+FINISH_S = 60.0
+"""How long a recording may take to write what is left of it."""
 POLL_S = 0.2
 LOG_TAIL_BYTES = 2_000
 
@@ -81,6 +83,8 @@ class Kernel:
         The kernel's working directory.
     asked
         Further variables of its environment.
+    around
+        Code that is run in it unseen: before the first cell, and after the last one.
 
     Raises
     ------
@@ -89,13 +93,20 @@ class Kernel:
     """
 
     def __init__(
-        self, notebook: Any, name: str | None, folder: Path, asked: Mapping[str, str] | None = None
+        self,
+        notebook: Any,
+        name: str | None,
+        folder: Path,
+        asked: Mapping[str, str] | None = None,
+        around: tuple[str, str] | None = None,
     ) -> None:
         self.name = name or notebook.metadata.get("kernelspec", {}).get("name") or DEFAULT
         specs = ThisInterpreter()
         check_installed(specs, self.name)
         self.folder = folder
         self.asked = dict(asked or {})
+        self.around = around
+        self.complaint = ""
         self.private, self._owner = private.make()
         self.log = self.private / "kernel.log"
         self.manager = AsyncKernelManager(
@@ -129,6 +140,8 @@ class Kernel:
                 )
                 self.group = getattr(self.manager.provisioner, "pgid", None)
                 await self.client.async_start_new_kernel_client()
+                if self.around is not None:
+                    self.complaint = await self._unseen(self.around[0], START_S)
                 self.ready.set()
             except (RuntimeError, OSError) as error:
                 raise KernelFailed(str(error), self.last_words()) from None
@@ -158,6 +171,23 @@ class Kernel:
             await self.client.async_execute_cell(cell, index)
         finally:
             cell.outputs = streams.coalesce(cell.get("outputs", []))
+
+    async def finish(self) -> None:
+        """Run what is to be run after the last cell; what it complains of is in ``complaint``."""
+        if self.around is not None and self.ready.is_set() and not self.complaint:
+            self.complaint = await self._unseen(self.around[1], FINISH_S)
+
+    async def _unseen(self, code: str, patience: float) -> str:
+        """Run some code that no cell shows; returns what it raised, as a line."""
+        client: Any = self.client.kc
+        try:
+            reply = await client.execute(code, silent=True, reply=True, timeout=patience)
+        except (TimeoutError, RuntimeError):
+            return "the kernel gave no answer"
+        content = reply["content"]
+        return (
+            "" if content["status"] == "ok" else str(content.get("evalue") or content.get("ename", "failed"))
+        )
 
     async def interrupt(self) -> None:
         """As the stop button: KeyboardInterrupt in the cell."""

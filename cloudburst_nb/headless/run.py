@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import threading
@@ -27,6 +28,7 @@ from .selection import select
 
 if TYPE_CHECKING:
     from .cells import Ended, Failure, Progress, Stop
+    from .recording import Taping
 
 OK, CELL_FAILED, USAGE, TIMED_OUT, DIFFERS, INTERRUPTED = 0, 1, 2, 3, 4, 130
 STATUSES = {OK: "ok", CELL_FAILED: "failed", TIMED_OUT: "timed out", INTERRUPTED: "interrupted"}
@@ -61,6 +63,8 @@ class Request:
         Write a page beside the output as well.
     results
         Print the text outputs at the end.
+    record
+        Where the run is recorded; None: nowhere.
     """
 
     notebook: Path
@@ -78,6 +82,7 @@ class Request:
     html: bool = False
     markdown: bool = False
     results: bool = False
+    record: Path | None = None
 
 
 @dataclass
@@ -92,13 +97,14 @@ class Job:
     pages: dict[Path, Callable[[Any, Path], None]]
     ended: list[Ended] = field(default_factory=list)
     failure: Failure | None = None
+    unrecorded: str = ""
     seconds: float = 0.0
 
     @property
     def status(self) -> int:
         """The exit status that this run alone would have."""
         if self.failure is None:
-            return OK
+            return CELL_FAILED if self.unrecorded else OK
         if self.failure.interrupted:
             return INTERRUPTED
         return TIMED_OUT if self.failure.timed_out else CELL_FAILED
@@ -163,6 +169,10 @@ def prepare(request: Request) -> Job:
         wanted[target.with_suffix(".md")] = pages.write_markdown
     for page in wanted:
         pages.check(page)
+    if request.record is not None:
+        from . import recording
+
+        recording.check(request.record, request.kernel or notebook.metadata.get("kernelspec", {}).get("name"))
     indices = select(notebook, request.cells)
     document.clear(notebook)
     return Job(request, notebook, notes, indices, target, wanted)
@@ -210,16 +220,29 @@ async def _execute(job: Job, lines: Progress, stop: Stop) -> None:
     asked = variables(request.executors, request.state_dir, request.seed)
     if request.seed is not None:
         asked["PYTHONHASHSEED"] = "0"  # as in executors: the order of a set is part of what a notebook shows
-    kernel = Kernel(job.notebook, request.kernel, request.notebook.resolve().parent, asked)
+    place = request.notebook.resolve().parent
+    taping = _taping(request)
+    kernel = Kernel(job.notebook, request.kernel, place, asked, None if taping is None else taping.around)
     limits = Limits(request.timeout_s, request.total_timeout_s, request.allow_errors)
     start = time.monotonic()
     attempt = Run(kernel, stop, lines, job.indices, limits)
     job.failure = await attempt.cells()
     job.ended, job.seconds = attempt.ended, time.monotonic() - start
     document.drop_widget_views(job.notebook)
+    if taping is not None:
+        job.unrecorded = taping.finish(job, kernel.complaint)
     document.write(job.notebook, job.target)
     for page, write in job.pages.items():
         write(job.notebook, page)
+
+
+def _taping(request: Request) -> Taping | None:
+    """The recording of a run, if it is to be recorded."""
+    if request.record is None:
+        return None
+    from .recording import Taping
+
+    return Taping(request.record)
 
 
 def _tell(job: Job, as_json: bool, stdout: TextIO, stderr: TextIO) -> None:
@@ -234,11 +257,17 @@ def _tell(job: Job, as_json: bool, stdout: TextIO, stderr: TextIO) -> None:
         stdout.flush()
     if job.failure is not None:
         progress.Lines(stderr).failure(job.failure)
+    if job.unrecorded:
+        stderr.write(f"cloudburst-nb: {job.unrecorded}\n")
     to = stdout if job.request.results and not as_json else stderr
     raised = sum(cell.error is not None for cell in job.ended) if job.failure is None else 0
     if raised:
         to.write(f"cells that raised, as allowed: {raised}\n")
-    to.write(f"executed notebook: {job.target}\n" + "".join(f"page: {page}\n" for page in job.pages))
+    if job.target != Path(os.devnull):
+        to.write(f"executed notebook: {job.target}\n")
+    to.write("".join(f"page: {page}\n" for page in job.pages))
+    if job.request.record is not None and not job.unrecorded:
+        to.write(f"record: {job.request.record}\n")
 
 
 def told(job: Job) -> dict[str, Any]:

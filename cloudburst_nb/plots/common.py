@@ -14,6 +14,7 @@ from cloudburst_nb.display.chart import GREY
 from cloudburst_nb.display.html import QUEUED, RUN, TRANSFER
 from cloudburst_nb.future import CloudburstFuture
 from cloudburst_nb.latency import STAGES, Measured, flat, measured
+from cloudburst_nb.past import PastCall
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", ":", "-.")
@@ -24,14 +25,15 @@ FLOOR_MS = 1e-4
 """What a logarithmic axis shows a time of 0 as."""
 
 
-def futures_of(calls: Any, what: str) -> list[CloudburstFuture]:
-    """The futures among ``calls`` that have run; timings are refused, since they do not say when."""
+def past_calls(calls: Any, what: str) -> list[PastCall]:
+    """The calls that have run; timings are refused, since they do not say when."""
     given = flat(calls)
     for each in given:
-        if not isinstance(each, CloudburstFuture):
+        if not isinstance(each, CloudburstFuture | PastCall):
             raise TypeError(f"{what} is made of futures: {type(each).__name__} does not say when")
     measured(given)
-    return [future for future in given if future._result is not None and future._result.steps]
+    found = [each if isinstance(each, PastCall) else each._past() for each in given]
+    return [call for call in found if call is not None]
 
 
 def by_target(calls: list[Measured]) -> dict[str, list[Measured]]:

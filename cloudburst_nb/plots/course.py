@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from cloudburst_nb.display.chart import GREY, Chart, quiet
-from cloudburst_nb.future import CloudburstFuture
-from cloudburst_nb.plots.common import COLOURS, HATCHES, ROWS_MAX, futures_of, legend
+from cloudburst_nb.past import PastCall
+from cloudburst_nb.plots.common import COLOURS, HATCHES, ROWS_MAX, legend, past_calls
 
 __all__ = ["timeline"]
 
@@ -44,13 +44,13 @@ def timeline(futures: Any) -> Figure:
     >>> cb.plots.timeline(future).axes[0].get_yticklabels()[0].get_text()
     'client'
     """
-    calls = futures_of(futures, "a timeline")
-    zero = min(future._submitted for future in calls)
+    calls = past_calls(futures, "a timeline")
+    zero = min(future.submitted for future in calls)
     rows = _rows(calls)
     chart = Chart(figsize=(8, 1.0 + 0.36 * (len(rows) + 1)))
     axes = chart.add_subplot()
     for future in calls:
-        axes.barh(0, future._ended - future._submitted, left=future._submitted - zero, height=0.1, color=GREY)
+        axes.barh(0, future.ended - future.submitted, left=future.submitted - zero, height=0.1, color=GREY)
     looks = _draw_steps(axes, calls, rows, zero)
     axes.set_yticks(range(len(rows) + 1), ["client", *rows])
     axes.invert_yaxis()
@@ -64,8 +64,8 @@ def timeline(futures: Any) -> Figure:
     return chart
 
 
-def _rows(calls: list[CloudburstFuture]) -> list[str]:
-    executors = sorted({step.executor for future in calls for step in _steps(future)}, key=_natural)
+def _rows(calls: list[PastCall]) -> list[str]:
+    executors = sorted({step.executor for future in calls for step in future.steps}, key=_natural)
     if len(executors) > ROWS_MAX:
         raise ValueError(f"these calls ran on {len(executors)} executors; a timeline shows up to {ROWS_MAX}")
     return executors
@@ -76,19 +76,15 @@ def _natural(name: str) -> tuple[str, int]:
     return name.rstrip("0123456789"), int(digits or 0)
 
 
-def _steps(future: CloudburstFuture) -> list[Any]:
-    return future._result.steps if future._result is not None else []
-
-
 def _draw_steps(
-    axes: Axes, calls: list[CloudburstFuture], rows: list[str], zero: float
+    axes: Axes, calls: list[PastCall], rows: list[str], zero: float
 ) -> dict[str, tuple[str, str]]:
     """The bars; returns the colour and hatch of each function."""
     row_of = {name: index + 1 for index, name in enumerate(rows)}
     looks: dict[str, tuple[str, str]] = {}
     for future in calls:
-        names = future._node_names()
-        for step in _steps(future):
+        names = future.names
+        for step in future.steps:
             number = len(looks)
             colour, hatch = looks.setdefault(
                 names[step.node],

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from cloudburst_nb.display.chart import GREY, Chart, quiet
-from cloudburst_nb.future import CloudburstFuture
-from cloudburst_nb.plots.common import COLOURS, FLOOR_MS, futures_of, legend, plain
+from cloudburst_nb.past import PastCall
+from cloudburst_nb.plots.common import COLOURS, FLOOR_MS, legend, past_calls, plain
 
 WINDOWS = 40
 """The medians and rates are taken over so many equal spans of time, at most."""
@@ -46,16 +46,16 @@ def over_time(futures: Any) -> Figure:
     >>> cb.plots.over_time(calls).axes[0].get_ylabel()
     'latency, milliseconds'
     """
-    calls = futures_of(futures, "latency over time")
-    zero = min(call._submitted for call in calls)
+    calls = past_calls(futures, "latency over time")
+    zero = min(call.submitted for call in calls)
     chart = Chart(figsize=(7, 3.2))
     axes = chart.add_subplot()
-    groups: dict[str, list[CloudburstFuture]] = {}
+    groups: dict[str, list[PastCall]] = {}
     for call in calls:
-        groups.setdefault(call._target, []).append(call)
+        groups.setdefault(call.target, []).append(call)
     for index, (target, group) in enumerate(groups.items()):
-        seconds = np.array([(call._submitted - zero) / 1000 for call in group])
-        latencies = np.array([max(call._ended - call._submitted, FLOOR_MS) for call in group])
+        seconds = np.array([(call.submitted - zero) / 1000 for call in group])
+        latencies = np.array([max(call.ended - call.submitted, FLOOR_MS) for call in group])
         _course(axes, f"{target} ({len(group):,})", seconds, latencies, index)
     axes.set_yscale("log")
     axes.set(xlabel="since the first call, seconds", ylabel="latency, milliseconds")
@@ -126,9 +126,9 @@ def throughput(futures: Any) -> Figure:
     >>> [axes.get_ylabel() for axes in cb.plots.throughput(calls).axes]
     ['calls per second', 'executors busy']
     """
-    calls = futures_of(futures, "throughput")
-    zero = min(call._submitted for call in calls)
-    ended = np.array(sorted((call._ended - zero) / 1000 for call in calls))
+    calls = past_calls(futures, "throughput")
+    zero = min(call.submitted for call in calls)
+    ended = np.array(sorted((call.ended - zero) / 1000 for call in calls))
     chart = Chart(figsize=(7, 4))
     above, below = chart.subplots(2, sharex=True, height_ratios=(2, 1))
     edges = np.linspace(0, max(float(ended[-1]), 1e-6), WINDOWS + 1)
@@ -160,11 +160,11 @@ def throughput(futures: Any) -> Figure:
     return chart
 
 
-def busy_executors(calls: list[CloudburstFuture], zero: float) -> tuple[list[float], list[int]]:
+def busy_executors(calls: list[PastCall], zero: float) -> tuple[list[float], list[int]]:
     """At which seconds how many executors ran user code."""
     spans: dict[str, list[tuple[float, float]]] = {}
     for call in calls:
-        for step in call._result.steps if call._result is not None else []:
+        for step in call.steps:
             spans.setdefault(step.executor, []).append((step.started - zero, step.ended - zero))
     changes = []
     for found in spans.values():

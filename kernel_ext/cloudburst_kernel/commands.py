@@ -25,6 +25,7 @@ USAGES = {
     "list": "%cloudburst list [PREFIX]",
     "dag": "%cloudburst dag NAME a >> [b, c] >> d",
     "call": "%cloudburst call NAME ARGUMENTS…",
+    "plot": "%cloudburst plot NAME [KIND] [--live]",
     "keys": "%cloudburst keys [PREFIX]",
 }
 UP_OPTIONS = ("--executors", "--state-dir", "--seed")
@@ -68,8 +69,6 @@ def split_command(line: str) -> tuple[str, str]:
     word, rest = _first_word(line.strip())
     if word in USAGES:
         return word, rest
-    if word == "plot":
-        raise CommandError("plot: figures are not available in this version")
     near = get_close_matches(word, USAGES, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise CommandError(f"there is no subcommand {word!r}{hint}\n  " + "\n  ".join(USAGES.values()))
@@ -103,6 +102,24 @@ def _words(command: str, rest: str) -> list[str]:
         return shlex.split(rest)
     except ValueError as error:
         raise misused(command, f"{rest!r} cannot be read: {error}") from None
+
+
+def parse_plot(rest: str) -> tuple[str, str | None, bool]:
+    """What ``plot`` was asked for: the name, the kind of figure if one is said, and whether it is to follow.
+
+    Examples
+    --------
+    >>> parse_plot("square --live"), parse_plot("square over-time")
+    (('square', None, True), ('square', 'over-time', False))
+    """
+    words = _words("plot", rest)
+    names = [word for word in words if word != "--live"]
+    options = [word for word in names if word.startswith("--")]
+    if options:
+        raise misused("plot", f"plot has no option {options[0]}")
+    if not 1 <= len(names) <= 2:
+        raise misused("plot", f"plot takes a name, and maybe a kind of figure; got {len(names)} words")
+    return names[0], names[1] if len(names) > 1 else None, "--live" in words
 
 
 # ---------------------------------------------------------------- up

@@ -13,6 +13,8 @@ from cloudburst_kernel import client
 from cloudburst_kernel.commands import UP_OPTIONS, USAGES
 from cloudburst_kernel.line import FLAGS, OPTIONS
 
+FIGURES = ("latency", "breakdown", "timeline", "over-time", "throughput", "compare")
+
 
 def complete(line: str, namespace: Mapping[str, Any]) -> list[str]:
     """What may stand at the end of ``line``, which begins with the magic's name.
@@ -49,10 +51,12 @@ def _arguments(done: list[str], namespace: Mapping[str, Any]) -> list[str]:
     command, count = done[0], len(done)
     if command == "up":
         return [] if done[-1] in UP_OPTIONS else [option for option in UP_OPTIONS if option not in done]
-    if (command == "list" and count == 1) or (command == "call" and count == 1):
+    if command in ("list", "call", "plot") and count == 1:
         return _sorted(_registered(dags=True), _handles(namespace))
     if command == "dag" and count >= 2:
         return _sorted(_registered(dags=False), _handles(namespace))
+    if command == "plot":
+        return [word for word in (*FIGURES, "--live") if word not in done]
     return []
 
 

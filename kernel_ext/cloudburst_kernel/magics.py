@@ -119,13 +119,18 @@ class CloudburstMagics(Magics):
             %cloudburst list [PREFIX]                                      functions and DAGs
             %cloudburst dag NAME a >> [b, c] >> d                          build a DAG, and bind NAME
             %cloudburst call NAME ARGUMENTS…                               call it; shows the future
+            %cloudburst plot NAME [KIND] [--live]                          a figure of its last calls
             %cloudburst keys [PREFIX]                                      keys in the store
 
         The names of a DAG are the notebook's variables first, then registered functions; a name that is no
         identifier goes in quotes. The arguments of a call are Python expressions, divided by blanks or
         commas, keyword arguments as ``x=3``: ``%cloudburst call score [1, 2] limit=0.5``.
 
-        `status`, `list`, `keys` and `down` never start a runtime; `dag` and `call` do if none runs.
+        `plot` picks what says most: the timeline of a DAG's call, two versions of a function against each
+        other, the distribution of the latency; or KIND is one of latency, breakdown, timeline, over-time,
+        throughput and compare. With ``--live`` it follows the calls to come.
+
+        `status`, `list`, `keys`, `plot` and `down` never start a runtime; `dag` and `call` do if none runs.
         """
         __tracebackhide__ = True
         try:
@@ -167,6 +172,19 @@ class CloudburstMagics(Magics):
         if not client.api().running():
             return Note(NOT_RUNNING)
         return Names({"keys": list(client.api().keys(prefix))})
+
+    def _plot(self, rest: str) -> Any:
+        name, kind, follow = commands.parse_plot(rest)
+        api = client.api()
+        if not api.running():
+            return Note(NOT_RUNNING)
+        if name not in (*api.functions(), *api.dags()):
+            known = [*api.functions(), *api.dags()]
+            raise commands.misused("plot", self._unknown("function or DAG", name, known))
+        try:
+            return api.plots.live(name, kind) if follow else api.plots.of(name, kind)
+        except ValueError as error:
+            raise commands.CommandError(str(error)) from None
 
     def _dag(self, rest: str) -> Any:
         __tracebackhide__ = True

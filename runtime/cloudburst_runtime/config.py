@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 POLICIES = ("locality", "random", "round-robin")
+DURABILITIES = ("disk", "memory")
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +70,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     in the messages."""
     tombstones_max: int = 100_000
     """Deleted keys that the store remembers, so that a late write does not revive them."""
+
+    state_dir: str = ""
+    """Where state is kept that survives the runtime; empty: nowhere."""
+    durability: str = "disk"
+    """When a put is acknowledged that does not say, with a ``state_dir``: ``disk``, when it is on disk;
+    ``memory``, when the store has it, which writes it within ``flush_ms``."""
+    flush_ms: float = 100.0
+    """How long a put that is not waited for may not be on disk."""
+    memory_bytes_max: int | None = None
+    """How many bytes of values a store keeps in memory, the others on disk; None: half of the machine's."""
+    disk_bytes_max: int | None = None
+    """How large the file of a store may become; None: as large as the disk lets it."""
+    history_max: int = 8
+    """Versions of a key that are kept, the current one included."""
+    history_bytes_max: int = 256 * 1024
+    """How many bytes the earlier versions of one key may have together."""
 
     stores_min: int = 1
     """Storage processes, the node's own among them, that are there from the start."""

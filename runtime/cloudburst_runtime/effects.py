@@ -6,7 +6,7 @@ out as a list of effects, which the shell (or the simulator) carries out in orde
 
 ::
 
-    Received, PeerLost, Timer  ──►  core.handle(event, now)  ──►  Send, SetTimer, Execute, …
+    Received, PeerLost, Timer  ──►  core.handle(event, now)  ──►  Send, SetTimer, Persist, Execute, …
 
 Events and effects that only one core knows stand beside that core (``client.core``, ``executor.core``,
 ``scheduler.core``); those that all of them share stand here.
@@ -20,7 +20,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from .ids import Millis, PeerName
-    from .messages import Message
+    from .messages import Failure, Message
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -62,6 +62,40 @@ class SetTimer(Record, frozen=True):
 
     key: str
     due: Millis
+
+
+class Persist(Record, frozen=True):
+    """Write ``record`` (of `anna.durable.Kept`) under ``place``; None removes what is there.
+
+    What the same event has sent is sent when that is done, and so is everything after it. ``sync=False``: it
+    need not be waited for, and is done soon. ``undo`` is the core's own: what it needs to take this back.
+    """
+
+    place: bytes
+    record: Any
+    sync: bool = True
+    undo: Any = None
+
+
+class Load(Record, frozen=True):
+    """Read what is under ``places``, answer with `Loaded`, then bring ``event`` again."""
+
+    places: list[bytes]
+    event: Any
+
+
+class Loaded(Record, frozen=True):
+    """By place, what was read: None if nothing is there, a text for people if it is damaged."""
+
+    found: dict[bytes, Any]
+
+
+class Unwritten(Record, frozen=True):
+    """What ``event`` was to persist could not be written, and what it was to send was not sent."""
+
+    event: Any
+    persists: list[Persist]
+    failure: Failure
 
 
 class Core(Protocol):

@@ -16,6 +16,8 @@
     ├── NoResources             nothing here can run this (a GPU function, and no GPU)
     ├── ConsistencyError        the level is unknown, or cannot be kept
     ├── LatticeMismatch         (a TypeError) a put with another lattice type than the key has
+    ├── StorageError            what is on disk cannot be written or read
+    │   └── StorageFull         there is no room on the disk, or no more than was allowed
     └── RuntimeUnavailable      no runtime answers; the message has the address and what to do
 
 ``definite`` says what a caller may conclude: ``True`` means that what was asked for surely did *not*
@@ -102,6 +104,16 @@ class LatticeMismatch(CloudburstError, TypeError):
     """A value of one lattice type was put under a key that holds another."""
 
 
+class StorageError(CloudburstError):
+    """What is on disk cannot be written or read. A change that could not be written may show for a moment."""
+
+    definite = False
+
+
+class StorageFull(StorageError):
+    """There is no room for this on the disk, or ``disk_limit`` allows no more. What was there is intact."""
+
+
 class RuntimeUnavailable(CloudburstError):
     """No runtime answers; the message has the address and what to do about it."""
 
@@ -139,6 +151,8 @@ class ErrorKinds:
             NoResources,
             ConsistencyError,
             LatticeMismatch,
+            StorageError,
+            StorageFull,
             RuntimeUnavailable,
         )
     }

@@ -124,6 +124,8 @@ class Witness(Wire):
         Its outcome; the sink's value is the result's, and left out here.
     place, size
         Its place in the batch that it ran in, and how large that was.
+    built
+        The instance of its class, as ``__init__`` left it, if it was built for this task.
     """
 
     function: str
@@ -135,6 +137,7 @@ class Witness(Wire):
     failure: Failure | None = None
     place: int = 0
     size: int = 1
+    built: Value | None = None
 
 
 class Arrival(Wire):
@@ -151,8 +154,9 @@ class Step(Wire):
     Times are on the host's monotonic clock, in milliseconds: the task's inputs were complete; user code
     began; it ended. Decoding the arguments took ``decode_ms`` just before user code began; ``arrivals``
     are the inputs in the order of the arguments; ``hits`` and ``misses`` count the keys that it read, as
-    references or in user code, which the executor's cache had, and which it had to fetch. There is a
-    witness if the call is recorded, and there are ``stamps`` if the runtime is traced (`shell.tracing`).
+    references or in user code, which the executor's cache had, and which it had to fetch; ``version`` is the
+    function's. There is a witness if the call is recorded, and there are ``stamps`` if the runtime is traced
+    (`shell.tracing`).
     """
 
     node: int
@@ -168,6 +172,7 @@ class Step(Wire):
     hits: int = 0
     misses: int = 0
     stamps: list[float] | None = None
+    version: int = 0
 
 
 class Header(Wire):
@@ -429,6 +434,8 @@ class StatusReply(Wire, tag=23):
     store_bytes: int
     clients: list[PeerName]
     policy: str = "locality"
+    state_dir: str = ""
+    damage: list[str] = []
 
 
 class Shutdown(Wire, tag=24):
@@ -456,12 +463,17 @@ class Entry(Wire):
 
 
 class Put(Wire, tag=40):
-    """Merge ``lattice`` into the key. ``generation`` is the last deletion that the writer knows of."""
+    """Merge ``lattice`` into the key. ``generation`` is the last deletion that the writer knows of.
+
+    ``sync``: acknowledge when it is on disk, if there is one. ``stamp``: when it was written, by the writer.
+    """
 
     req: int
     key: str
     lattice: AnyLattice
     generation: Micros = 0
+    sync: bool = True
+    stamp: Micros = 0
 
 
 class PutReply(Wire, tag=41):

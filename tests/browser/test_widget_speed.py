@@ -46,8 +46,8 @@ MEASURE = """async kinds => {
             if (!node.classList.contains('selected')) throw new Error('not selected');
             svg.getBBox();
         },
-        drag: async turn => { pointer(document, 'pointermove', 9 * turn + 40, 5 * turn + 40); svg.getBBox(); },
-        pan: async turn => { pointer(document, 'pointermove', 9 * turn + 40, 5 * turn + 40); svg.getBBox(); },
+        drag: async turn => { pointer(document, 'pointermove', 9 * turn, 40 + turn); svg.getBBox(); },
+        pan: async turn => { pointer(document, 'pointermove', 9 * turn, 40 + turn); svg.getBBox(); },
         move: async () => {
             const rev = svg.dataset.rev;
             press('ArrowRight', { altKey: true });

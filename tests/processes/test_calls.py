@@ -394,7 +394,7 @@ def test_timings_say_where_the_time_went():
     assert future.timings == {}
     future.get(LIMIT)
     timings = future.timings
-    assert set(timings) == {"queued", "transfer", "run", "total"}
+    assert set(timings) == {"queued", "transfer", "run", "return", "total"}
     assert timings["total"] >= timings["run"] >= 0.1
     assert all(part >= 0 for part in timings.values())
 

@@ -332,7 +332,9 @@ WAITING = """
         "future.get(timeout=50)",
         "future.exception()",
         "cb.gather([future])",
-        "future.result()",
+        "cb.wait([future])",
+        "list(cb.as_completed([future]))",
+        "cb.progress([future])",
     ],
 )
 def test_an_interrupt_ends_the_wait_and_cancels_the_call(home, wait):
@@ -349,8 +351,8 @@ def test_an_interrupt_ends_the_wait_and_cancels_the_call(home, wait):
         assert script.process.returncode == 0, script.errors
 
 
-@pytest.mark.parametrize("wait", ["cb.wait([future])", "list(cb.as_completed([future]))"])
-def test_an_interrupt_of_wait_leaves_the_call_to_its_caller(home, wait):
+@pytest.mark.parametrize("wait", ["future.detach().get()", "cb.wait([future.detach()])"])
+def test_an_interrupt_leaves_a_detached_call_alone(home, wait):
     with Script(WAITING.replace("{wait}", wait)) as script:
         assert script.line() == "waiting"
         time.sleep(0.1)

@@ -123,3 +123,82 @@ def test_the_command_of_its_kernelspec_is_a_module_that_runs() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+BEGIN = """
+import time, cloudburst_nb as cb
+cb.up(executors=2)
+nap = cb.function(lambda cloudburst: cloudburst.recv(timeout=600), name="nap")
+double = cb.function(lambda x: 2 * x, name="double")
+earlier = nap()
+"""
+BLOCKED = "made = [nap(), nap()]; kept = nap().detach(); print('ready'); time.sleep(600)"
+AWAITING = "awaited = nap(); aside = nap(); print('ready'); await awaited"
+
+
+def interrupted(manager: KernelManager, client: BlockingKernelClient, code: str) -> str:
+    """Interrupt a cell once it has said that it is ready; the name of the error that it ends with."""
+
+    def hook(message: dict[str, Any]) -> None:
+        if "ready" in message["content"].get("text", ""):
+            manager.interrupt_kernel()
+
+    reply = client.execute_interactive(code, timeout=3 * PATIENCE, output_hook=hook)
+    return str(reply["content"].get("ename"))
+
+
+def test_interrupting_a_cell_gives_up_its_calls_and_no_others(
+    manager: KernelManager, kernel: BlockingKernelClient
+) -> None:
+    printed(kernel, BEGIN)
+    assert interrupted(manager, kernel, BLOCKED) == "KeyboardInterrupt"
+    assert printed(kernel, "[each.cancelled() for each in (*made, kept, earlier)]") == str(
+        [True, True, False, False]
+    )
+    assert interrupted(manager, kernel, AWAITING) in ("CancelledError", "KeyboardInterrupt")
+    printed(kernel, "done, not_done = cb.wait([awaited, aside], timeout=60)")
+    assert printed(kernel, "[each.cancelled() for each in (awaited, aside)]") == "[True, True]"
+    assert printed(kernel, "kept.cancelled(), earlier.cancelled()") == "(False, False)"
+    assert printed(kernel, "cb.gather(double.map([1, 2])), await double(4)") == "([2, 4], 8)"
+    printed(kernel, "kept.cancel(), earlier.cancel()")
+
+
+ASKING = """
+import threading
+told = threading.Event()
+def tell(future):
+    print("late:", future.get(), flush=True)
+    told.set()
+double(cb.ref("gate")).add_done_callback(tell)
+"""
+
+
+def test_what_a_callback_prints_is_in_the_cell_that_asked_for_it(kernel: BlockingKernelClient) -> None:
+    printed(kernel, BEGIN)
+    asking = kernel.execute(ASKING)
+    answering = kernel.execute("cb.put('gate', 4); told.wait(60); print('mine', flush=True)")
+    texts: dict[str, str] = {}
+    while "mine" not in texts.get(answering, ""):
+        message = kernel.get_iopub_msg(timeout=2 * PATIENCE)
+        cell, text = message["parent_header"]["msg_id"], message["content"].get("text", "")
+        if text:
+            texts[cell] = texts.get(cell, "") + text
+    assert texts == {asking: "late: 8\n", answering: "mine\n"}
+    printed(kernel, "earlier.cancel()")
+
+
+def test_after_a_restart_the_next_kernel_says_what_ended(
+    manager: KernelManager, kernel: BlockingKernelClient, tmp_path: Path
+) -> None:
+    printed(kernel, BEGIN)
+    by_restart(manager, kernel)
+    kernel.wait_for_ready(timeout=2 * PATIENCE)
+    said = printed(kernel, "import cloudburst_nb as cb; client = cb.up(executors=2)")
+    assert said.startswith("The kernel was restarted, and its runtime ended with it: nothing of it is left.")
+    assert said.endswith("Run the cells again that define nap, double.")
+    assert [path.name for path in tmp_path.glob("kernel*")] == ["kernel.json"]
+    assert printed(kernel, "cb.down(); client = cb.up(executors=2)") == ""
+    pid = manager.provisioner.pid
+    by_request(manager, kernel)
+    eventually(lambda: not alive(pid), what="the kernel ends")
+    assert not list(tmp_path.glob("kernel*restarted")), "a kernel that ends for good leaves no note"

@@ -93,6 +93,7 @@ class CacheCore:
         self, config: Config, name: PeerName, clock: HybridClock, caching: bool, next_req: Callable[[], int]
     ) -> None:
         self.plain = False  # whether to read all values plain: where no shared memory can be reached
+        self.sync = config.durability == "disk"  # whether writes that do not say wait for the disk
         self._config = config
         self._clock = clock
         self._caching = caching
@@ -102,7 +103,7 @@ class CacheCore:
         self._totals = Totals(name)
         self._shelf = Shelf(config.cache_bytes_max)
         self._held = self._shelf.entries
-        self._queues: dict[str, deque[tuple[int | None, AnyLattice]]] = {}  # counter writes, one under way
+        self._queues: dict[str, deque[tuple[int | None, AnyLattice, bool]]] = {}  # of counters, one under way
         self._armed: Millis | None = None
         self._handlers: dict[type, Callable[[Any, PeerName, Millis], list[Effect]]] = {
             GetReply: self._got,
@@ -151,13 +152,19 @@ class CacheCore:
                 found[key] = entry
         return self._conclude(op, keys, found, floor, wait, now)
 
-    def write(self, op: int, key: str, lattice: AnyLattice, now: Millis) -> list[Effect]:
-        """Merge a delta (of ``lattices.wrap.delta``) into a key; answered when the store has it."""
+    def write(
+        self, op: int, key: str, lattice: AnyLattice, now: Millis, sync: bool | None = None
+    ) -> list[Effect]:
+        """Merge a delta (of ``lattices.wrap.delta``) into a key; answered when the store has it.
+
+        ``sync``: when it has it on disk, if it has one; None: as `sync` says for all.
+        """
+        sync = self.sync if sync is None else sync
         if not counts(lattice):
-            put = Put(self._next_req(), key, lattice, self._generation(key))
+            put = Put(self._next_req(), key, lattice, self._generation(key), sync, self._clock.last)
             return self._change(Writing(op, put, lattice, None), now)
         queue = self._queues.setdefault(key, deque())
-        queue.append((op, lattice))
+        queue.append((op, lattice, sync))
         return self._count(key, now) if len(queue) == 1 else []
 
     def delete(self, op: int, key: str, now: Millis) -> list[Effect]:
@@ -167,7 +174,7 @@ class CacheCore:
     def cancel(self, op: int) -> list[Effect]:
         """Nobody waits for this operation any more. A write that was sent may still take effect."""
         for key, queue in self._queues.items():
-            first = (None, queue[0][1]) if queue[0][0] == op else queue[0]
+            first = (None, *queue[0][1:]) if queue[0][0] == op else queue[0]
             self._queues[key] = deque([first, *(item for item in list(queue)[1:] if item[0] != op)])
         effects: list[Effect] = []
         for req, request in list(self._outbox.requests.items()):
@@ -178,7 +185,7 @@ class CacheCore:
     def fail(self, failure: Failure) -> list[Effect]:
         """Answer every operation with a failure: the store is gone. A write may have taken effect."""
         ops = list(dict.fromkeys(request.op for request in self._outbox.requests.values()))
-        ops += [op for queue in self._queues.values() for op, _ in list(queue)[1:]]
+        ops += [op for queue in self._queues.values() for op, *_ in list(queue)[1:]]
         for request in self._outbox.requests.values():
             if isinstance(request, Writing) and request.draft is not None:
                 self._totals.commit(request.message.key, request.draft)
@@ -273,7 +280,7 @@ class CacheCore:
         queue = self._queues[key]
         refused: list[Effect] = []
         while queue:
-            op, delta = queue[0]
+            op, delta, sync = queue[0]
             generation = self._generation(key)
             try:
                 draft = self._totals.draft(key, generation, delta)
@@ -281,7 +288,7 @@ class CacheCore:
                 refused += self._to(op, Failure("SerializationError", f"key {key!r}: {error}"))
                 queue.popleft()
             else:
-                put = Put(self._next_req(), key, draft.lattice, generation)
+                put = Put(self._next_req(), key, draft.lattice, generation, sync, self._clock.last)
                 return refused + self._change(Writing(op, put, delta, draft), now)
         del self._queues[key]
         return refused
@@ -303,7 +310,8 @@ class CacheCore:
         key = request.message.key
         if request.draft is not None:
             return self._count(key, now)
-        put = Put(self._next_req(), key, request.delta, self._generation(key))
+        sent = request.message
+        put = Put(self._next_req(), key, request.delta, self._generation(key), sent.sync, sent.stamp)
         return self._change(Writing(request.op, put, request.delta, None), now)
 
     def _done(self, request: Request, failure: Failure | None, now: Millis) -> list[Effect]:

@@ -1,31 +1,57 @@
 """What a replica keeps: a record per key, those of deleted keys among them, and how many changes there were.
 
 Law: a record is never changed, only replaced, and each replacement is a change with a number. Nothing here
-knows who asks, or what a value means.
+knows who asks, or what a value means; what is to be written to disk follows from the `Change`.
+
+The record of a key is its current *version*. Those before it are kept up to two bounds, a number of versions
+and the bytes that they have together; a deletion ends with them. A value may be on disk alone: then a `Cold`
+stands for it, and it is loaded before anybody looks at it (see `tiers`).
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
+from cloudburst_runtime.config import Config
 from cloudburst_runtime.ids import NODE, Micros, PeerName
 from cloudburst_runtime.lattices import AnyLattice
-from cloudburst_runtime.lattices.wrap import plain
+from cloudburst_runtime.lattices.wrap import newest, plain
 from cloudburst_runtime.messages import Entry
-from cloudburst_runtime.vectors import Vector
+from cloudburst_runtime.vectors import Vector, joined
+
+
+class Cold(msgspec.Struct, gc=False, frozen=True):
+    """Stands for a lattice element that is on disk: its type."""
+
+    name: str
 
 
 class Stored(msgspec.Struct, gc=False):
-    """What the replica keeps of one key; ``lattice`` is None for a deleted one.
+    """A version of a key; ``lattice`` is None for a deletion.
 
-    ``seq`` is the replica's count at its own last change of the key, ``others`` the changes of other stores
-    that are included.
+    ``seq`` is the replica's count at the change that made it, ``others`` the changes of other stores
+    that are included, ``stamp`` and ``writer`` say when it was written and by whom, ``nbytes`` how many bytes
+    the value has, wherever it is.
     """
 
-    lattice: AnyLattice | None
+    lattice: AnyLattice | Cold | None
     generation: Micros
     seq: int
     others: Vector | None = None
+    stamp: Micros = 0
+    writer: PeerName = ""
+    nbytes: int = 0
+
+
+class Change(NamedTuple):
+    """A key's new version, the one before, and the versions (by key) that are kept no more."""
+
+    key: str
+    record: Stored
+    before: Stored | None
+    dropped: list[tuple[str, Stored]]
 
 
 class Records:
@@ -33,8 +59,8 @@ class Records:
 
     Parameters
     ----------
-    tombstones_max
-        How many deleted keys are remembered.
+    config
+        For ``tombstones_max``, ``history_max`` and ``history_bytes_max``.
     name
         Under which the replica's changes count in versions.
 
@@ -43,28 +69,41 @@ class Records:
     seq
         How many changes there have been.
     nbytes
-        About how many bytes keys and values have.
+        About how many bytes the keys and their current values have, wherever they are.
+    warm_bytes, cold
+        How many bytes of values, past ones too, are in memory; how many values are on disk alone.
     live, deleted
         The records of the keys that exist; of those that were deleted, the oldest first.
+    past
+        By key, its earlier versions that are kept, the oldest first.
     forgotten
         The newest generation among the deleted keys that are remembered no more.
+    base, former
+        Up to which change another name counted, before this store began where that one had ended.
 
     Examples
     --------
     >>> from cloudburst_runtime.lattices import Max
-    >>> records = Records(tombstones_max=10)
-    >>> records.entry(records.keep("k", 0, Max(7)))
+    >>> records = Records(Config())
+    >>> records.entry(records.keep("k", 0, Max(7)).record)
     Entry(generation=0, lattice=Max(value=7), version={'node': 1})
     """
 
-    def __init__(self, tombstones_max: int, name: PeerName = NODE) -> None:
+    def __init__(self, config: Config, name: PeerName = NODE) -> None:
         self.name = name
         self.seq = 0
         self.nbytes = 0
+        self.warm_bytes = 0
         self.live: dict[str, Stored] = {}
         self.deleted: dict[str, Stored] = {}
+        self.past: dict[str, list[Stored]] = {}
         self.forgotten: Micros = 0
-        self._tombstones_max = tombstones_max
+        self.cold = 0
+        self.base = 0
+        self.former: PeerName = ""
+        self._config = config
+
+    # ------------------------------------------------------------ reading
 
     def find(self, key: str) -> Stored | None:
         """The record of a key that exists or is known to be deleted."""
@@ -75,31 +114,158 @@ class Records:
         record = self.find(key)
         return self.forgotten if record is None else record.generation
 
-    def keep(self, key: str, generation: Micros, lattice: AnyLattice | None) -> Stored:
-        """A change of the key: count it, and replace the record; without a lattice the key is deleted."""
-        grown = 0 if lattice is None else len(key) + lattice.nbytes  # raises if it is nested too deeply
-        before = self.find(key)
-        if before is not None and before.lattice is not None:
-            grown -= len(key) + before.lattice.nbytes
-        self.nbytes += grown
-        self.seq += 1
-        self.deleted.pop(key, None)
-        record = Stored(lattice, generation, self.seq, None if before is None else before.others)
-        if lattice is not None:
-            self.live[key] = record
-            return record
-        self.live.pop(key, None)
-        self.deleted[key] = record
-        if len(self.deleted) > self._tombstones_max:
-            dropped = self.deleted.pop(next(iter(self.deleted)))
-            self.forgotten = max(self.forgotten, dropped.generation)
-        return record
+    def versions(self, key: str) -> list[Stored]:
+        """The versions of a key that exists, the latest first."""
+        record = self.live.get(key)
+        return [] if record is None else [record, *reversed(self.past.get(key, ()))]
 
     def entry(self, record: Stored | None, as_plain: bool = False) -> Entry | None:
         """A record as it is sent; ``as_plain``: with the value itself, not where it lies in shared memory."""
         if record is None:
             return Entry(self.forgotten, None) if self.forgotten else None
         lattice = record.lattice
+        assert not isinstance(lattice, Cold), "a value is sent that was not loaded"
         if as_plain and lattice is not None:
             lattice = plain(lattice)
+        if record.seq <= self.base:
+            return Entry(record.generation, lattice, self._others(record) or {})
         return Entry(record.generation, lattice, {self.name: record.seq, **(record.others or {})})
+
+    # ------------------------------------------------------------ changes
+
+    def keep(
+        self,
+        key: str,
+        generation: Micros,
+        lattice: AnyLattice | None,
+        stamp: Micros = 0,
+        writer: PeerName = "",
+    ) -> Change:
+        """A change of the key: count it, and replace the record; without a lattice the key is deleted."""
+        nbytes = 0 if lattice is None else lattice.nbytes  # raises if it is nested too deeply
+        before = self.find(key)
+        self.seq += 1
+        others = None if before is None else self._others(before)
+        record = Stored(lattice, generation, self.seq, others, newest(lattice) or stamp, writer, nbytes)
+        dropped = [] if before is None else self._retire(key, before, record)
+        self.put(key, record)
+        if len(self.deleted) > self._config.tombstones_max:
+            oldest = next(iter(self.deleted))
+            dropped.append((oldest, self.deleted[oldest]))
+            self.forgotten = max(self.forgotten, self.deleted.pop(oldest).generation)
+        return Change(key, record, before, dropped)
+
+    def put(self, key: str, record: Stored | None) -> None:
+        """Replace the record of a key, whatever it was, without counting a change."""
+        before = self.live.pop(key, None) if record is None or record.lattice is None else self.live.get(key)
+        if before is not None:
+            self._account(before, -1)
+            self.nbytes -= len(key) + before.nbytes
+        self.deleted.pop(key, None)
+        if record is None:
+            return
+        if record.lattice is None:
+            self.deleted[key] = record
+            return
+        self.live[key] = record
+        self._account(record, 1)
+        self.nbytes += len(key) + record.nbytes
+
+    def undo(self, change: Change) -> None:
+        """Take the latest change of a key back, unless there was one after it; what was dropped stays so."""
+        latest, before = self.find(change.key), change.before
+        if latest is None or latest.seq != change.record.seq:
+            return
+        self.put(change.key, before)
+        past = self.past.get(change.key)
+        if past and before is not None and past[-1].seq == before.seq:
+            self._account(past.pop(), -1)
+
+    def swap(self, key: str, old: Stored, lattice: AnyLattice | Cold | None) -> Stored:
+        """The same version, its value loaded or left to the disk."""
+        new = Stored(lattice, old.generation, old.seq, old.others, old.stamp, old.writer, old.nbytes)
+        if self.live.get(key) is old:
+            self.put(key, new)
+            return new
+        past = self.past.get(key, [])
+        for index, version in enumerate(past):
+            if version is old:
+                self._account(old, -1)
+                past[index] = new
+                self._account(new, 1)
+        return new
+
+    # ------------------------------------------------------------ what was on disk
+
+    def recall(self, key: str, versions: list[Stored]) -> list[Stored]:
+        """Take over what was found of a key, in the order of changes; return what is kept no more."""
+        *earlier, latest = versions
+        self.seq = max(self.seq, latest.seq)
+        self.put(key, latest)
+        dropped = []
+        for version in earlier:
+            if latest.lattice is None or version.generation != latest.generation:
+                dropped.append(version)
+            else:
+                self.past.setdefault(key, []).append(version)
+                self._account(version, 1)
+        return dropped + self._trim(key)
+
+    def succeed(self, former: PeerName) -> None:
+        """The changes so far were counted under another name; deletions are known in their order."""
+        if former != self.name:
+            self.former, self.base = former, self.seq
+
+    def fall_back(self, key: str, version: Stored) -> bool:
+        """A version cannot be had: drop it. False if it is the only one of its key, which stays."""
+        past = self.past.get(key, [])
+        if self.live.get(key) is not version:
+            past[:] = [other for other in past if other is not version]
+            self._account(version, -1)
+            return True
+        if not past:
+            return False
+        latest = past.pop()
+        self._account(latest, -1)
+        self.put(key, latest)
+        return True
+
+    # ------------------------------------------------------------ history
+
+    def _others(self, record: Stored) -> Vector | None:
+        """The changes that a version includes and that do not count under our name."""
+        if record.seq > self.base:
+            return record.others
+        return joined(record.others or {}, {self.former: record.seq})
+
+    def _retire(self, key: str, before: Stored, record: Stored) -> list[tuple[str, Stored]]:
+        """The version that is replaced joins the past, which ends with the key's generation."""
+        if record.lattice is None or before.lattice is None or record.generation > before.generation:
+            past = self.past.pop(key, [])
+            for version in past:
+                self._account(version, -1)
+            return [(key, version) for version in [*past, before]]
+        if self._config.history_max < 2:
+            return [(key, before)]
+        self.past.setdefault(key, []).append(before)
+        self._account(before, 1)
+        return [(key, version) for version in self._trim(key)]
+
+    def _trim(self, key: str) -> list[Stored]:
+        """Drop the oldest versions beyond the bounds."""
+        past, dropped = self.past.get(key, []), []
+        size = sum(version.nbytes for version in past)
+        while past and (len(past) >= self._config.history_max or size > self._config.history_bytes_max):
+            oldest = past.pop(0)
+            size -= oldest.nbytes
+            self._account(oldest, -1)
+            dropped.append(oldest)
+        if not past:
+            self.past.pop(key, None)
+        return dropped
+
+    def _account(self, record: Stored, sign: int) -> None:
+        if isinstance(record.lattice, Cold):
+            self.cold += sign
+        else:
+            self.warm_bytes += sign * record.nbytes

@@ -16,16 +16,19 @@ answer says how many have been sent: so a cache finds out what it has missed, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
-from cloudburst_runtime.anna.records import Records
+from cloudburst_runtime.anna.durable import Recovered
+from cloudburst_runtime.anna.keeper import Keeper
+from cloudburst_runtime.anna.records import Cold, Records, Stored
 from cloudburst_runtime.anna.watches import PARKED_MAX, Watches
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import PeerLost, Received, Send
+from cloudburst_runtime.effects import Load, Loaded, PeerLost, Persist, Received, Send, Unwritten
 from cloudburst_runtime.errors import InvalidName, LatticeMismatch, check_name
 from cloudburst_runtime.ids import NODE, Micros, Millis, PeerName
-from cloudburst_runtime.lattices import AnyLattice, below, join
+from cloudburst_runtime.lattices import LWW, AnyLattice, below, join
 from cloudburst_runtime.lattices.wrap import is_lost
 from cloudburst_runtime.messages import (
     Delete,
@@ -53,6 +56,9 @@ DELETES_KEPT_MAX = 4096
 
 STAMP_MAX = 2**63 - 1
 
+Event: TypeAlias = Received | PeerLost | Loaded | Unwritten
+Effect: TypeAlias = Send | Persist | Load
+
 
 class ReplicaCore:
     """The store replica as a core: requests in, answers and updates out.
@@ -60,9 +66,11 @@ class ReplicaCore:
     Parameters
     ----------
     config
-        For ``tombstones_max``.
+        For the limits, and whether what changes is written to disk.
     name
         Under which its changes count in versions and floors.
+    found
+        What is on disk already.
 
     Examples
     --------
@@ -74,11 +82,15 @@ class ReplicaCore:
     Max(value=7)
     """
 
-    def __init__(self, config: Config, name: PeerName = NODE) -> None:
+    def __init__(self, config: Config, name: PeerName = NODE, found: Recovered | None = None) -> None:
         self.name = name
-        self.records = Records(config.tombstones_max, name)
+        self.records = Records(config, name)
+        self.keeper = Keeper(self.records, config)
         self.watches = Watches()
-        self._handlers: dict[type, Callable[[PeerName, Any], list[Send]]] = {
+        self._warm_bytes_max = math.inf if config.memory_bytes_max is None else config.memory_bytes_max
+        if found is not None:
+            self.keeper.recover(found)
+        self._handlers: dict[type, Callable[[PeerName, Any], list[Effect]]] = {
             Put: self._put,
             Get: self._get,
             Delete: self._delete,
@@ -88,18 +100,57 @@ class ReplicaCore:
             Forget: self._forget,
         }
 
-    def start(self, now: Millis) -> list[Send]:
-        """Nothing: a replica waits to be asked."""
-        return []
+    def start(self, now: Millis) -> list[Effect]:
+        """Say on disk whose store this is, if it is kept there."""
+        return list(self.keeper.begin())
 
-    def handle(self, event: Received | PeerLost, now: Millis) -> list[Send]:
-        """Take one request, or the loss of a peer; return what is to be sent, in order."""
+    def handle(self, event: Event, now: Millis) -> list[Effect]:
+        """Take one event; return what is to be sent and written, in order."""
+        if isinstance(event, Received):
+            return self._received(event)
         if isinstance(event, PeerLost):
             self.watches.lose(event.peer)
-            return []
+        elif isinstance(event, Loaded):
+            self.keeper.loaded(event)
+        else:
+            return self._unwritten(event)
+        return []
+
+    def _received(self, event: Received) -> list[Effect]:
         message: Message = event.message
         handler = self._handlers.get(type(message))
-        return [] if handler is None else handler(event.peer, message)
+        if handler is None:
+            return []
+        if self.records.cold:
+            places = self.keeper.cold(self._needed(message))
+            if places:
+                return [Load(places, event)]
+        effects = handler(event.peer, message)
+        if self.records.warm_bytes > self._warm_bytes_max:
+            effects += self.keeper.shrink()
+        return effects
+
+    def _needed(self, message: Message) -> list[str]:
+        """The keys whose values a request looks at: not that which a later write replaces."""
+        if isinstance(message, Get):
+            self.keeper.use(message.keys)
+            return message.keys
+        if not isinstance(message, Put):
+            return []
+        record = self.records.live.get(message.key)
+        replaced = record is not None and self._replaces(message, record)
+        return [] if replaced else [message.key]
+
+    def _unwritten(self, event: Unwritten) -> list[Effect]:
+        """It did not happen, and who asked for it learns why."""
+        self.keeper.take_back(event)
+        asked = event.event
+        if not isinstance(asked, Received):
+            return []
+        req = getattr(asked.message, "req", None)
+        if isinstance(asked.message, Delete):
+            self.watches.peer(asked.peer).deleted.pop(asked.message.req, None)
+        return [] if req is None else [Send(asked.peer, Failed(req, event.failure))]
 
     @property
     def seq(self) -> int:
@@ -126,7 +177,7 @@ class ReplicaCore:
 
     # ------------------------------------------------------------ writes
 
-    def _put(self, peer: PeerName, put: Put) -> list[Send]:
+    def _put(self, peer: PeerName, put: Put) -> list[Effect]:
         key, theirs = put.key, put.lattice
         known = self.records.generation(key)
         if put.generation < known:
@@ -140,17 +191,19 @@ class ReplicaCore:
             if mine is None or put.generation > known:
                 self._check(key, put.generation)
                 merged = theirs
+            elif isinstance(mine, Cold):  # a later write replaces it, or it cannot be read
+                merged = theirs
             elif below(theirs, mine):
                 return [self._acknowledge(peer, put.req, known)]
             else:
                 merged = join(mine, theirs, key)
-            effects = self._store(key, put.generation, merged)
+            effects = self._store(key, put.generation, merged, put.stamp, peer, put.sync)
         except (LatticeMismatch, InvalidName, RecursionError) as error:
             return [_failed(peer, put.req, error)]
         effects.append(self._acknowledge(peer, put.req, put.generation))
         return effects
 
-    def _delete(self, peer: PeerName, delete: Delete) -> list[Send]:
+    def _delete(self, peer: PeerName, delete: Delete) -> list[Effect]:
         state = self.watches.peer(peer)
         done = state.deleted.get(delete.req)
         if done is not None:
@@ -163,23 +216,39 @@ class ReplicaCore:
         state.deleted[delete.req] = generation
         if len(state.deleted) > DELETES_KEPT_MAX:
             del state.deleted[next(iter(state.deleted))]
-        effects = self._store(delete.key, generation, None)
+        effects = self._store(delete.key, generation, None, delete.stamp, peer)
         effects.append(self._acknowledge(peer, delete.req, generation))
         return effects
 
-    def _store(self, key: str, generation: Micros, lattice: AnyLattice | None) -> list[Send]:
-        """Change a key (without a lattice: delete it); tell who watches it, answer who waited for it."""
+    def _store(
+        self,
+        key: str,
+        generation: Micros,
+        lattice: AnyLattice | None,
+        stamp: Micros = 0,
+        writer: PeerName = "",
+        sync: bool = True,
+    ) -> list[Effect]:
+        """Change a key (without a lattice: delete it), tell who watches it, answer who waits for it."""
         new = lattice is not None and key not in self.records.live
-        record = self.records.keep(key, generation, lattice)
-        entry = self.records.entry(record)
+        change = self.records.keep(key, generation, lattice, stamp, writer)
+        entry = self.records.entry(change.record)
         assert entry is not None
-        effects = self._publish(key, entry)
+        effects: list[Effect] = [*self.keeper.changed(change, sync), *self._publish(key, entry)]
         if new:
             for peer, get in self.watches.awaken(key):
-                effects += self._get(peer, get)
+                effects += self._received(Received(peer, get))
         return effects
 
-    def _publish(self, key: str, entry: Entry) -> list[Send]:
+    @staticmethod
+    def _replaces(put: Put, record: Stored) -> bool:
+        """Whether a put makes the value before it useless, whatever that is."""
+        if put.generation != record.generation:
+            return True
+        later = type(put.lattice) is LWW and put.lattice.stamp > record.stamp
+        return later and isinstance(record.lattice, Cold) and record.lattice.name == LWW.name
+
+    def _publish(self, key: str, entry: Entry) -> Sequence[Effect]:
         return self.watches.publish(key, self.records.seq, entry)
 
     @staticmethod
@@ -196,12 +265,17 @@ class ReplicaCore:
 
     # ------------------------------------------------------------ reads
 
-    def _get(self, peer: PeerName, get: Get) -> list[Send]:
+    def _get(self, peer: PeerName, get: Get) -> list[Effect]:
         records = self.records
         if get.wait:
             for key in get.keys:
-                if key not in records.live:
+                if key not in records.live and key not in self.keeper.unreadable:
                     return self._park(peer, get, key)
+        if self.keeper.unreadable:
+            for key in get.keys:
+                if key in self.keeper.unreadable:
+                    failure = Failure("StorageError", self.keeper.unreadable[key])
+                    return [Send(peer, Failed(get.req, failure))]
         entries = [self.entry(key, get.plain) for key in get.keys]
         if get.watch:
             self.watches.add(peer, get)
@@ -210,33 +284,31 @@ class ReplicaCore:
             return [Send(peer, GetReply(get.req, entries, records.seq))]
         return [Send(peer, GetReply(get.req, entries, records.seq, state.pushed, state.epoch))]
 
-    def _park(self, peer: PeerName, get: Get, key: str) -> list[Send]:
+    def _park(self, peer: PeerName, get: Get, key: str) -> list[Effect]:
         if self.watches.park(peer, get, key):
             return []
         text = f"{PARKED_MAX} reads of {peer} wait for keys that do not exist; no more may"
         return [Send(peer, Failed(get.req, Failure("NoResources", text)))]
 
-    def _keys(self, peer: PeerName, keys: Keys) -> list[Send]:
+    def _keys(self, peer: PeerName, keys: Keys) -> list[Effect]:
         live = self.records.live
         names = sorted(key for key in live if key.startswith(keys.prefix))
-        held = [lattice for key in names if (lattice := live[key].lattice) is not None]
+        kinds = [lattice.name for key in names if (lattice := live[key].lattice) is not None]
         readers = [self.holders(key) for key in names]
-        reply = KeysReply(
-            keys.req, names, [part.name for part in held], [part.nbytes for part in held], readers
-        )
+        reply = KeysReply(keys.req, names, kinds, [live[key].nbytes for key in names], readers)
         return [Send(peer, reply)]
 
     # ------------------------------------------------------------ watches
 
-    def _unwatch(self, peer: PeerName, unwatch: Unwatch) -> list[Send]:
+    def _unwatch(self, peer: PeerName, unwatch: Unwatch) -> list[Effect]:
         self.watches.unwatch(peer, unwatch)
         return []
 
-    def _resync(self, peer: PeerName, resync: Resync) -> list[Send]:
+    def _resync(self, peer: PeerName, resync: Resync) -> list[Effect]:
         self.watches.resync(peer, resync)
         return []
 
-    def _forget(self, peer: PeerName, forget: Forget) -> list[Send]:
+    def _forget(self, peer: PeerName, forget: Forget) -> list[Effect]:
         self.watches.unpark(peer, forget.req)
         return []
 

@@ -93,7 +93,7 @@ class Requests:
         if event.kind == "read":
             return _answered(self.store.read(event.op, given[0], floor, now))
         if event.kind == "write":
-            return _answered(self.store.write(event.op, given[0], given[1], now))
+            return _answered(self.store.write(event.op, given[0], given[1], now, *given[2:]))
         return _answered(self.store.delete(event.op, given[0], now))
 
     def forget(self, req: int) -> Effects:

@@ -99,6 +99,7 @@ def step_of(task: Task, outcome: Outcome, executor: PeerName, witness: Witness |
         [_arrival(trigger, arrived[trigger.source]) for trigger in inputs] if inputs else [],
         task.hits,
         task.misses,
+        version=0 if task.function is None else task.function.version,
     )
 
 

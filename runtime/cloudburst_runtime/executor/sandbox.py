@@ -271,6 +271,9 @@ class Sandbox:
         if self.seeds is not None:
             self.seeds.for_class(function.name, function.version)
         instance = made(*library, *args, **kwargs)
+        if self.tasks[0].header.record:
+            with contextlib.suppress(SerializationError):  # then a replay can only build it anew
+                self.tasks[0].built = encode(instance).copied()
         return instance.run
 
     def unload(self, name: str, version: int) -> None:

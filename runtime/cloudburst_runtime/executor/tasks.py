@@ -82,6 +82,8 @@ class Task(msgspec.Struct, eq=False, gc=False):
     printed: tuple[str, str] = ("", "")
     seen: list[Seen] = []
     """Of a call that is recorded: what user code has asked of its library."""
+    built: Value | None = None
+    """Of a call that is recorded: the instance that was built for it."""
     arrived: dict[int, Millis] = {}
     hits: int = 0
     misses: int = 0

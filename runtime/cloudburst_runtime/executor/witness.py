@@ -21,6 +21,7 @@ def witness(task: Task, outcome: Outcome, batch: list[Task]) -> Witness:
     """What determined ``outcome``, once ``task`` ran in ``batch``; what was noted is handed over."""
     assert task.function is not None
     seen, task.seen = task.seen, []
+    built, task.built = task.built, None
     refs = [] if task.args is None or task.resolved is None else task.args.refs
     return Witness(
         task.function.name,
@@ -32,6 +33,7 @@ def witness(task: Task, outcome: Outcome, batch: list[Task]) -> Witness:
         outcome.failure,
         batch.index(task),
         len(batch),
+        built,
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import functools
 import importlib
 import os
 import resource
@@ -20,12 +21,13 @@ import socket
 import sys
 import time
 import traceback
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import msgspec
 
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received
+from cloudburst_runtime.errors import StorageError
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Exited, Hello, Kill, Spawn, Stop
 from cloudburst_runtime.shell import arena_file
@@ -66,6 +68,7 @@ class Supervisor:
         fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.lock.write(str(os.getpid()))
         self.lock.flush()
+        self.state_lock: IO[str] | None = None
         self.children: dict[int, str] = {}
         self.pids: dict[str, int] = {}
         self.reasons: dict[str, str] = {}
@@ -78,6 +81,7 @@ class Supervisor:
     def run(self) -> NoReturn:
         """Fork the node, import, serve, clean up."""
         try:
+            self._claim_state()
             arena_file.make_directory(self.directory)
             self._start_node()
             if self.config.listen:
@@ -89,18 +93,41 @@ class Supervisor:
             self._end()
         os._exit(0)
 
+    def _claim_state(self) -> None:
+        """Nobody else uses the ``state_dir`` as long as the node or this process lives."""
+        if self.config.state_dir:
+            from cloudburst_runtime.shell.storage import claim  # LMDB: nobody else pays for it
+
+            try:
+                self.state_lock = claim(self.config.state_dir)
+            except StorageError as error:
+                self._refuse(str(error))
+
     def _start_node(self) -> None:
         """The node's socket is bound here, so that the client may connect before the node runs."""
         listener = bind(os.path.join(self.directory, NODE))
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        told, tell = os.pipe()
         pid = self._fork(NODE)
         if pid == 0:
             mine.close()
-            self._let_go()
-            _run_child(lambda: run_node(self.directory, self.config, listener, theirs))
+            os.close(told)
+            self._let_go(state=False)
+            report = functools.partial(_report, tell)
+            _run_child(lambda: run_node(self.directory, self.config, listener, theirs, report))
         theirs.close()
         listener.close()
+        os.close(tell)
+        with open(told) as lines:
+            trouble = lines.read() if self.config.state_dir else ""
+        if trouble:
+            self._refuse(trouble)
         self.hub.adopt(mine, NODE)
+
+    def _refuse(self, why: str) -> NoReturn:
+        """Tell whoever started us why there will be no runtime."""
+        os.write(1, " ".join(why.split()).encode())
+        sys.exit(why)
 
     def _start_gateway(self) -> None:
         """Wait until it listens: whoever starts a runtime that listens may ask at once where."""
@@ -114,8 +141,7 @@ class Supervisor:
         with mine.makefile() as lines:
             said = lines.readline()
         if said != LISTENING:
-            os.write(1, said.encode())
-            sys.exit(said)
+            self._refuse(said)
         self.hub.adopt(mine, GATEWAY)
 
     def _run_gateway(self, supervisor: socket.socket) -> NoReturn:
@@ -189,10 +215,12 @@ class Supervisor:
         self._let_go()
         _run_child(lambda: self._run_executor(name))
 
-    def _let_go(self) -> None:
-        """In a child: close what is the supervisor's alone."""
+    def _let_go(self, state: bool = True) -> None:
+        """In a child: close what is the supervisor's alone; only the node keeps the hold on the state."""
         self.hub.close()
         self.lock.close()
+        if state and self.state_lock is not None:
+            self.state_lock.close()
         os.close(self.wakeup_r)
         os.close(self.wakeup_w)
 
@@ -265,6 +293,13 @@ class Supervisor:
             if GATEWAY not in self.pids:
                 return
             time.sleep(0.001)
+
+
+def _report(pipe: int, trouble: str) -> None:
+    """What the node has to say to the supervisor that waits for it."""
+    with contextlib.suppress(OSError):
+        os.write(pipe, trouble.encode())
+    os.close(pipe)
 
 
 def _adopt_orphans() -> None:

@@ -22,17 +22,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cloudburst_runtime.anna.durable import Recovered, dag_place, function_place
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Received, Send, SetTimer, Timer
+from cloudburst_runtime.effects import Persist, Received, Send, SetTimer, Timer, Unwritten
 from cloudburst_runtime.errors import CloudburstError, NoResources
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.messages import (
+    DagSpec,
     DefineDag,
     DeleteDag,
     Describe,
     Doing,
     Done,
     ExecutorLost,
+    Failed,
     Fetch,
     Hello,
     Idle,
@@ -81,6 +84,8 @@ class SchedulerCore:
         A source of numbers in [0, 1).
     store_stats
         Keys in the store and their bytes, for `Status`.
+    found
+        The functions and DAGs that are on disk.
 
     Examples
     --------
@@ -95,9 +100,12 @@ class SchedulerCore:
         holders: Holders,
         uniform: Uniform,
         store_stats: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        found: Recovered | None = None,
     ) -> None:
         self.config = config
         self.registry = Registry()
+        if found is not None:
+            self.registry.restore(found)
         self.pool = Pool(config)
         self.leases = Leases(config)
         self.placing = Placing(config, self.registry, self.pool, holders, uniform)
@@ -120,6 +128,8 @@ class SchedulerCore:
             return self._timer(event.key, now)
         if isinstance(event, Exited):
             return self._executor_gone(event.name, event.reason, now)
+        if isinstance(event, Unwritten):
+            return self._unwritten(event, now)
         if event.peer in self.pool.executors:
             return self.pool.doubt(event.peer, event.reason, now) + self.grants.refresh(now)
         return self._client_lost(event.peer)
@@ -206,10 +216,12 @@ class SchedulerCore:
         effects = self._change(
             client, reply, lambda planned: spec.name in planned.functions, now, [*outdated]
         )
-        return pins + effects + self.grants.refresh(now)
+        written = self._persist(function_place(spec.name), spec)
+        return written + pins + effects + self.grants.refresh(now)
 
     def _define(self, client: PeerName, message: DefineDag, now: Millis) -> list[Effect]:
         name, reply = message.dag.name, Done(message.req)
+        before = self.registry.dags.get(name)
         if not self.registry.define(message.dag, message.replace):
             return self._change(client, reply, lambda planned: False, now)
         effects = self._change(client, reply, lambda planned: name in planned.dags, now)
@@ -218,11 +230,32 @@ class SchedulerCore:
             pins = self.placing.pin_plan(planned, self.placing.of_plan(planned))
         except NoResources:  # said to whoever calls it, if there is no GPU then either
             pins = []
-        return pins + effects + self.grants.drop_plans(now)
+        written = self._persist(dag_place(name), message.dag, before)
+        return written + pins + effects + self.grants.drop_plans(now)
 
     def _delete(self, client: PeerName, message: DeleteDag, now: Millis) -> list[Effect]:
+        before = self.registry.dags.get(message.name)
         self.registry.delete(message.name)
-        return self._change(client, Done(message.req), lambda planned: message.name in planned.dags, now)
+        written = self._persist(dag_place(message.name), None, before)
+        return written + self._change(
+            client, Done(message.req), lambda planned: message.name in planned.dags, now
+        )
+
+    def _persist(self, place: bytes, record: Any, before: DagSpec | None = None) -> list[Effect]:
+        return [Persist(place, record, undo=before)] if self.config.state_dir else []
+
+    def _unwritten(self, event: Unwritten, now: Millis) -> list[Effect]:
+        """A change of the registry could not be written: take it back, and refuse it."""
+        client, message = event.event.peer, event.event.message
+        if isinstance(message, Register):
+            self.registry.withdraw(message.function.name)
+        else:
+            name = message.dag.name if isinstance(message, DefineDag) else message.name
+            self.registry.reset(name, event.persists[0].undo)
+        failed = Failed(message.req, event.failure)
+        self._replies.keep(client, message.req, failed)
+        self.leases.forget_gate((client, message.req))
+        return [Send(client, failed), *self.grants.refresh(now)]
 
     def _change(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
+from cloudburst_runtime.effects import PeerLost, Persist, Received, Send, SetTimer, Timer, Unwritten
 from cloudburst_runtime.ids import PeerName
 
 
@@ -32,5 +32,5 @@ class Stop(NamedTuple):
     """End the runtime, after what was sent before this has left. (As an empty tuple it is falsy.)"""
 
 
-Event: TypeAlias = Received | PeerLost | Timer | Exited
-Effect: TypeAlias = Send | SetTimer | Spawn | Kill | Stop
+Event: TypeAlias = Received | PeerLost | Timer | Exited | Unwritten
+Effect: TypeAlias = Send | SetTimer | Persist | Spawn | Kill | Stop

@@ -85,6 +85,10 @@ class Leases:
         """Whether what was given to `revoke` under ``key`` has still to wait."""
         return key in self.gates
 
+    def forget_gate(self, key: Hashable) -> None:
+        """What was given to `revoke` under ``key`` is not to be done."""
+        self.gates.pop(key, None)
+
     # ------------------------------------------------------------ taking back
 
     def revoke(

@@ -69,5 +69,14 @@ def status(
     ]
     functions = {name: max(versions) for name, versions in registry.functions.items()}
     return StatusReply(
-        req, config.name, executors, functions, sorted(registry.dags), *store, clients, config.policy
+        req,
+        config.name,
+        executors,
+        functions,
+        sorted(registry.dags),
+        *store,
+        clients,
+        config.policy,
+        config.state_dir,
+        registry.damage,
     )

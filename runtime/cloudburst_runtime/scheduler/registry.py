@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.errors import DagExists, DagNotFound, FunctionNotFound, check_name
 from cloudburst_runtime.messages import DagNode, DagSpec, FunctionSpec, Plan
 from cloudburst_runtime.scheduler.dag import Topology, compose, validate
@@ -61,6 +62,8 @@ class Registry:
         self.functions: dict[str, dict[int, FunctionSpec]] = {}
         self.dags: dict[str, DagSpec] = {}
         self.plans: OrderedDict[int, Planned] = OrderedDict()
+        self.damage: list[str] = []
+        """A line on each damage that was found on disk."""
         self._plans_kept_max = plans_kept_max
         self._revisions: dict[str, int] = {}
         self._revision = 0
@@ -84,6 +87,21 @@ class Registry:
         versions[spec.version] = spec
         _trim(versions)
         return spec
+
+    def restore(self, found: Recovered) -> None:
+        """Take over what an earlier runtime had registered."""
+        self.damage = found.said
+        for function in found.functions.values():
+            self.functions[function.name] = {function.version: function}
+        for dag in found.dags.values():
+            self._set_dag(dag.name, dag)
+
+    def withdraw(self, name: str) -> None:
+        """Take the latest registration of a function back."""
+        versions = self.functions[name]
+        del versions[max(versions)]
+        if not versions:
+            del self.functions[name]
 
     def latest(self, name: str) -> FunctionSpec:
         """The newest version of a function.
@@ -133,10 +151,13 @@ class Registry:
         validate(dag, self.functions.__contains__, self.functions)
         if self.dags.get(name) == dag:
             return False
+        self._set_dag(name, dag)
+        return True
+
+    def _set_dag(self, name: str, dag: DagSpec) -> None:
         self.dags[name] = dag
         self._revision += 1
         self._revisions[name] = self._revision
-        return True
 
     def dag(self, name: str) -> DagSpec:
         """A DAG by name.
@@ -156,6 +177,13 @@ class Registry:
         """Forget a DAG (`DagNotFound` if there is none). Its functions stay."""
         del self.dags[self.dag(name).name]
         del self._revisions[name]
+
+    def reset(self, name: str, dag: DagSpec | None) -> None:
+        """Take the latest definition or deletion of a DAG back: ``dag`` is what there was before."""
+        if dag is not None:
+            self._set_dag(name, dag)
+        elif name in self.dags:
+            self.delete(name)
 
     # ------------------------------------------------------------ plans
 

@@ -152,6 +152,11 @@ class ClientShell:
         if number in self._sinks and not self.closed_because:
             self.loop.post(CancelCall(number))
 
+    def unfinished(self) -> dict[int, Sink]:
+        """The calls without an outcome, by number."""
+        with self.loop.lock:
+            return dict(self._sinks)
+
     def wait(self, done: Callable[[], bool], timeout: float | None = None) -> bool:
         """Wait for a condition that an outcome makes true; False after ``timeout`` seconds."""
         if self.closed_because:

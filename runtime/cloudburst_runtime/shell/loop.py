@@ -64,6 +64,9 @@ class Loop:
         user code: what an executor reports of a long call.
     interrupts
         Given in a process whose user may press ^C.
+    together
+        Takes all events that are there at once, in place of the core: what is to be done for them goes
+        together too.
     """
 
     def __init__(
@@ -73,8 +76,10 @@ class Loop:
         carry: dict[type, Callable[[Any], None]],
         on_away: Callable[[], list[Any]] | None = None,
         interrupts: Interrupts | None = None,
+        together: Callable[[list[Any], float], list[Any]] | None = None,
     ) -> None:
         self.core = core
+        self._together = together
         self.hub = hub
         self.lock = threading.Lock()
         self.on_away = on_away
@@ -189,9 +194,13 @@ class Loop:
             if self.closed:
                 return
             now = self.read_at = now_ms()
-            for event in self.hub.collect(ready):
-                now = now_ms()
-                self.perform(self.core.handle(event, now))
+            events = self.hub.collect(ready)
+            if self._together is not None:
+                self.perform(self._together(events, now) if events else [])
+            else:
+                for event in events:
+                    now = now_ms()
+                    self.perform(self.core.handle(event, now))
             if self._timers and self._timers[0][0] <= now:
                 self._fire_timers()
             if HOLDING.ended:

@@ -9,18 +9,22 @@ import random
 import shutil
 import signal
 import socket
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from cloudburst_runtime import messages
+from cloudburst_runtime.anna.journal import Journal
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received
+from cloudburst_runtime.errors import StorageError
 from cloudburst_runtime.ids import NODE, Millis
 from cloudburst_runtime.messages import Hello
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.scheduler.events import Exited, Kill, Spawn, Stop
 from cloudburst_runtime.shell import arena_file
 from cloudburst_runtime.shell.arena import Heir
+from cloudburst_runtime.shell.disks import open_scratch, open_state, within_memory
 from cloudburst_runtime.shell.holding import HOLDING, install
 from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.transport import Hub
@@ -61,7 +65,13 @@ class _Supervised:
         os._exit(1)
 
 
-def run_node(directory: str, config: Config, listener: socket.socket, supervisor: socket.socket) -> NoReturn:
+def run_node(
+    directory: str,
+    config: Config,
+    listener: socket.socket,
+    supervisor: socket.socket,
+    report: Callable[[str], None] = lambda trouble: None,
+) -> NoReturn:
     """Serve until the supervisor is gone or a client says to stop.
 
     Parameters
@@ -74,6 +84,8 @@ def run_node(directory: str, config: Config, listener: socket.socket, supervisor
         The node's socket, bound already so that clients may connect while this process starts.
     supervisor
         One end of a socket pair; the supervisor has the other.
+    report
+        Told once the store is there: nothing, or why it cannot be opened; then this process ends.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     hub = Hub(directory, Hello(NODE, NODE, os.getpid(), 0, os.uname().nodename))
@@ -82,8 +94,23 @@ def run_node(directory: str, config: Config, listener: socket.socket, supervisor
     install()
     heir = Heir(directory, HOLDING.segments)
     HOLDING.on_release = heir.free
-    replica = ReplicaCore(config)
-    core = _Supervised(NodeCore(config, replica, random.Random().random), directory, heir)
+    try:
+        disk = open_state(config, NODE)
+    except StorageError as error:
+        report(str(error))
+        os._exit(1)
+    report("")
+    found = None if disk is None else disk.found
+    for line in [] if found is None else found.said:
+        os.write(2, f"{line}\n".encode())
+    replica = ReplicaCore(within_memory(config), NODE, found)
+    node = NodeCore(config, replica, random.Random().random, found)
+    core = Journal(
+        _Supervised(node, directory, heir),
+        None if disk is None else disk.storage,
+        lambda: open_scratch(directory, config, NODE),
+        config.flush_ms,
+    )
     loop = Loop(
         core,
         hub,
@@ -92,6 +119,7 @@ def run_node(directory: str, config: Config, listener: socket.socket, supervisor
             Kill: lambda effect: hub.send(SUPERVISOR, messages.Kill(effect.name, effect.reason)),
             Stop: lambda effect: hub.send(SUPERVISOR, messages.Stop()),
         },
+        together=None if disk is None else core.handle_all,
     )
     loop.start()
     gc.collect()

@@ -12,7 +12,6 @@ from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.client.core import ClientCore
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Send
 from cloudburst_runtime.executor.core import ExecutorCore
 from cloudburst_runtime.executor.past import Past
 from cloudburst_runtime.executor.tasks import Op, Reply
@@ -172,15 +171,15 @@ class _Unheeding(ExecutorCore):
 
 
 class _Pretending(ReplicaCore):
-    def _put(self, peer: PeerName, put: Put) -> list[Send]:
+    def _put(self, peer: PeerName, put: Put) -> Any:
         if put.req % 5 == 0 and put.key in self.records.live:
             return [self._acknowledge(peer, put.req, self.records.generation(put.key))]
         return super()._put(peer, put)
 
 
 class _Silent(ReplicaCore):
-    def _publish(self, key: str, entry: Entry) -> list[Send]:
-        effects = super()._publish(key, entry)
+    def _publish(self, key: str, entry: Entry) -> Any:
+        effects: Any = super()._publish(key, entry)
         for effect in effects[1:]:
             self.watches.peers[effect.peer].pushed -= 1
         return effects[:1]

@@ -1,0 +1,1 @@
+"""Records of runs: written while a notebook runs, replayed, compared with another run, shown as a page."""

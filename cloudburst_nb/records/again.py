@@ -1,0 +1,130 @@
+"""``cb.replay``: one past call again, here and now, from what it saw.
+
+Law: reads records; asks no runtime and changes nothing in one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from cloudburst_nb.future import exception_of
+from cloudburst_nb.records.errors import RecordError
+from cloudburst_nb.records.record import read, read_draft
+from cloudburst_nb.records.recording import RECORDINGS
+from cloudburst_nb.records.replaying import Replay, Replayed
+from cloudburst_runtime.values import decode_own
+
+if TYPE_CHECKING:
+    from cloudburst_nb.future import CloudburstFuture
+
+
+def replay(future: CloudburstFuture, *, node: str | None = None, pdb: bool = False) -> Any:
+    """Run a recorded call again in this process, from the arguments, reads and messages that it saw then.
+
+    Whatever it writes or sends goes nowhere; the time and its random numbers (of a seeded runtime) are those
+    of then.
+
+    Parameters
+    ----------
+    future
+        Of a call that was made while `record` was on.
+    node
+        Of a DAG: run this function only. Without it, all of them run, each from what it got then.
+    pdb
+        Stop at the first line of each function, in a debugger.
+
+    Returns
+    -------
+    object
+        What the (last) function returns now.
+
+    Raises
+    ------
+    RecordError
+        If the call was not recorded, has not ended yet, or asks for something else than it did then.
+    Exception
+        What the function raises now, as its own type.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> area = cb.function(lambda cloudburst: cloudburst.get("side") ** 2, name="area")
+    >>> cb.put("side", 4)
+    >>> with cb.record(tempfile.mkdtemp()):
+    ...     future = area()
+    >>> cb.put("side", 100)
+    >>> cb.replay(future)
+    16
+    """
+    found = [place for recording in reversed(RECORDINGS) if (place := recording.find(future)) is not None]
+    if not found:
+        raise RecordError(
+            f"the call of {future._target!r} was not recorded: make it while cb.record(directory) is on"
+        )
+    folder, index = found[0]
+    record = read(folder) if (folder / "record.json").exists() else read_draft(folder)
+    steps = [(call, step) for call in record.calls if call.index == index for step in call.steps]
+    wanted = [each for each in steps if node in (None, each[1].function)]
+    if not wanted:
+        raise RecordError(_nothing(future, node, [step.function for _, step in steps]))
+    with _undisturbed():
+        replayed = list(Replay(record, wrap=debugged if pdb else None).steps(wanted))
+    return _value(replayed[-1])
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """What the replay of a seeded call does to the generators of this process is undone."""
+    numpy: Any = sys.modules.get("numpy")
+    state = random.getstate()
+    kept = None if numpy is None else (numpy.random.get_state(), numpy.random.default_rng)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        if kept is not None:
+            numpy.random.set_state(kept[0])
+            numpy.random.default_rng = kept[1]
+
+
+def _nothing(future: CloudburstFuture, node: str | None, functions: list[str]) -> str:
+    if functions:
+        return f"{future._target!r} has no function {node!r}; it has {', '.join(functions)}"
+    state = "has not ended yet" if not future.done() else "ended before it ran"
+    return f"the call of {future._target!r} {state}: there is nothing to run again"
+
+
+def _value(last: Replayed) -> Any:
+    if last.outcome is None:
+        raise RecordError(f"{last.step.function!r} cannot be run again: {last.why_not}")
+    if last.strayed:
+        raise RecordError(f"{last.step.function!r} went another way than then: {last.strayed}")
+    if last.outcome.failure is not None:
+        raise exception_of(last.outcome.failure)
+    assert last.outcome.value is not None
+    return decode_own(last.outcome.value)
+
+
+def debugged(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, to be run in a debugger that stops at its first line."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return debugger().runcall(function, *args, **kwargs)
+
+    return run
+
+
+def debugger() -> Any:
+    """IPython's where that runs, else Python's own."""
+    module = sys.modules.get("IPython")
+    if module is not None and module.get_ipython() is not None:
+        from IPython.core.debugger import Pdb
+
+        return Pdb()
+    import pdb
+
+    return pdb.Pdb()

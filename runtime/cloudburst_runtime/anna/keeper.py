@@ -1,0 +1,194 @@
+"""The keeper: what of a replica lies on disk, and which of it must be in memory before an event is taken.
+
+Law: this file turns changes into `Persist` and says what must be loaded; it writes and reads nothing, and
+does not know what a request means. It is the only one that puts a `Cold` in the place of a value, and the
+only one that takes it away again.
+
+With a ``state_dir`` every version is on disk, and a value leaves memory by being forgotten. Without, nothing
+is; then a value that must leave is written at that moment, to a file that ends with the runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from cloudburst_runtime.anna import tiers
+from cloudburst_runtime.anna.durable import FORMAT, HERE, Here, Recovered, key_of, version_place
+from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import Loaded, Persist, Unwritten
+
+
+class _Demotion(NamedTuple):
+    """A version whose value has left memory: what it was, and what it is now."""
+
+    key: str
+    warm: Stored
+    cold: Stored
+
+
+class Keeper:
+    """The disk's side of one replica's records.
+
+    Parameters
+    ----------
+    records
+        Of the replica.
+    config
+        For ``state_dir`` and ``memory_bytes_max``.
+
+    Attributes
+    ----------
+    unreadable
+        By key, why its value cannot be had.
+    """
+
+    def __init__(self, records: Records, config: Config) -> None:
+        self.unreadable: dict[str, str] = {}
+        self._records = records
+        self._durable = bool(config.state_dir)
+        self._bytes_max = config.memory_bytes_max
+        self._used: dict[str, None] = {}
+        self._written: dict[bytes, None] = {}  # without a state_dir: the places that are on disk
+        self._damaged: dict[str, list[bytes]] = {}
+        self._begun: list[Persist] = []
+        self._latest: tuple[Change, ...] = ()
+
+    # ------------------------------------------------------------ the beginning
+
+    def recover(self, found: Recovered) -> None:
+        """Take over what was on disk when this store began."""
+        records = self._records
+        if found.here is not None:
+            records.forgotten = found.here.forgotten
+        for key, versions in found.versions.items():
+            for version in records.recall(key, [versions[seq] for seq in sorted(versions)]):
+                self._begun.append(Persist(version_place(key, version.seq), None))
+        records.deleted = dict(sorted(records.deleted.items(), key=lambda item: item[1].seq))
+        if found.here is not None:
+            records.succeed(found.here.name)
+        self._damaged = found.damaged
+        self.unreadable = {key: f"key {key!r} is damaged on disk" for key in found.damaged}
+        for key in found.versions:
+            self.unreadable.pop(key, None)
+
+    def begin(self) -> list[Persist]:
+        """What is written first: whose store this is."""
+        if not self._durable:
+            return []
+        begun, self._begun = self._begun, []
+        return [Persist(HERE, self._here()), *begun, *self.shrink()]
+
+    def _here(self) -> Here:
+        return Here(FORMAT, self._records.name, self._records.forgotten)
+
+    # ------------------------------------------------------------ changes
+
+    def changed(self, change: Change, sync: bool) -> list[Persist]:
+        """What a change of a key means for the disk."""
+        key, record = change.key, change.record
+        self.unreadable.pop(key, None)
+        effects: list[Persist] = []
+        if self._durable:
+            effects.append(Persist(version_place(key, record.seq), record, sync, (change,)))
+        gone = [version_place(other, version.seq) for other, version in change.dropped]
+        gone += self._damaged.pop(key, ())
+        if self._durable:
+            effects += [Persist(place, None, sync) for place in gone]
+            if any(other != key for other, _ in change.dropped):  # a deletion is forgotten
+                effects.append(Persist(HERE, self._here(), sync))
+        else:
+            effects += [Persist(place, None) for place in gone if self._written.pop(place, 0) is None]
+        if self._bytes_max is not None and self._records.warm_bytes > self._bytes_max:
+            self._latest = (change,)  # until `shrink`
+        return effects
+
+    def take_back(self, event: Unwritten) -> None:
+        """What could not be written has not happened."""
+        for persist in reversed(event.persists):
+            for done in reversed(persist.undo or ()):
+                if isinstance(done, Change):
+                    self._records.undo(done)
+                else:
+                    self._written.pop(version_place(done.key, done.warm.seq), None)
+                    self._records.swap(done.key, done.cold, done.warm.lattice)
+
+    # ------------------------------------------------------------ what is cold
+
+    def cold(self, keys: Iterable[str]) -> list[bytes]:
+        """Where the current values of these keys lie that are not in memory."""
+        places = []
+        for key in keys:
+            record = self._records.live.get(key)
+            if record is not None and isinstance(record.lattice, Cold) and key not in self.unreadable:
+                places.append(version_place(key, record.seq))
+        return places
+
+    def use(self, keys: Iterable[str]) -> None:
+        """These keys are used."""
+        limit = self._bytes_max
+        if limit is not None and self._records.warm_bytes > tiers.NOTED_FROM_SHARE * limit:
+            for key in keys:
+                self._used.pop(key, None)
+                self._used[key] = None
+
+    def loaded(self, event: Loaded) -> None:
+        """Values that were cold are here, or cannot be had."""
+        for place, found in event.found.items():
+            key, seq = key_of(place), int.from_bytes(place[-8:], "big")
+            for version in self._records.versions(key):
+                if version.seq != seq or not isinstance(version.lattice, Cold):
+                    continue
+                if isinstance(found, Stored) and found.lattice is not None:
+                    self._records.swap(key, version, found.lattice)
+                else:
+                    self._lose(key, version, found or f"the value of key {key!r} is not on disk")
+
+    def _lose(self, key: str, version: Stored, why: str) -> None:
+        """A value cannot be had: an earlier version takes its place, if there is one."""
+        self._damaged.setdefault(key, []).append(version_place(key, version.seq))
+        if not self._records.fall_back(key, version):
+            self.unreadable[key] = why
+
+    # ------------------------------------------------------------ memory
+
+    def shrink(self) -> list[Persist]:
+        """Let values leave memory if there are too many; without room, the latest change is undone."""
+        undo, self._latest = self._latest, ()
+        wanted = tiers.excess(self._records.warm_bytes, self._bytes_max)
+        if not wanted:
+            return []
+        effects: list[Persist] = []
+        before = self._records.warm_bytes
+        for key, version in self._earlier():
+            if before - self._records.warm_bytes >= wanted:
+                break
+            effects += self._demote(key, version, undo)
+        left = wanted - (before - self._records.warm_bytes)
+        for key in tiers.coldest(self._current(), self._used, left):
+            effects += self._demote(key, self._records.live[key], undo)
+        self._used.clear()
+        return effects
+
+    def _earlier(self) -> Iterator[tuple[str, Stored]]:
+        for key, versions in list(self._records.past.items()):
+            for version in list(versions):
+                if not isinstance(version.lattice, Cold) and version.nbytes >= tiers.DEMOTED_BYTES_MIN:
+                    yield key, version
+
+    def _current(self) -> Iterator[tuple[str, int]]:
+        for key, record in self._records.live.items():
+            if not isinstance(record.lattice, Cold):
+                yield key, record.nbytes
+
+    def _demote(self, key: str, version: Stored, undo: tuple[Change, ...]) -> list[Persist]:
+        lattice = version.lattice
+        assert lattice is not None
+        assert not isinstance(lattice, Cold)
+        cold = self._records.swap(key, version, Cold(lattice.name))
+        place = version_place(key, version.seq)
+        if self._durable or place in self._written:
+            return []
+        self._written[place] = None
+        return [Persist(place, version, True, (*undo, _Demotion(key, version, cold)))]
