@@ -199,7 +199,9 @@ class Editor:
         """Look at the registered functions again."""
         with self._lock:
             if self._refresh():
-                self._define()
+                with contextlib.suppress(Refused, CloudburstError):  # said when it is to run
+                    register_copies(self._client(), self.sketch)
+                    self._define()
                 self.publish_palette()
                 self.publish_graph()
 
