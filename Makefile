@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint bench bench-report lab screenshots clean
+.PHONY: help demo test lint bench bench-report records lab screenshots clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -66,6 +66,11 @@ bench: $(VENV)/.bench  ## this project, its peers and the machine's limit; QUICK
 
 bench-report: $(VENV)/.base  ## docs/benchmarks.md, docs/latency.md and the README's table, from make bench
 	$(BIN)/python -m benchmarks.report out/bench.json --readme README.md
+
+records: $(VENV)/.base  ## record the example notebooks again, after a change that is meant
+	@for notebook in notebooks/*.ipynb; do \
+	  $(BIN)/cloudburst-nb record $$notebook -o notebooks/records/$$(basename $$notebook .ipynb) --seed 1 \
+	    $$(grep -q images_served $$notebook && echo "-p images_served 100") || exit 1; done
 
 lab: $(VENV)/.lab  ## JupyterLab on the notebooks; its options in LAB="…"
 	$(BIN)/jupyter lab $(LAB) notebooks

@@ -164,6 +164,9 @@ def _add_records(commands: Any) -> None:
         epilog="exit status: 0 all came out as they did; 4 something diverged; 2 bad request.",
     )
     replay.add_argument("record", metavar="RECORD", type=Path)
+    replay.add_argument(
+        "--speed", action="store_true", help="make the calls again in a runtime, and compare latencies"
+    )
     replay.add_argument("--all", action="store_true", help="tell every divergence, not just the first")
     options.add_tolerance(replay)
     replay.add_argument("--json", action="store_true", help="print a JSON object at the end")

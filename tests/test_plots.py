@@ -146,7 +146,9 @@ def test_throughput_counts_what_ended_and_who_was_busy() -> None:
     [outline, _] = rates.patches
     values, edges, _ = outline.get_data()
     assert sum(values) * (edges[1] - edges[0]) == pytest.approx(4)
-    assert max(busy.lines[0].get_ydata()) == 2
+    values, edges, _ = busy.patches[0].get_data()
+    assert max(values) == pytest.approx(2)
+    assert sum(values) * (edges[1] - edges[0]) == pytest.approx(2 * 0.004)
 
 
 @pytest.mark.parametrize("plot", [plots.over_time, plots.throughput])

@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cloudburst_nb.records import speed
 from cloudburst_nb.records.difference import EXACT, Tolerance
 from cloudburst_nb.records.divergence import Divergence, divergence_of
 from cloudburst_nb.records.errors import RecordError
 from cloudburst_nb.records.record import Record, read
 from cloudburst_nb.records.recording import packages
-from cloudburst_nb.records.replaying import Replay
+from cloudburst_nb.records.replaying import Replay, undisturbed
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.executor.printed import Streams
 
@@ -81,7 +82,7 @@ def replay(directory: Path, tolerance: Tolerance = EXACT) -> Outcome:
 def replay_of(record: Record, tolerance: Tolerance = EXACT) -> Outcome:
     """As `replay`, of a record that was read."""
     outcome = Outcome()
-    with _captured(Config().printed_bytes_max) as streams:
+    with undisturbed(), _captured(Config().printed_bytes_max) as streams:
         replay = Replay(record, streams)
         for replayed in replay.all():
             if replayed.outcome is None:
@@ -124,12 +125,24 @@ def replay_command(arguments: argparse.Namespace) -> int:
         record = read(arguments.record)
     except RecordError as error:
         raise UsageError(str(error)) from None
+    if arguments.speed:
+        return _speed(record, arguments.json)
     outcome = replay_of(record, Tolerance(arguments.rtol, arguments.atol))
     if arguments.json:
         print(json.dumps(_told(outcome)))
     else:
         print("\n".join(_lines(record, outcome, arguments.all)))
     return DIFFERS if outcome.divergences else OK
+
+
+def _speed(record: Record, as_json: bool) -> int:
+    """Latencies then and now: information, and no reason to fail."""
+    compared = speed.compare(record, speed.measure(record))
+    if as_json:
+        print(json.dumps({"speed": [row.told() for row in compared.rows], "left_out": compared.left_out}))
+    else:
+        print("\n".join([*changes(record), *compared.lines()]))
+    return OK
 
 
 def _told(outcome: Outcome) -> dict[str, object]:

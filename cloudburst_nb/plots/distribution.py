@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -62,7 +63,10 @@ def curves(axes: Axes, groups: dict[str, list[float]]) -> None:
     axes.xaxis.set_minor_formatter(FuncFormatter(_between(axes)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
     axes.grid(which="major", color=GREY, alpha=0.25, linewidth=0.6)
-    legend(axes, loc="lower right" if len(groups) == 1 else "best")
+    if len(groups) == 1:
+        legend(axes, loc="lower right")
+    else:  # below, for curves may be anywhere
+        legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.18))
 
 
 def _distribution(axes: Axes, target: str, values: list[float], index: int, alone: bool) -> None:
@@ -80,13 +84,15 @@ def _distribution(axes: Axes, target: str, values: list[float], index: int, alon
 
 
 def _name_mark(axes: Axes, value: float, percent: int) -> None:
-    offset = {50: 0, 95: -10, 99: 2}[percent]
+    low, high = (math.log(limit) for limit in axes.get_xlim())
+    left = math.log(value) > low + 0.4 * (high - low)  # where there is room
+    offset = {50: 0, 95: -10, 99: 2}[percent] if left else {50: 0, 95: -9, 99: -11}[percent]
     axes.annotate(
         f"p{percent} {plain(value)} ms",
         (value, percent / 100),
-        (-8, offset),
+        (-8 if left else 8, offset),
         textcoords="offset points",
-        ha="right",
+        ha="right" if left else "left",
         va="center",
         color=GREY,
         size=9,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter
 
 from cloudburst_nb.display.chart import GREY, Chart, quiet
 from cloudburst_nb.past import PastCall
@@ -105,7 +105,7 @@ def _between_tens(axes: Axes, value: float) -> str:
 
 
 def throughput(futures: Any) -> Figure:
-    """How many calls ended per second, and how many executors were busy, over time.
+    """How many calls ended per second, and how many executors were in user code, over time.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def throughput(futures: Any) -> Figure:
     >>> calls = square.map(range(50))
     >>> values = cb.gather(calls)
     >>> [axes.get_ylabel() for axes in cb.plots.throughput(calls).axes]
-    ['calls per second', 'executors busy']
+    ['calls per second', 'executors\\nin user code']
     """
     calls = past_calls(futures, "throughput")
     zero = min(call.submitted for call in calls)
@@ -148,11 +148,11 @@ def throughput(futures: Any) -> Figure:
         color=GREY,
         size=9,
     )
-    times, busy = busy_executors(calls, zero)
-    below.step(times, busy, where="post", color=COLOURS[2], linewidth=1.4)
-    below.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    busy = busy_executors(calls, zero, edges)
+    below.stairs(busy, edges, color=COLOURS[2], linewidth=1.8, fill=False)
+    below.stairs(busy, edges, color=COLOURS[2], alpha=0.15, fill=True)
     above.set(ylabel="calls per second", ylim=(0, None))
-    below.set(xlabel="since the first call, seconds", ylabel="executors busy", ylim=(0, None))
+    below.set(xlabel="since the first call, seconds", ylabel="executors\nin user code", ylim=(0, None))
     above.yaxis.set_major_formatter(FuncFormatter(plain))
     for axes in (above, below):
         axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.6)
@@ -160,21 +160,17 @@ def throughput(futures: Any) -> Figure:
     return chart
 
 
-def busy_executors(calls: list[PastCall], zero: float) -> tuple[list[float], list[int]]:
-    """At which seconds how many executors ran user code."""
+def busy_executors(calls: list[PastCall], zero: float, edges: Any) -> Any:
+    """How many executors ran user code in each span of time, in the mean; ``edges`` in seconds."""
     spans: dict[str, list[tuple[float, float]]] = {}
     for call in calls:
         for step in call.steps:
             spans.setdefault(step.executor, []).append((step.started - zero, step.ended - zero))
-    changes = []
+    busy = np.zeros(len(edges) - 1)
     for found in spans.values():
         for start, end in merged(found):
-            changes += [(start, 1), (end, -1)]
-    times, busy = [0.0], [0]
-    for at, change in sorted(changes):
-        times.append(at / 1000)
-        busy.append(busy[-1] + change)
-    return times, busy
+            busy += np.clip(np.minimum(edges[1:], end / 1000) - np.maximum(edges[:-1], start / 1000), 0, None)
+    return busy / np.diff(edges)
 
 
 def merged(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -5,17 +5,15 @@ Law: reads records; asks no runtime and changes nothing in one.
 
 from __future__ import annotations
 
-import contextlib
-import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cloudburst_nb.future import exception_of
 from cloudburst_nb.records.errors import RecordError
 from cloudburst_nb.records.record import read, read_draft
 from cloudburst_nb.records.recording import RECORDINGS
-from cloudburst_nb.records.replaying import Replay, Replayed
+from cloudburst_nb.records.replaying import Replay, Replayed, undisturbed
 from cloudburst_runtime.values import decode_own
 
 if TYPE_CHECKING:
@@ -71,24 +69,9 @@ def replay(future: CloudburstFuture, *, node: str | None = None, pdb: bool = Fal
     wanted = [each for each in steps if node in (None, each[1].function)]
     if not wanted:
         raise RecordError(_nothing(future, node, [step.function for _, step in steps]))
-    with _undisturbed():
+    with undisturbed():
         replayed = list(Replay(record, wrap=debugged if pdb else None).steps(wanted))
     return _value(replayed[-1])
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """What the replay of a seeded call does to the generators of this process is undone."""
-    numpy: Any = sys.modules.get("numpy")
-    state = random.getstate()
-    kept = None if numpy is None else (numpy.random.get_state(), numpy.random.default_rng)
-    try:
-        yield
-    finally:
-        random.setstate(state)
-        if kept is not None:
-            numpy.random.set_state(kept[0])
-            numpy.random.default_rng = kept[1]
 
 
 def _nothing(future: CloudburstFuture, node: str | None, functions: list[str]) -> str:

@@ -18,6 +18,7 @@ from cloudburst_nb.records.difference import EXACT, Difference, Tolerance, diffe
 from cloudburst_nb.records.divergence import Divergence, result_of, where_of
 from cloudburst_nb.records.format import Called, Cell, Kept, KeptFailure, KeptStep, Shown
 from cloudburst_nb.records.record import Record
+from cloudburst_nb.records.replaying import args_of, results_of
 
 TAG = "nondeterministic"
 """A cell with this tag may show something else each time."""
@@ -211,10 +212,8 @@ def _step(then: Record, now: Record, old: Pair, new: Pair, tolerance: Tolerance)
 
 def _given(call: Called, step: KeptStep) -> list[Kept]:
     """What a step was given: the fixed arguments, references, and its predecessors' results."""
-    from cloudburst_nb.records.replaying import args_of
-
     args = args_of(call, step.node)
-    values = {each.node: each.value for each in call.steps}
+    values = results_of(call)
     given = [] if args is None else [args.value, *(value for _, value in args.inline)]
     given += [each.value for each in step.refs if each is not None]
     return given + [value for source in step.inputs if (value := values.get(source)) is not None]

@@ -15,7 +15,7 @@ from cloudburst_nb.records.content import content_of
 from cloudburst_nb.records.difference import EXACT, Tolerance, differences
 from cloudburst_nb.records.format import Called, Kept, KeptFailure, KeptStep
 from cloudburst_nb.records.record import Record
-from cloudburst_nb.records.replaying import Replayed, args_of
+from cloudburst_nb.records.replaying import Replayed, args_of, results_of
 from cloudburst_nb.records.showing import show
 from cloudburst_runtime.messages import Failure
 from cloudburst_runtime.values import Value, decode
@@ -188,7 +188,7 @@ def arguments_of(record: Record, call: Called, step: KeptStep) -> list[str]:
         holes.update({slot: shown(record, value) for slot, value in kept.inline})
         given = [holes.get(index) or _short(arg) for index, arg in enumerate(args)]
         named = {name: holes.get(name) or _short(arg) for name, arg in kwargs.items()}
-    values = {each.node: each.value for each in call.steps}
+    values = results_of(call)
     inputs = [values.get(source) for source in step.inputs]
     given += [shown(record, value) for value in inputs if value is not None]
     return given + [f"{name}={text}" for name, text in named.items()]

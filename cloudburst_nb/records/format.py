@@ -175,7 +175,7 @@ class Called(Entry, tag="call"):
     """A call, once it has its outcome; ``index`` counts the calls of the record in the order of submission.
 
     ``nodes`` are the plan's: function, version, the invalid results of a node that runs once per input, and
-    whether it is called with batches.
+    whether it is called with batches. ``pinned`` has the results of nodes that were given and did not run.
     """
 
     index: int
@@ -196,6 +196,7 @@ class Called(Entry, tag="call"):
     timeout: float | None = None
     continuation: str | None = None
     cell: int = 0
+    pinned: dict[str, Kept] = {}
 
 
 class Stored(Entry, tag="store"):

@@ -34,7 +34,7 @@ from cloudburst_nb.records.format import (
 )
 from cloudburst_runtime.lattices import LWW, AnyLattice
 from cloudburst_runtime.lattices.wrap import reveal
-from cloudburst_runtime.messages import Failure
+from cloudburst_runtime.messages import Failure, FunctionSpec
 from cloudburst_runtime.values import Value, decode
 
 _lattices: msgspec.msgpack.Decoder[list[AnyLattice]] = msgspec.msgpack.Decoder(list[AnyLattice])
@@ -119,6 +119,23 @@ class Record:
     def function_of(self, call: Called, step: KeptStep) -> Function | None:
         """What ran in a step; None if its registration is not in the record."""
         return self.functions.get((call.client, step.function, step.version))
+
+    def spec(self, kept: Function) -> FunctionSpec:
+        """What registers a recorded function again; it runs where that is done, not where it was made."""
+        return FunctionSpec(
+            kept.name,
+            kept.version,
+            self.value(kept.payload).data,
+            kept.source,
+            kept.kind,
+            kept.library,
+            kept.retries,
+            kept.timeout,
+            kept.batching,
+            signature=kept.signature,
+            library_init=kept.library_init,
+            cells=kept.cells,
+        )
 
     def runtime_of(self, call: Called) -> Runtime | None:
         """The runtime that a call was made in."""

@@ -349,6 +349,7 @@ def _called(keeper: Keeper, index: int, opened: Opened, result: Result, at: floa
         call.timeout,
         call.continuation,
         opened.cell,
+        {name: keeper.value(value) for name, value in call.pinned.items()},
     )
 
 

@@ -183,7 +183,8 @@ def head(calls: int) -> Head:
 
 def environment() -> Environment:
     """What this process runs with."""
-    return Environment(platform.python_version(), platform.platform(), packages())
+    machine = f"{platform.system()} on {platform.machine()}"
+    return Environment(platform.python_version(), machine, packages())
 
 
 def packages() -> dict[str, str]:

@@ -8,13 +8,16 @@ divergence is one divergence.
 
 from __future__ import annotations
 
+import contextlib
+import random
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from cloudburst_nb.records.errors import RecordError
-from cloudburst_nb.records.format import Called, KeptArgs, KeptStep
-from cloudburst_nb.records.librarian import Librarian, Strayed
+from cloudburst_nb.records.format import Called, Kept, KeptArgs, KeptStep
+from cloudburst_nb.records.librarian import Librarian
 from cloudburst_nb.records.record import Record
 from cloudburst_runtime.executor.printed import Streams
 from cloudburst_runtime.executor.sandbox import Sandbox
@@ -178,7 +181,7 @@ class Replay:
         if task.args is not None and task.args.refs:
             found = [self.record.lattice(kept) for kept in step.refs]
             task.resolved = {ref.slot: each for ref, each in zip(task.args.refs, found, strict=True) if each}
-        values = {each.node: each.value for each in call.steps}
+        values = results_of(call)
         for source in step.inputs:
             kept = values.get(source)
             if kept is None:
@@ -192,17 +195,7 @@ class Replay:
             kept = self.record.functions.get(key)
             if kept is None or not kept.payload.parts:
                 raise RecordError(f"the code of {step.function!r} v{step.version} is not in the record")
-            self._functions[key] = FunctionSpec(
-                kept.name,
-                kept.version,
-                self.record.value(kept.payload).data,
-                kept.source,
-                kept.kind,
-                kept.library,
-                library_init=kept.library_init,
-                batching=kept.batching,
-                cells=kept.cells,
-            )
+            self._functions[key] = self.record.spec(kept)
         return self._functions[key]
 
     def _args(self, call: Called, step: KeptStep) -> Args | None:
@@ -217,6 +210,15 @@ class Replay:
         )
 
 
+def results_of(call: Called) -> dict[int, Kept | None]:
+    """What each node of a call has given; also those that did not run, since it was given to them."""
+    found = {each.node: each.value for each in call.steps}
+    for node, (name, *_) in enumerate(call.nodes):
+        if name in call.pinned:
+            found.setdefault(node, call.pinned[name])
+    return found
+
+
 def args_of(call: Called, node: int) -> KeptArgs | None:
     """The fixed arguments that a node of a call was given."""
     sources = [index for index in range(len(call.nodes)) if index not in {edge[1] for edge in call.edges}]
@@ -227,4 +229,16 @@ def args_of(call: Called, node: int) -> KeptArgs | None:
     return None
 
 
-__all__ = ["Replay", "Replayed", "Strayed", "args_of"]
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """What the replay of a seeded call does to the generators of this process is undone."""
+    numpy: Any = sys.modules.get("numpy")
+    state = random.getstate()
+    kept = None if numpy is None else (numpy.random.get_state(), numpy.random.default_rng)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        if kept is not None:
+            numpy.random.set_state(kept[0])
+            numpy.random.default_rng = kept[1]

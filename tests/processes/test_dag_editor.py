@@ -17,7 +17,7 @@ from cloudburst_nb.errors import InvalidDag
 from cloudburst_nb.pipeline import Dag
 from cloudburst_nb.widgets.drawing.editor import Editor
 from cloudburst_runtime.messages import DagSpec
-from tests.processes.watching import DEADLINE, eventually
+from tests.processes.watching import PATIENCE, eventually
 
 
 class Page:
@@ -63,7 +63,7 @@ class Page:
         return self.states()
 
     def until(self, done: Callable[[], bool]) -> None:
-        eventually(done, DEADLINE, f"{self.seen.get('status')}")
+        eventually(done, PATIENCE, f"{self.seen.get('status')}")
 
 
 def load(n: int) -> list[int]:
@@ -105,10 +105,10 @@ def test_what_is_drawn_can_be_called_as_soon_as_it_is_a_dag(client: Client, page
     assert drawn.seen["graph"]["obstacle"].startswith("add: 2 sinks")
     assert list(cb.get_dag("drawn").graph) == ["load"]
     drawn.do("delete", nodes=["longest"])
-    assert drawn.dag(4).get(timeout=DEADLINE) == 6
+    assert drawn.dag(4).get(timeout=PATIENCE) == 6
     assert list(cb.get_dag("drawn").graph) == ["load", "add"]
     drawn.do("undo")
-    assert drawn.dag(5).get(timeout=DEADLINE) == 10, "what is no DAG leaves the definition as it was"
+    assert drawn.dag(5).get(timeout=PATIENCE) == 10, "what is no DAG leaves the definition as it was"
 
 
 def test_a_run_is_watched_node_by_node_with_its_values_and_times(page: Page) -> None:
@@ -226,7 +226,7 @@ def test_python_redraws_and_what_cells_call_is_measured(page: Page) -> None:
     assert page.dag._spec == spec
     page.dag._heard = page.editor.hear
     for _ in range(3):
-        page.dag(3).get(timeout=DEADLINE)
+        page.dag(3).get(timeout=PATIENCE)
     page.until(lambda: page.seen["status"]["counted"] == 3)
     page.until(lambda: page.settled >= 1)
     page.do("undo")

@@ -19,7 +19,7 @@ import pytest
 import cloudburst_nb as cb
 from cloudburst_nb import runtimes
 from cloudburst_nb.headless.replays import replay, replay_of
-from cloudburst_nb.records import again
+from cloudburst_nb.records import again, speed
 from cloudburst_nb.records.comparing import first_divergence
 from cloudburst_nb.records.errors import RecordError
 from cloudburst_nb.records.record import Record, read
@@ -185,6 +185,47 @@ def test_a_debugger_stops_in_the_function(tmp_path: Path, monkeypatch: pytest.Mo
     assert cb.replay(future, pdb=True) == 42
     assert "increment" in said.getvalue()
     assert "(Pdb) 41\n(Pdb) 1\n" in said.getvalue()
+
+
+# ---------------------------------------------------------------- how fast
+
+
+def test_the_calls_are_made_again_in_a_runtime_and_timed(tmp_path: Path) -> None:
+    record = recorded(tmp_path / "r")
+    cb.down()
+    compared = speed.compare(record, speed.measure(record))
+    assert not compared.left_out
+    calls = {row.name: row.calls for row in compared.rows if row.stage == "total"}
+    assert calls == {"tell": 3, "draw": 2, "diamond": 4, "Sum": 1, "increment": 3, "doubled": 8, "fail": 1}
+    stages = [row.stage for row in compared.rows if row.name == "diamond"]
+    assert stages[:4] == ["total", "queued", "transfer", "run"]
+    assert set(stages[4:]) == {f"run of {name}" for name in ("increment", "square", "Sum", "pair")}
+    assert all(row.now.p50 >= 0 and row.then.p50 >= 0 for row in compared.rows)
+    first, *lines = compared.lines()
+    assert first.split() == [
+        "milliseconds",
+        "calls",
+        "p50",
+        "then",
+        "now",
+        "p95",
+        "then",
+        "now",
+        "p50",
+        "ratio",
+    ]
+    assert lines[0].split()[:2] == ["Sum", "1"]
+
+
+def test_a_call_whose_code_is_not_in_the_record_is_left_out(tmp_path: Path) -> None:
+    record = recorded(tmp_path / "r")
+    cb.down()
+    record.functions = {key: each for key, each in record.functions.items() if each.name != "Sum"}
+    measured = speed.measure(record)
+    assert measured.left_out == {"the code of 'Sum' v1 is not in the record": 5}
+    assert len(measured.timings) == 22 - 5
+    skipped = replay_of(record).skipped
+    assert skipped == {"Sum: the code of 'Sum' v1 is not in the record": 5}
 
 
 # ---------------------------------------------------------------- what diverges

@@ -260,12 +260,14 @@ class Editor:
         with self._lock:
             self.catch_up()
             heard = self.runs.take_heard(list(self.sketch.nodes))
-            before = self._going_on
+            before = self.runs.booked
             self._going_on = self.runs.follow()
+            ended = self.runs.booked != before  # a short run ends before it was ever seen to go on
             self._repeat()
-            self._owed = self._owed or heard or before or self._going_on
-            ended = before and not self._going_on
-            if self._owed and (ended or time.monotonic() >= self._published_at + PERIOD_S):
+            self._owed = self._owed or heard or ended or self._going_on
+            if self._owed and (
+                (ended and not self._going_on) or time.monotonic() >= self._published_at + PERIOD_S
+            ):
                 self.publish_status()
             return self._settle() or self._going_on or self._owed
 

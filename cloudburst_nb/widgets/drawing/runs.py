@@ -38,6 +38,8 @@ class Runs:
         What was measured, in calls from cells, too.
     left
         How often the last one is to be repeated.
+    booked
+        The number of the last one that has ended, and said all.
     """
 
     def __init__(self) -> None:
@@ -46,7 +48,7 @@ class Runs:
         self.left = 0
         self._heard: deque[CloudburstFuture] = deque(maxlen=TIMES_MAX)
         self._count = 0
-        self._booked = 0
+        self.booked = 0
         self._ended_at = 0.0
 
     @property
@@ -133,14 +135,14 @@ class Runs:
     def follow(self) -> bool:
         """Look after the last run; whether it goes on, or has not said all yet."""
         run = self.last
-        if run is None or self._booked == run.number:
+        if run is None or self.booked == run.number:
             return False
         if run.state == "running":
             return True
         self._ended_at = self._ended_at or time.monotonic()
         if not run.over and time.monotonic() < self._ended_at + LAST_WORDS_S:
             return True
-        self._booked = run.number
+        self.booked = run.number
         if run.state == "done":
             self.book.add(run.measured())
         else:
@@ -150,7 +152,7 @@ class Runs:
     def another(self) -> Run | None:
         """The run that is to be repeated now, if one is."""
         run = self.last
-        if run is None or not self.left or self._booked != run.number:
+        if run is None or not self.left or self.booked != run.number:
             return None
         self.left -= 1
         return run

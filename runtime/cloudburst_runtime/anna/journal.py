@@ -122,6 +122,11 @@ class Journal:
                 groups.append(self._group(event, self.core.handle(event, now), now))
         return self._settle(groups, now, flush)
 
+    def flush(self) -> None:
+        """Write what nobody waits for: this is the end."""
+        if self._staged:
+            self._write(self._staged)
+
     # ------------------------------------------------------------ before the disk
 
     def _group(self, event: Any, effects: Sequence[Any], now: Millis) -> _Group:

@@ -44,8 +44,8 @@ PR_SET_CHILD_SUBREAPER = 36
 ORPHANS_MAX = 10_000
 EXIT_MILLISECONDS_MAX = 20
 """How long a process that closed its sockets takes to be gone."""
-GATEWAY_MILLISECONDS_MAX = 1_000
-"""How long the gateway may take to send what it has, over a network that may be slow."""
+SEE_OUT_MILLISECONDS_MAX = 1_000
+"""How long the gateway may take to send what it has, or the node to write it."""
 
 
 class Supervisor:
@@ -272,7 +272,9 @@ class Supervisor:
 
     def _end(self) -> None:
         """Leave nothing behind: no process, no socket, no file."""
-        self._end_gateway()
+        self._see_out(GATEWAY)  # it hands on to remote clients what was said to them last
+        if self.config.state_dir:
+            self._see_out(NODE)  # it writes what nobody waited for
         for pid in list(self.children):
             self._kill(pid)
             _kill_group(pid)
@@ -283,14 +285,14 @@ class Supervisor:
         arena_file.remove_directory(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _end_gateway(self) -> None:
-        """Let it hand on to remote clients what was said to them last."""
-        connection = self.hub.peers.get(GATEWAY)
+    def _see_out(self, name: str) -> None:
+        """Let a process end by itself, on the end of our connection to it, if it does so soon."""
+        connection = self.hub.peers.get(name)
         if connection is not None:
             connection.sock.close()
-        for _ in range(GATEWAY_MILLISECONDS_MAX if connection is not None else 0):
+        for _ in range(SEE_OUT_MILLISECONDS_MAX if connection is not None else 0):
             self._reap()
-            if GATEWAY not in self.pids:
+            if name not in self.pids:
                 return
             time.sleep(0.001)
 

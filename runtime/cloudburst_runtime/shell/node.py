@@ -39,6 +39,7 @@ class _Supervised:
         self.core = core
         self.directory = directory
         self.heir = heir
+        self.at_end: Callable[[], None] = lambda: None
 
     def start(self, now: Millis) -> list[Any]:
         return self.core.start(now)
@@ -55,7 +56,8 @@ class _Supervised:
         return self.core.handle(event, now)
 
     def _clear_up(self) -> NoReturn:
-        """The supervisor was killed, and the executors with it: end what they started, leave no file."""
+        """The supervisor is gone, and the executors with it: end what they started, leave no file."""
+        self.at_end()
         for executor in self.core.scheduler.pool.executors.values():
             if executor.pid:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -105,12 +107,14 @@ def run_node(
         os.write(2, f"{line}\n".encode())
     replica = ReplicaCore(within_memory(config), NODE, found)
     node = NodeCore(config, replica, random.Random().random, found)
+    supervised = _Supervised(node, directory, heir)
     core = Journal(
-        _Supervised(node, directory, heir),
+        supervised,
         None if disk is None else disk.storage,
         lambda: open_scratch(directory, config, NODE),
         config.flush_ms,
     )
+    supervised.at_end = core.flush
     loop = Loop(
         core,
         hub,

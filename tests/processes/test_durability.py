@@ -1,0 +1,239 @@
+"""State that outlives its runtime, whatever ends the processes.
+
+How long the processes are killed again and again: 10 seconds, or as ``CLOUDBURST_NB_CRASH_SECONDS`` says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+
+import cloudburst_nb as cb
+from cloudburst_nb.errors import RuntimeUnavailable, StorageFull
+from cloudburst_runtime.launch import local
+from tests.processes.watching import (
+    DEADLINE,
+    Script,
+    directory_of,
+    eventually,
+    nothing_left,
+    processes_of,
+    supervisor_of,
+)
+
+pytestmark = pytest.mark.usefixtures("alone")
+
+CRASH_SECONDS = float(os.environ.get("CLOUDBURST_NB_CRASH_SECONDS", "10"))
+WRITERS = 4
+
+LOAD = """
+import threading
+import cloudburst_nb as cb
+
+client = cb.up(executors=1, state_dir={state_dir!r})
+print(client.address, flush=True)
+said = threading.Lock()
+
+def write(writer):
+    number = {begin}
+    while True:
+        number += 1
+        cb.put(f"last/{{writer}}", number)
+        cb.put(f"all/{{writer}}/{{number}}", bytes([number % 256]) * (number % 2000))
+        cb.put("count", 1, lattice="counter")
+        with said:
+            print(writer, number, flush=True)
+
+threads = [threading.Thread(target=write, args=(writer,), daemon=True) for writer in range({writers})]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+class Acknowledged:
+    """What the writers were told is in the store."""
+
+    def __init__(self) -> None:
+        self.last = dict.fromkeys(range(WRITERS), 0)
+        self.all: list[tuple[int, int]] = []
+
+    def note(self, lines: str) -> None:
+        for line in lines.splitlines():
+            if line.count(" ") == 1 and line.endswith(tuple("0123456789")):
+                writer, number = map(int, line.split())
+                self.last[writer] = number
+                self.all.append((writer, number))
+
+    def check(self) -> None:
+        """All of it is there: nothing is older, and nothing was counted twice."""
+        kept = set(cb.keys("all/"))
+        assert not {f"all/{writer}/{number}" for writer, number in self.all} - kept
+        for writer, number in self.last.items():
+            assert cb.get(f"last/{writer}", 0) >= number
+        for writer, number in self.all[-50:]:
+            assert cb.get(f"all/{writer}/{number}") == bytes([number % 256]) * (number % 2000)
+        assert cb.get("count", 0) >= len(self.all)
+
+
+def kill_everything(load: Script, directory: str, luck: random.Random) -> None:
+    """End processes at once, or one of them, on which the others must end by themselves."""
+    pids = [load.pid, *processes_of(directory)]
+    if luck.random() < 0.5:
+        pids = [luck.choice(pids)]
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # it has noticed the end of one before
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_every_acknowledged_put_survives_kill_9_of_any_process(tmp_path: Path) -> None:
+    luck = random.Random(7)
+    acknowledged = Acknowledged()
+    begin, runs = 0, 0
+    end = time.monotonic() + CRASH_SECONDS
+    while time.monotonic() < end or runs < 2:
+        runs += 1
+        text = LOAD.format(state_dir=str(tmp_path / "state"), begin=begin, writers=WRITERS)
+        with Script(text) as load:
+            directory = load.line().removeprefix("unix:")
+            time.sleep(luck.uniform(0.05, 1.5))
+            kill_everything(load, directory, luck)
+            acknowledged.note(load.end(signal.SIGKILL))
+            eventually(lambda directory=directory: not processes_of(directory))
+        local._remove(directory)
+        begin += 100_000
+        cb.up(executors=1, state_dir=tmp_path / "state")
+        acknowledged.check()
+        cb.down()
+    assert acknowledged.all
+
+
+def test_functions_dags_and_state_come_back(tmp_path: Path) -> None:
+    cb.up(executors=1, state_dir=tmp_path)
+    cb.dag("twice", cb.function(lambda x: 2 * x, name="double"))
+    cb.dag("gone", cb.get_function("double"))
+    cb.delete_dag("gone")
+    cb.put("array", np.arange(100_000))
+    cb.put("names", {"Ada"})
+    cb.put("deleted", 1)
+    cb.delete("deleted")
+    cb.get_function("double")(1).get()
+    cb.down()
+    cb.runtimes.state.known.clear()
+    cb.up(executors=1, state_dir=tmp_path)
+    assert (cb.functions(), cb.dags(), cb.keys()) == (["double"], ["twice"], ["array", "names"])
+    assert cb.get_dag("twice")(4).get() == 8
+    assert np.array_equal(cb.get("array"), np.arange(100_000))
+    assert cb.function(lambda x: 3 * x, name="double")(4).get() == 12
+    assert cb.status().functions == {"double": 2}
+
+
+def test_a_state_dir_in_use_is_refused_with_the_pid(tmp_path: Path) -> None:
+    client = cb.up(executors=1, state_dir=tmp_path)
+    pid = supervisor_of(directory_of(client))
+    with Script(f"import cloudburst_nb as cb\ncb.up(state_dir={str(tmp_path)!r})") as other:
+        other.end()
+    assert f"in use by the runtime of process {pid}" in other.errors
+    cb.put("still", "here")
+    assert cb.get("still") == "here"
+
+
+def test_a_state_dir_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RuntimeUnavailable, match=r"state_dir .*file cannot be used"):
+        cb.up(executors=1, state_dir=tmp_path / "file")
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    """The file of a runtime that has ended."""
+    cb.up(executors=1, state_dir=tmp_path)
+    for number in range(300):
+        cb.put(f"key/{number}", f"value {number} " * 5, durability="memory")
+    cb.put("large", np.full(50_000, 7))
+    cb.down()
+    return tmp_path / "node" / "data.mdb"
+
+
+def test_damage_is_said_and_what_is_intact_is_there(filled: Path) -> None:
+    data = bytearray(filled.read_bytes())
+    for place in (data.index(b"value 7 value 7"), data.index(b"value 8 value 8")):
+        data[place] ^= 1
+    filled.write_bytes(data)
+    with pytest.warns(UserWarning, match="part of the state is damaged") as warned:
+        client = cb.up(executors=1, state_dir=filled.parent.parent)
+    assert "key 'key/7'" in str(warned[0].message)
+    assert len(client.status().damage) == 2
+    with pytest.raises(cb.errors.StorageError, match="key 'key/7' is damaged"):
+        cb.get("key/7")
+    assert cb.get("key/9") == "value 9 " * 5
+    cb.put("key/7", "new")
+    assert cb.get("key/7") == "new"
+
+
+def test_a_torn_file_is_said_and_what_is_intact_is_there(filled: Path) -> None:
+    data = filled.read_bytes()
+    filled.write_bytes(data[: len(data) * 3 // 4])
+    with pytest.warns(UserWarning, match="cut off"):
+        cb.up(executors=1, state_dir=filled.parent.parent)
+    assert cb.keys("key/")
+    assert (filled.parent / "damaged-1.mdb").exists()
+    cb.put("more", 1)
+    cb.down()
+    cb.up(executors=1, state_dir=filled.parent.parent)
+    assert cb.get("more") == 1
+
+
+def test_a_full_disk_is_an_error_to_the_writer(tmp_path: Path) -> None:
+    client = cb.up(executors=1, state_dir=tmp_path, disk_limit=1_000_000)
+    cb.put("small", "first")
+    with pytest.raises(StorageFull, match="no room"):
+        cb.put("small", np.zeros(2_000_000, np.uint8))
+    assert cb.get("small") == "first"
+    cb.put("small", "second")
+    assert cb.get("small") == "second"
+    directory = directory_of(client)
+    cb.down()
+    eventually(lambda: nothing_left(directory), DEADLINE)
+
+
+def test_values_larger_than_memory_are_on_disk_until_they_are_asked_for(tmp_path: Path) -> None:
+    cb.up(executors=1, store_memory=3_000_000)
+    for number in range(8):
+        cb.put(f"large/{number}", np.full(1_000_000, number, np.uint8))
+    assert [int(cb.get(f"large/{number}").max()) for number in range(8)] == list(range(8))
+    total = cb.function(lambda large: int(large.sum()), name="total")
+    assert total(cb.ref("large/1")).get() == 1_000_000
+    cb.put("large/3", 0)
+    cb.delete("large/4")
+    assert cb.get("large/3") == 0
+    assert cb.keys("large/") == [f"large/{number}" for number in range(8) if number != 4]
+
+
+def test_durability_is_asked_for_per_put_and_per_client(tmp_path: Path) -> None:
+    client = cb.up(executors=1)
+    with pytest.raises(ValueError, match="needs a runtime with a state_dir"):
+        cb.put("k", 1, durability="disk")
+    with pytest.raises(ValueError, match="one of disk, memory"):
+        cb.put("k", 1, durability="tape")
+    cb.down()
+    client = cb.up(executors=1, state_dir=tmp_path, durability="memory")
+    for number in range(50):
+        cb.put("k", number)
+    assert cb.connect(client.address, durability="disk").get("k") == 49
+    cb.put("k", 50)
+    cb.connect(client.address, durability="memory").put("k", 51)
+    cb.down()
+    with lmdb.open(str(tmp_path / "node" / "data.mdb"), subdir=False, lock=False, readonly=True) as env:
+        assert env.info()["last_txnid"] < 50, "each put was waited for"
+    cb.up(executors=1, state_dir=tmp_path)
+    assert cb.get("k") == 51, "an orderly end writes what was not waited for"
