@@ -18,6 +18,7 @@ import msgspec
 from cloudburst_nb import runtimes
 from cloudburst_nb.addresses import listening
 from cloudburst_nb.arguments import BY_KEY, pack_arguments, plain_arguments
+from cloudburst_nb.browsing import Store
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
 from cloudburst_nb.errors import (
@@ -792,8 +793,20 @@ class Client:
         """
         return list(self._keys(prefix).keys)
 
-    def _keys(self, prefix: str) -> messages.KeysReply:
-        reply: messages.KeysReply = self._shell.ask(lambda req: messages.Keys(req, prefix))
+    def browse(self, prefix: str = "") -> Store:
+        """The keys that begin with ``prefix`` as a table; in a notebook, one to look into.
+
+        Examples
+        --------
+        >>> cb.put("user/ada", 1)
+        >>> cb.browse("user/")
+        key       lattice  size  cached by
+        user/ada  lww      ...
+        """
+        return Store(self, prefix)
+
+    def _keys(self, prefix: str, timeout: float | None = 60.0) -> messages.KeysReply:
+        reply: messages.KeysReply = self._shell.ask(lambda req: messages.Keys(req, prefix), timeout=timeout)
         kept = [
             index
             for index, key in enumerate(reply.keys)

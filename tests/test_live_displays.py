@@ -34,7 +34,7 @@ class Handle:
         return str(self.bundles[-1]["text/html"])
 
 
-class Counter:
+class Counter(cards.Simple):
     """A card that shows a number."""
 
     period_s = 0.2
