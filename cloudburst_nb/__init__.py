@@ -26,6 +26,7 @@ from cloudburst_nb.making import function
 from cloudburst_nb.module import (
     as_completed,
     browse,
+    builder,
     dag,
     dags,
     delete,
@@ -71,6 +72,7 @@ __all__ = [
     "Summary",
     "as_completed",
     "browse",
+    "builder",
     "check_laws",
     "connect",
     "dag",
