@@ -26,6 +26,8 @@ from cloudburst_nb.making import function
 from cloudburst_nb.module import (
     add_store,
     as_completed,
+    browse,
+    builder,
     dag,
     dags,
     delete,
@@ -73,6 +75,8 @@ __all__ = [
     "Summary",
     "add_store",
     "as_completed",
+    "browse",
+    "builder",
     "check_laws",
     "connect",
     "dag",
