@@ -18,7 +18,7 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.ids import NODE, Micros, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice
 from cloudburst_runtime.lattices.wrap import newest, plain
-from cloudburst_runtime.messages import Entry
+from cloudburst_runtime.messages import Entry, Version
 from cloudburst_runtime.vectors import Vector, joined
 
 
@@ -142,6 +142,23 @@ class Records:
         record = self.live.get(key)
         return [] if record is None else [record, *reversed(self.past.get(key, ()))]
 
+    def version(self, key: str, seq: int) -> Stored | None:
+        """One version of a key, by the number of its change."""
+        return next((version for version in self.versions(key) if version.seq == seq), None)
+
+    def describe(self, record: Stored) -> Version:
+        """What is told of a version of a key that exists."""
+        assert record.lattice is not None
+        return Version(
+            record.seq, record.stamp, record.writer, record.lattice.name, record.nbytes, self._clock(record)
+        )
+
+    def _clock(self, record: Stored) -> Vector:
+        """The changes that a version includes."""
+        if record.seq <= self.base:
+            return self._others(record) or {}
+        return {self.name: record.seq, **(record.others or {})}
+
     def entry(self, record: Stored | None, as_plain: bool = False) -> Entry | None:
         """A record as it is sent; ``as_plain``: with the value itself, not where it lies in shared memory."""
         if record is None:
@@ -150,10 +167,7 @@ class Records:
         assert not isinstance(lattice, Cold), "a value is sent that was not loaded"
         if as_plain and lattice is not None:
             lattice = plain(lattice)
-        if record.seq <= self.base:
-            return Entry(record.generation, lattice, self._others(record) or {}, record.deps or {})
-        version = {self.name: record.seq, **(record.others or {})}
-        return Entry(record.generation, lattice, version, record.deps or {})
+        return Entry(record.generation, lattice, self._clock(record), record.deps or {})
 
     # ------------------------------------------------------------ changes
 
