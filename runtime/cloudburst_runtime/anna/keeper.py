@@ -106,6 +106,13 @@ class Keeper:
             self._latest = (change,)  # until `shrink`
         return effects
 
+    def dropped(self, versions: Iterable[tuple[str, Stored]]) -> list[Persist]:
+        """These versions are kept no more, for other stores have the key."""
+        places = [version_place(key, version.seq) for key, version in versions]
+        if self._durable:
+            return [Persist(place, None) for place in places]
+        return [Persist(place, None) for place in places if self._written.pop(place, 0) is None]
+
     def take_back(self, event: Unwritten) -> None:
         """What could not be written has not happened."""
         for persist in reversed(event.persists):
@@ -129,7 +136,7 @@ class Keeper:
 
     def cold_version(self, key: str, seq: int) -> list[bytes]:
         """Where one version of a key lies, if it is not in memory."""
-        version = self._records.version(key, seq)
+        version = self._records.at(key, seq)
         cold = version is not None and isinstance(version.lattice, Cold) and key not in self.unreadable
         return [version_place(key, seq)] if cold else []
 
