@@ -25,7 +25,7 @@ from cloudburst_runtime.messages import (
 from cloudburst_runtime.vectors import Vector
 from tests.cluster_world import ClusterWorld
 
-SEEDS = 48
+SEEDS = 128
 
 
 @pytest.mark.parametrize("block", range(4))
@@ -59,7 +59,7 @@ def test_the_seeds_reach_what_they_are_for() -> None:
             seen["killed" if killed else "left"] += 1
             super().end_store(name, killed)
 
-    for seed in range(24):
+    for seed in range(48):
         Watched(seed).run()
     wanted = ["Gossip", "Pull", "Elsewhere", "Ring", "differing", "repaired", "raised", "killed", "left"]
     assert all(seen[what] >= 5 for what in wanted), seen
