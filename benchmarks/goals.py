@@ -143,6 +143,7 @@ GOALS = (
         "10-way fan-out and fan-in, to ten messages in two pieces", to_limit("10 at once and their sum"), 2.5
     ),
     *(Goal(f"{name}", rate(name), 30_000.0, "/s", least=True) for name in BURST),
+    Goal("durable puts, 100 writers", rate("put, 100 writers at once, on disk"), 20_000.0, "/s", least=True),
     *(Goal(f"{name}, ahead of the best peer", ahead(name), 5.0, least=True) for name in BURST),
     Goal("10 × 8 MB, hot, beyond the time in one process", beyond("10 × 8 MB, hot"), 0.25e-3, "s"),
     Goal("10 × 8 MB, cold, to one process on newly mapped memory", to_limit("10 × 8 MB, cold"), 1.5),

@@ -1,12 +1,14 @@
 """This project as a contender: two executors, as any user would use it.
 
-Law: public names of `cloudburst_nb` only.
+Law: public names of `cloudburst_nb` only, but for the writers of `benchmarks.writers`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -15,6 +17,7 @@ from benchmarks import dags, work
 from benchmarks.clients import close_all, shared
 from benchmarks.contender import Contender
 from benchmarks.measure import Probe, timed
+from benchmarks.writers import Writers
 
 
 class Cloudburst(Contender):
@@ -24,6 +27,8 @@ class Cloudburst(Contender):
     ----------
     executors, policy, trace
         As for `cloudburst_nb.up`; the number of executors is fixed, since that of the peers is.
+    durable
+        Whether with a ``state_dir``, which is removed at the end.
     only_for
         Which cases a runtime is kept for, where what one leaves behind would disturb others.
     """
@@ -46,8 +51,14 @@ cb.down()
 """
 
     def __init__(
-        self, executors: int = 2, policy: str = "locality", only_for: str = "", trace: bool = False
+        self,
+        executors: int = 2,
+        policy: str = "locality",
+        only_for: str = "",
+        trace: bool = False,
+        durable: bool = False,
     ) -> None:
+        self._state_dir = tempfile.mkdtemp(prefix="bench-state-", dir=".") if durable else None
         self._trace = trace
         self._executors = executors
         self._policy = policy
@@ -65,6 +76,7 @@ cb.down()
             policy=self._policy,
             name=self._only_for or "local",
             trace=self._trace,
+            state_dir=self._state_dir,
         )
         self.same = cb.function(work.same, name="same")
         self.same(1).get(timeout=60)
@@ -83,6 +95,8 @@ cb.down()
         close_all(self._stations)
         if hasattr(self, "cb"):
             self.cb.down()
+        if self._state_dir is not None:
+            shutil.rmtree(self._state_dir, ignore_errors=True)
 
     # ------------------------------------------------------------ calls
 
@@ -193,6 +207,11 @@ cb.down()
     def get(self, size: int) -> Probe:
         self.cb.put(f"value{size}", work.value_of(size))
         return timed(lambda: self.cb.get(f"value{size}"))
+
+    def puts_in_flight(self, writers: int, puts: int) -> Probe:
+        """Small puts by so many writers at once; the time for one."""
+        many = Writers(self.address().removeprefix("unix:"), writers)
+        return lambda count, seconds: [many.put(puts)]
 
     def put_inside(self, size: int) -> Probe:
         return self._inside("put", size)

@@ -25,6 +25,8 @@ from cloudburst_nb.lattices import check_laws, lattice
 from cloudburst_nb.making import function
 from cloudburst_nb.module import (
     as_completed,
+    browse,
+    builder,
     dag,
     dags,
     delete,
@@ -69,6 +71,8 @@ __all__ = [
     "Session",
     "Summary",
     "as_completed",
+    "browse",
+    "builder",
     "check_laws",
     "connect",
     "dag",

@@ -8,6 +8,7 @@ the runtime of this process.
 from __future__ import annotations
 
 import importlib
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ import msgspec
 from cloudburst_nb import runtimes
 from cloudburst_nb.addresses import listening
 from cloudburst_nb.arguments import BY_KEY, pack_arguments, plain_arguments
+from cloudburst_nb.browsing import Store
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
 from cloudburst_nb.errors import (
@@ -91,6 +93,8 @@ class Client:
         self._settings = settings
         self._nodes: dict[str, list[str]] = {}
         self._journal = Journal()
+        self._followers: list[Callable[[DagSpec | None], None]] = []
+        self._displays: dict[str, Any] = {}  # of DAGs, by name
         self.name = shell.name
         self._listening = listening(shell)
 
@@ -212,6 +216,7 @@ class Client:
         registered = self._shell.ask(lambda req: messages.Register(req, spec))
         made._version = registered.version
         made._home = self
+        self._changed(None)
 
     def register(self, packed: Packed) -> CloudFunction:
         """Register what `packaging.pack` made."""
@@ -486,18 +491,60 @@ class Client:
             check_name(name, "DAG"), what, functions, edges, colocated=colocated, gpu=gpu, batching=batching
         )
         self._define(spec, replace)
-        return Dag(self, spec)
+        return self._handle(spec)
 
     def _define(self, spec: DagSpec, replace: bool) -> None:
         runtimes.settle(self)
         self._shell.ask(lambda req: messages.DefineDag(req, spec, replace))
         self._nodes[spec.name] = [node.function for node in spec.nodes]
         runtimes.state.dags[spec.name] = spec
+        self._changed(spec)
+
+    def _on_change(self, follower: Callable[[DagSpec | None], None]) -> None:
+        """Have ``follower`` told of each DAG defined here, and (None) when a function is registered."""
+        self._followers.append(follower)
+
+    def _changed(self, spec: DagSpec | None) -> None:
+        for follower in self._followers:
+            follower(spec)
 
     def define_dag(self, spec: DagSpec, replace: bool = True) -> Dag:
         """Define a DAG from its specification."""
         self._define(spec, replace)
-        return Dag(self, spec)
+        return self._handle(spec)
+
+    def builder(self, name: str | None = None) -> Dag:
+        """An empty DAG, to be drawn in a notebook: displayed, it is a drawing board.
+
+        Parameters
+        ----------
+        name
+            What it is registered as once it has functions; if not given, a free ``"drawn_1"``, ``"drawn_2"``…
+            A DAG of that name is replaced by what is drawn.
+
+        Returns
+        -------
+        Dag
+            What is drawn in it can be called at once.
+
+        Examples
+        --------
+        >>> draft = cb.builder("draft")
+        >>> draft
+        <cloud DAG draft: nothing is drawn yet>
+        """
+        if name is None:
+            taken = set(self.dags())
+            name = next(free for count in itertools.count(1) if (free := f"drawn_{count}") not in taken)
+        return self._handle(DagSpec(check_name(name, "DAG"), []))
+
+    def _handle(self, spec: DagSpec) -> Dag:
+        """A handle of a DAG; if it is on display, the handle follows what is drawn there."""
+        dag = Dag(self, spec)
+        display = self._displays.get(spec.name)
+        if display is not None:
+            display.hold(dag)
+        return dag
 
     def get_dag(self, name: str) -> Dag:
         """The DAG registered under ``name``.
@@ -515,7 +562,7 @@ class Client:
         """
         spec = self._shell.ask(lambda req: messages.Describe(req, "dag", check_name(name, "DAG"))).dag
         self._nodes[name] = [node.function for node in spec.nodes]
-        return Dag(self, spec)
+        return self._handle(spec)
 
     def delete_dag(self, name: str) -> None:
         """Forget a DAG; its calls in flight finish, and its functions stay.
@@ -746,8 +793,20 @@ class Client:
         """
         return list(self._keys(prefix).keys)
 
-    def _keys(self, prefix: str) -> messages.KeysReply:
-        reply: messages.KeysReply = self._shell.ask(lambda req: messages.Keys(req, prefix))
+    def browse(self, prefix: str = "") -> Store:
+        """The keys that begin with ``prefix`` as a table; in a notebook, one to look into.
+
+        Examples
+        --------
+        >>> cb.put("user/ada", 1)
+        >>> cb.browse("user/")
+        key       lattice  size  cached by
+        user/ada  lww      ...
+        """
+        return Store(self, prefix)
+
+    def _keys(self, prefix: str, timeout: float | None = 60.0) -> messages.KeysReply:
+        reply: messages.KeysReply = self._shell.ask(lambda req: messages.Keys(req, prefix), timeout=timeout)
         kept = [
             index
             for index, key in enumerate(reply.keys)

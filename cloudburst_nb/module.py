@@ -39,6 +39,8 @@ def ref(key: str) -> CloudburstReference:
 
 
 as_completed = _bound(Client.as_completed)
+builder = _bound(Client.builder)
+browse = _bound(Client.browse)
 dag = _bound(Client.dag)
 dags = _bound(Client.dags)
 delete = _bound(Client.delete)
