@@ -52,6 +52,8 @@ class _Reading(msgspec.Struct):
     found: dict[str, Entry] = {}
     parts: list[int] = []
     """Operations of the cache that it waits for."""
+    astray: bool = False
+    """Whether it is never answered, because its attempt is to be given up."""
 
 
 class _Recalling(msgspec.Struct):
@@ -185,7 +187,7 @@ class Snapshots:
 
     def _finish(self, op: int, now: Millis) -> Effects:
         reading = self._readings.get(op)
-        if reading is None or any(key not in reading.found for key in reading.keys):
+        if reading is None or reading.astray or any(key not in reading.found for key in reading.keys):
             return []
         del self._readings[op]
         return self._conclude(op, [reading.found[key] for key in reading.keys], now)
@@ -251,9 +253,9 @@ class Snapshots:
 
     def _go_astray(self, op: int, why: str, now: Millis) -> Effects:
         """The attempt cannot be what its level promises: ask its client for another one, until it is over."""
-        task = self._readings[op].task
-        self.forget(op)
-        self._readings[op] = _Reading(task, [], False)
+        reading = self._readings[op]
+        reading.astray = True
+        task = reading.task
         free = _session(task).level == "atomic"
         self._astray[_attempt(task)] = Astray(task.id.number, task.id.attempt, self._name, why, free)
         return [*self._say_astray(), *self._arm(RECALL_TIMER, now + self._resend_ms)]
@@ -266,7 +268,7 @@ class Snapshots:
         del self._armed[RECALL_TIMER]
         effects: Effects = []
         for recall in self._recalls.values():
-            if recall.due <= now:
+            if recall.due <= now and not self._readings[recall.op].astray:
                 recall.interval = min(2 * recall.interval, BACKOFF_MAX * self._resend_ms)
                 recall.due = now + recall.interval
                 effects.append(Send(recall.holder, recall.message))
