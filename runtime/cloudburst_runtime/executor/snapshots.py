@@ -150,6 +150,8 @@ class Snapshots:
         """``anew``: what is fixed is the key's absence, and the task waits for its existence."""
         session = _session(reading.task)
         fix = None if anew else session.fixed.get(key)
+        if fix is not None and fix.holder == self._name:
+            return self._go_astray(op, f"the version of key {key!r} that it reads is no longer kept", now)
         if fix is not None:
             return self._recall(op, reading, key, fix.holder, now)
         if not self._decides(reading.task):
