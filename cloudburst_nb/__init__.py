@@ -21,6 +21,7 @@ from cloudburst_nb.enums import Consistency, ErrorCode
 from cloudburst_nb.function import CloudClass, CloudFunction
 from cloudburst_nb.future import CloudburstFuture
 from cloudburst_nb.latency import Summary, summary
+from cloudburst_nb.lattices import check_laws, lattice
 from cloudburst_nb.making import function
 from cloudburst_nb.module import (
     as_completed,
@@ -37,12 +38,14 @@ from cloudburst_nb.module import (
     progress,
     put,
     ref,
+    session,
     status,
     wait,
 )
 from cloudburst_nb.pipeline import Dag
 from cloudburst_nb.reference import CloudburstReference
 from cloudburst_nb.runtimes import running
+from cloudburst_nb.sessions import Session
 from cloudburst_nb.starting import connect, down, up
 
 if TYPE_CHECKING:
@@ -63,8 +66,10 @@ __all__ = [
     "Consistency",
     "Dag",
     "ErrorCode",
+    "Session",
     "Summary",
     "as_completed",
+    "check_laws",
     "connect",
     "dag",
     "dags",
@@ -79,12 +84,14 @@ __all__ = [
     "get_dag",
     "get_function",
     "keys",
+    "lattice",
     "progress",
     "put",
     "record",
     "ref",
     "replay",
     "running",
+    "session",
     "status",
     "summary",
     "up",

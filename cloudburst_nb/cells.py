@@ -11,7 +11,7 @@ import sys
 import weakref
 from typing import Any
 
-from cloudburst_nb import runtimes
+from cloudburst_nb import overrides, runtimes
 from cloudburst_nb.future import CloudburstFuture
 
 _followed: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -27,6 +27,11 @@ def follow() -> None:
     cells = Cells()
     shell.events.register("pre_run_cell", cells.begin)
     shell.events.register("post_run_cell", cells.end)
+    tally = overrides.tally()
+    if tally is not None:
+        from cloudburst_nb.telling import Teller
+
+        Teller(tally).begin(shell)
 
 
 class Cells:

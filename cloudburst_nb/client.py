@@ -22,7 +22,6 @@ from cloudburst_nb.enums import Consistency
 from cloudburst_nb.errors import (
     CallTimeout,
     CloudburstError,
-    ConsistencyError,
     KeyNotFound,
     SerializationError,
 )
@@ -33,13 +32,17 @@ from cloudburst_nb.making import function
 from cloudburst_nb.packaging import Packed
 from cloudburst_nb.pipeline import Dag
 from cloudburst_nb.reference import CloudburstReference
+from cloudburst_nb.sessions import ENTERED, Session, current
 from cloudburst_nb.status import Status
 from cloudburst_runtime import messages
 from cloudburst_runtime.client.calls import OwnedCall
+from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import DURABILITIES
 from cloudburst_runtime.errors import check_name
 from cloudburst_runtime.lattices import LWW
-from cloudburst_runtime.lattices.wrap import delta, reveal
+from cloudburst_runtime.lattices.custom import kind_of
+from cloudburst_runtime.lattices.wrap import delta, grown, reveal
+from cloudburst_runtime.lattices.wrap import siblings as all_values
 from cloudburst_runtime.launch import local
 from cloudburst_runtime.messages import Args, DagSpec
 from cloudburst_runtime.shell.client import ClientShell
@@ -329,6 +332,8 @@ class Client:
         self, kind: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], nodes: list[str]
     ) -> CloudburstFuture:
         """The common call: arguments for the only source, and no options; without detours."""
+        if ENTERED.get() is not None:
+            return self._submit(kind, name, {None: (args, kwargs)})
         for arg in args:
             if type(arg) in BY_KEY:
                 return self._submit(kind, name, {None: (args, kwargs)})
@@ -354,7 +359,7 @@ class Client:
         futures: list[CloudburstFuture] = []
         now = now_ms()
         for row in rows:
-            if any(type(arg) in BY_KEY for arg in row):
+            if ENTERED.get() is not None or any(type(arg) in BY_KEY for arg in row):
                 futures.append(self._submit("function", name, {None: (row, {})}))
                 continue
             args: dict[str | None, Args] = {None: Args(encode_arguments(name, row, {}))}
@@ -405,7 +410,8 @@ class Client:
         make: type[CloudburstFuture] = CloudburstFuture,
     ) -> CloudburstFuture:
         """Submit a call. With a ``make`` of another kind, that future hears of each task that is done."""
-        _check_level(consistency)
+        session = current(self)
+        level = _level(consistency, session)
         if output_key is not None:
             check_name(output_key, "key")
         call = OwnedCall(
@@ -423,6 +429,7 @@ class Client:
         refs: dict[str, None] = {}
         for node, (args, kwargs) in by_node.items():
             call.args[node] = pack_arguments(self, node or name, args, kwargs, call, refs)
+        call.level, call.session = level, session
         call.refs = tuple(refs)
         future = make(self, call.number, name, self._nodes.get(name, []), now_ms())
         if output_key is not None:
@@ -557,12 +564,14 @@ class Client:
         key
             1 to 255 bytes of UTF-8.
         value
-            A set becomes a set lattice, anything else last-writer-wins.
+            A set becomes a set lattice, an instance of a class that was made a lattice (`lattice`)
+            stays one, anything else is last-writer-wins, or in a session at a causal level ``"causal"``.
         lattice
-            How writes merge: ``"lww" "set" "ordered-set" "max" "min" "bool" "grow" "counter" "priority"
-            "clock" "map"``, or nested, as ``"map[counter]"``. A counter adds the number to what is there
-            (``grow`` only upwards), a priority takes a pair ``(priority, value)`` and keeps the one with
-            the smallest number, a clock takes a dict of counts, a map merges key by key.
+            How writes merge: ``"lww" "causal" "set" "ordered-set" "max" "min" "bool" "grow" "counter"
+            "priority" "clock" "map"``, or nested, as ``"map[counter]"``. A causal value replaces what its
+            writer had read or written of the key, and stays beside all else; a counter adds the number to
+            what is there (``grow`` only upwards), a priority takes a pair ``(priority, value)`` and keeps
+            the one with the smallest number, a clock takes a dict of counts, a map merges key by key.
         durability
             ``"disk"``: return when it is on disk and survives whatever happens, which needs a runtime with a
             ``state_dir``; ``"memory"``: when the store has it, which writes it to disk soon. None: as this
@@ -590,17 +599,22 @@ class Client:
         """
         check_name(key, "key")
         sync = self._sync(durability)
+        session = current(self)
+        if lattice is None and kind_of(value) is not None:
+            found = self._shell.store("read", [key], timeout=timeout, session=session)
+            value = grown(value, found[0])
         try:
             with self._shell.loop.lock:
                 stamp = self._shell.core.clock.tick(now_ms())
-            element = delta(value, lattice, self.name, stamp)
+            element = delta(value, lattice, self.name, stamp, _level(None, session))
         except SerializationError as error:
             if lattice in (None, "lww") and not isinstance(value, set):
                 raise SerializationError(
                     f"the value for key {key!r} cannot be stored: {explain(value, 'value')}"
                 ) from None
             raise SerializationError(f"the value for key {key!r} cannot be stored: {error}") from None
-        self._shell.store("write", key, element, *([] if sync is None else [sync]), timeout=timeout)
+        waits = [] if sync is None else [sync]
+        self._shell.store("write", key, element, *waits, timeout=timeout, session=session)
 
     def _sync(self, durability: str | None) -> bool | None:
         """Whether a put waits for the disk; None: as by default."""
@@ -614,7 +628,9 @@ class Client:
         with self._shell.loop.lock:
             self._shell.core.requests.store.sync = sync
 
-    def get(self, key: str, default: Any = _REQUIRED, *, timeout: float | None = 60.0) -> Any:
+    def get(
+        self, key: str, default: Any = _REQUIRED, *, siblings: bool = False, timeout: float | None = 60.0
+    ) -> Any:
         """The value under a key. An array is a read-only view.
 
         Parameters
@@ -623,6 +639,9 @@ class Client:
             1 to 255 bytes of UTF-8.
         default
             What to return if there is no such key.
+        siblings
+            All values that were written side by side at a causal level, as a list, the latest first. Without
+            it, the latest of them.
         timeout
             Seconds to wait for the store; None: as long as it takes.
 
@@ -639,12 +658,43 @@ class Client:
         >>> cb.get("threshold"), cb.get("no such key", 0)
         (0.5, 0)
         """
-        (lattice,) = self._shell.store("read", [check_name(key, "key")], timeout=timeout)
+        session = current(self)
+        (lattice,) = self._shell.store("read", [check_name(key, "key")], timeout=timeout, session=session)
         if lattice is None:
             if default is _REQUIRED:
                 raise KeyNotFound(f"there is no key {key!r} in the store")
             return default
-        return reveal(lattice, decode)
+        return all_values(lattice, decode) if siblings else reveal(lattice, decode)
+
+    def session(self, level: object) -> Session:
+        """Reads, writes and calls at a consistency level, for a ``with`` block.
+
+        At ``"dsc"`` they are one causal session: what is read or written, here or in a function, is found by
+        all that follows, and so is whatever it depended on.
+
+        Parameters
+        ----------
+        level
+            One of ``"lww" "dsrr" "sk" "mk" "dsc"``, or a `Consistency`.
+
+        Returns
+        -------
+        Session
+            For ``with``; the calls in it have its level, unless they say another one.
+
+        Raises
+        ------
+        ConsistencyError
+            If there is no such level.
+
+        Examples
+        --------
+        >>> with cb.session("dsc"):
+        ...     cb.put("draft", "to be or not to be")
+        ...     cb.get("draft")
+        'to be or not to be'
+        """
+        return Session(self, Consistency.parse(level).value)
 
     def delete(self, key: str, *, timeout: float | None = 60.0) -> None:
         """Delete a key; nothing happens if there is none.
@@ -663,7 +713,7 @@ class Client:
         >>> cb.keys("scratch")
         []
         """
-        self._shell.store("delete", check_name(key, "key"), timeout=timeout)
+        self._shell.store("delete", check_name(key, "key"), timeout=timeout, session=current(self))
 
     def ref(self, key: str) -> CloudburstReference:
         """A reference: as an argument it becomes the value of its key, once that exists.
@@ -946,15 +996,11 @@ def check_durability(durability: str, state_dir: str) -> bool:
     return durability == "disk"
 
 
-def _check_level(consistency: object) -> None:
-    if consistency is None:
-        return
-    level = Consistency.parse(consistency)
-    if level is not Consistency.LWW:
-        raise ConsistencyError(
-            f"the level {level.value!r} is not available in this version; 'lww' is, and every client reads "
-            "its own calls' writes"
-        )
+def _level(consistency: object, session: ClientSession | None) -> str:
+    """The level of a call: the one that is asked for, or its session's."""
+    if consistency is not None:
+        return Consistency.parse(consistency).value
+    return "lww" if session is None else session.level
 
 
 def _seconds(timeout: float | None) -> float | None:

@@ -36,8 +36,8 @@ class Consistency(enum.StrEnum):
     ``DSC``    distributed session causal: all caches that a DAG touches form a causal cut together
     =========  =======================================================================================
 
-    ``NORMAL``, ``SINGLE`` and ``MULTI`` are the original's names for LWW, SK and DSC. In this version only
-    LWW is available; to ask for another one raises `ConsistencyError`.
+    ``NORMAL``, ``SINGLE`` and ``MULTI`` are the original's names for LWW, SK and DSC. Single calls, DAGs
+    and, with `Client.session`, the notebook's own reads and writes have a level; by default it is LWW.
 
     Examples
     --------

@@ -85,6 +85,12 @@ class CloudFunction(Composable):
         A reference or a future among the arguments becomes the value of its key. A call whose executor
         is lost is run again ``retries`` times: at least once, so what it writes may be written twice.
 
+        Parameters
+        ----------
+        *args, **kwargs
+            The function's own. ``consistency``, unless the function itself takes an argument of that name, is
+            the level of the call: ``"lww" "dsrr" "sk" "mk" "dsc"``, or a `Consistency`.
+
         Returns
         -------
         CloudburstFuture
@@ -110,7 +116,15 @@ class CloudFunction(Composable):
         if client is None or client is not runtimes.state.current or runtimes.state.pending:
             client = runtimes.ensure()
             client._adopt(self)
+        if "consistency" in kwargs and not self._takes_level:
+            own = {name: given for name, given in kwargs.items() if name != "consistency"}
+            return client.call(self.name, args, own, consistency=kwargs["consistency"])
         return client._call_plain("function", self.name, args, kwargs, _NO_NODES)
+
+    @property
+    def _takes_level(self) -> bool:
+        """Whether an argument named ``consistency`` is the function's own."""
+        return "consistency" in self.signature or "**" in self.signature
 
     def map(self, *iterables: Iterable[Any]) -> list[CloudburstFuture]:
         """Call it once per element (of several iterables: per tuple of elements); futures in order.

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from cloudburst_nb import runtimes
+from cloudburst_nb.sessions import ENTERED
 
 
 class Inline:
@@ -40,17 +41,21 @@ class LocalLibrary:
     It starts a runtime only if the function uses the store.
     """
 
-    consistency = "lww"
-
     def __init__(self) -> None:
         self._mailbox: list[tuple[str, Any]] = []
 
-    def get(self, key: str | list[str], deserialize: bool = True) -> Any:
+    @property
+    def consistency(self) -> str:
+        """The level of the session that is in force here."""
+        session = ENTERED.get()
+        return "lww" if session is None else session.level
+
+    def get(self, key: str | list[str], deserialize: bool = True, siblings: bool = False) -> Any:
         """The value under a key, or a dict of values for a list of keys; None for a missing key."""
         client = runtimes.ensure()
         if isinstance(key, str):
-            return client.get(key, None)
-        return {each: client.get(each, None) for each in key}
+            return client.get(key, [] if siblings else None, siblings=siblings)
+        return {each: self.get(each, siblings=siblings) for each in key}
 
     def put(self, key: str, value: object, lattice: str | None = None) -> bool:
         """Merge a value into a key."""

@@ -14,6 +14,7 @@ from typing import TypeAlias
 EXECUTORS = "CLOUDBURST_NB_EXECUTORS"
 STATE_DIR = "CLOUDBURST_NB_STATE_DIR"
 SEED = "CLOUDBURST_NB_SEED"
+TALLY = "CLOUDBURST_NB_TALLY"
 
 Executors: TypeAlias = int | tuple[int, int]
 
@@ -62,3 +63,8 @@ def seed(environment: Mapping[str, str] = os.environ) -> int | None:
     """What random numbers are asked to follow from; None if they need not follow from anything."""
     text = environment.get(SEED)
     return int(text) if text else None
+
+
+def tally(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The file in which to count the calls that have ended; None if nobody asks."""
+    return environment.get(TALLY) or None

@@ -59,7 +59,8 @@ class Dag:
         *args
             Arguments of the source, if there is one.
         consistency
-            The level that the whole DAG can rely on; ``"lww"``.
+            The level that the whole DAG can rely on: ``"lww" "dsrr" "sk" "mk" "dsc"``, or a `Consistency`;
+            None: that of the session that is in force, else ``"lww"``.
         output_key
             Store the result under this key before it is returned.
         timeout
@@ -75,7 +76,7 @@ class Dag:
         Raises
         ------
         ConsistencyError
-            If there is no such level, or it is not available.
+            If there is no such level.
         InvalidDag
             From ``get()``: arguments for a function that the DAG does not have, or positional arguments
             for a DAG with several sources.

@@ -2,12 +2,13 @@
 
 A notebook passes if all its cells run, each notebook in a kernel and with a runtime of its own, as under
 ``cloudburst-nb run``. With ``--verify`` its results must also be those of its record, which is kept in the
-repository: ``records/NAME`` beside ``NAME.ipynb``. Without the option nothing of this is imported.
+repository: ``records/NAME`` beside ``NAME.ipynb``. Without the first option nothing of this is imported.
 """
 
 from __future__ import annotations
 
 import io
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ import pytest
 if TYPE_CHECKING:
     from cloudburst_nb.headless.run import Job, Request
 
+RECORDS = "records"
+RECORD_HEAD = "record.json"
+"""Beside it lies a record's own copy of its notebook."""
 NOT_INPUTS = (".out.ipynb", "-checkpoint.ipynb")
 
 
@@ -26,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("cloudburst", "notebooks of cloudburst-nb")
     group.addoption(
         "--cloudburst-notebooks", action="store_true", help="take each notebook for a test that runs it"
+    )
+    group.addoption(
+        "--verify", action="store_true", help="compare each notebook with its record, records/NAME beside it"
     )
     group.addoption(
         "--cloudburst-output", metavar="DIR", type=Path, help="keep the executed notebooks in this folder"
@@ -39,7 +46,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     """Notebooks are files with one test."""
     if file_path.suffix != ".ipynb" or not parent.config.getoption("cloudburst_notebooks"):
         return None
-    if file_path.name.endswith(NOT_INPUTS):
+    if file_path.name.endswith(NOT_INPUTS) or (file_path.parent / RECORD_HEAD).exists():
         return None
     made: pytest.Collector = NotebookFile.from_parent(parent, path=file_path)
     return made
@@ -69,8 +76,11 @@ class NotebookItem(pytest.Item):
     def _run(self, target: Path) -> None:
         from cloudburst_nb.headless.run import Request
 
-        timeout_s = self.config.getoption("cloudburst_timeout")
-        run_notebook(Request(self.path, out=str(target), timeout_s=timeout_s))
+        request = Request(self.path, out=str(target), timeout_s=self.config.getoption("cloudburst_timeout"))
+        if self.config.getoption("verify"):
+            verify_notebook(request, self.path.parent / RECORDS / self.path.stem)
+        else:
+            run_notebook(request)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str | Any:
         from cloudburst_nb.headless.errors import UsageError
@@ -83,7 +93,7 @@ class NotebookItem(pytest.Item):
         return self.path, None, f"notebook: {self.name}"
 
 
-def run_notebook(request: Request) -> Job:
+def run_notebook(request: Request) -> None:
     """Run a notebook; its progress goes to stdout, where pytest keeps it.
 
     Raises
@@ -91,15 +101,36 @@ def run_notebook(request: Request) -> Job:
     NotebookFailed
         If a cell failed.
     """
-    import sys
-
-    from cloudburst_nb.headless import progress
     from cloudburst_nb.headless.run import execute, prepare
 
     job = prepare(request)
     execute([job], 1, sys.stdout)
+    _check(job)
+
+
+def verify_notebook(request: Request, record: Path) -> None:
+    """Run a notebook as it was recorded, and compare.
+
+    Raises
+    ------
+    NotebookFailed
+        If a cell failed that did not fail in the record, or something differs.
+    UsageError
+        If there is no such record.
+    """
+    from cloudburst_nb.headless.run import OK
+    from cloudburst_nb.headless.verifying import verify
+
+    done = verify(request.notebook, record, request=request, stderr=sys.stdout)
+    if done.status != OK:
+        _check(done.job)
+        raise NotebookFailed("\n".join(done.report.lines()))
+
+
+def _check(job: Job) -> None:
+    from cloudburst_nb.headless import progress
+
     if job.failure is not None:
         told = io.StringIO()
         progress.Lines(told).failure(job.failure)
         raise NotebookFailed(told.getvalue())
-    return job

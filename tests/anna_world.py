@@ -258,9 +258,9 @@ class World:
         op.answered = True
         known = self.known[op.cache]
         if op.kind == "read":
-            assert answer.result is not None
-            for key, lattice in zip(op.keys, answer.result, strict=True):
-                self.check(op, key, lattice, known)
+            assert isinstance(answer.result, list)
+            for key, entry in zip(op.keys, answer.result, strict=True):
+                self.check(op, key, entry.lattice, known)
         elif op.kind == "delete":
             known.dead |= op.dies if op.key == "d" else set()
             if not [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cloudburst_runtime.anna.cache import CacheCore, Effect
+from cloudburst_runtime.anna.cache import NO_TERMS, CacheCore, Effect
 from cloudburst_runtime.anna.freshness import NOTHING, Freshness
 from cloudburst_runtime.anna.outbox import Writing
 from cloudburst_runtime.anna.replica import ReplicaCore
@@ -102,7 +102,7 @@ class OverlapsIncrements(CacheCore):
         draft = self._totals.draft(key, generation, lattice)
         put = Put(self._next_req(), key, draft.lattice, generation)
         self.drafts[put.req] = (key, draft)
-        return self._change(Writing(op, put, draft.lattice, None), now)
+        return self._change(Writing(op, put, draft.lattice, None, NO_TERMS), now)
 
     def _changed(self, reply: PutReply, store: str, now: float) -> list[Effect]:
         if reply.req in self.drafts:

@@ -42,6 +42,8 @@ WITH_RUNTIME = {
         "errors",
         "function",
         "future",
+        "lattices",
+        "sessions",
         "module",
         "pipeline",
         "records.again",

@@ -10,12 +10,14 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from cloudburst_runtime import lattices
-from cloudburst_runtime.errors import ConsistencyError, LatticeMismatch, SerializationError
+from cloudburst_runtime.errors import LatticeMismatch, SerializationError
 from cloudburst_runtime.lattices import (
     LWW,
     AnyLattice,
     Bool,
+    Causal,
     Counter,
+    Custom,
     Grow,
     MapLattice,
     Max,
@@ -26,6 +28,7 @@ from cloudburst_runtime.lattices import (
     VectorClock,
     join,
 )
+from cloudburst_runtime.lattices.causal import Context, Sibling
 from cloudburst_runtime.lattices.laws import check_all, exact
 from cloudburst_runtime.lattices.wrap import counts, delta, newest, reveal
 from cloudburst_runtime.messages import Put, pack, unpack
@@ -50,8 +53,27 @@ priorities = st.builds(
     names,
     st.binary(max_size=1),
 )
+
+
+@st.composite
+def causals(draw: st.DrawFn) -> Causal:
+    """An element of any history: some dots were heard of, and of these some are siblings."""
+    heard = draw(st.lists(st.tuples(names, st.integers(1, 4)), max_size=6, unique=True))
+    dots = sorted(dot for dot in heard if draw(st.booleans()))
+    context = Context(plain=draw(st.tuples(st.integers(0, 3), names)))
+    for dot in heard:
+        context = context.plus(*dot)
+    plain = draw(st.none() | lww)
+    if plain is not None and (plain.stamp, plain.writer) <= context.plain:
+        plain = None
+    siblings = [Sibling(writer, number, 7 * number, Value(b"%d" % number)) for writer, number in dots]
+    return Causal(tuple(siblings), plain, context)
+
+
 STRATEGIES: dict[str, st.SearchStrategy[AnyLattice]] = {
     "lww": lww,
+    "causal": causals(),
+    "custom": st.builds(Custom, st.just("mine"), causals()),
     "priority": priorities,
     "set": st.builds(SetLattice, elements),
     "ordered-set": st.builds(OrderedSet, elements),
@@ -82,8 +104,9 @@ def maps(draw: st.DrawFn, depth: int = 2) -> tuple[MapLattice, MapLattice, MapLa
     return made[0], made[1], made[2]
 
 
-TRIPLES = [st.tuples(kind, kind, kind) for kind in STRATEGIES.values()] + [maps()]
-NAMES = [*STRATEGIES, "map"]
+mixed = lww | causals()
+TRIPLES = [st.tuples(kind, kind, kind) for kind in (*STRATEGIES.values(), mixed)] + [maps()]
+NAMES = [*STRATEGIES, "lww and causal", "map"]
 
 
 def test_every_lattice_is_checked() -> None:
@@ -194,6 +217,7 @@ def test_mismatch_under_a_key_that_is_no_encoding() -> None:
         (-7.5, "min", -7.5),
         (np.True_, "bool", True),
         (3, "grow", 3),
+        ({"a": 1}, "causal", {"a": 1}),
         ((2, ["x"]), "priority", (2, ["x"])),
         ([2.5, "x"], "priority", (2.5, "x")),
         ({"b": 2, "a": np.int64(1)}, "clock", {"a": 1, "b": 2}),
@@ -224,16 +248,22 @@ def test_a_lattice_passes_through() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "lwww", "map[]", "map[max", "map[max]]", "[max]", "Map", "map[" * 17 + "max" + "]" * 17]
+    "name",
+    [
+        "",
+        "lwww",
+        "dsc",
+        "MULTI",
+        "map[]",
+        "map[max",
+        "map[max]]",
+        "[max]",
+        "Map",
+        "map[" * 17 + "max" + "]" * 17,
+    ],
 )
 def test_unknown_names_list_the_known(name: str) -> None:
-    with pytest.raises(ValueError, match=r"none of lww, set, ordered-set, max, min, .* map, "):
-        delta(1, name, "w", 1)
-
-
-@pytest.mark.parametrize("name", ["causal", "sk", "mk", "dsc", "SINGLE", "multi"])
-def test_causal_is_not_there_yet(name: str) -> None:
-    with pytest.raises(ConsistencyError, match="not available yet"):
+    with pytest.raises(ValueError, match=r"none of lww, causal, set, ordered-set, max, min, .* map, "):
         delta(1, name, "w", 1)
 
 
@@ -265,6 +295,7 @@ def test_causal_is_not_there_yet(name: str) -> None:
         (float("nan"), "max", ValueError, "nan"),
         (float("inf"), "counter", ValueError, "finite"),
         (2**63, "counter", ValueError, "64 bits"),
+        ({"a": 1}, "map[causal]", ValueError, "a map holds no causal values"),
         ({object()}, None, SerializationError, "object is none of them"),
         ({object(): 1}, "map", SerializationError, "object is none of them"),
     ],

@@ -187,7 +187,7 @@ def test_a_value_that_was_lost_on_its_way_is_asked_for_plain(memory: Memory) -> 
         again.req, [Entry(0, LWW(7, "w", encode(ARRAY)))], 1, epoch=core._sources.fresh["node"].epoch
     )
     [answer] = [e for e in core.handle(Received("node", reply), 0.0) if isinstance(e, Answer)]
-    np.testing.assert_array_equal(reveal(answer.result[0]), ARRAY)
+    np.testing.assert_array_equal(reveal(answer.result[0].lattice), ARRAY)
 
 
 def test_a_lost_update_ends_the_holding(memory: Memory) -> None:
@@ -227,7 +227,7 @@ def test_a_write_whose_memory_the_store_cannot_reach_is_sent_again_plain(memory:
     assert isinstance(again, Put)
     assert not is_shared(again.lattice)
     answers = core.handle(Received("node", PutReply(again.req, 0, 1)), 0.0)
-    assert Answer(5, None) in answers
+    assert [answer.op for answer in answers if isinstance(answer, Answer)] == [5]
 
 
 def test_the_memory_of_a_write_is_held_until_it_is_acknowledged(memory: Memory) -> None:

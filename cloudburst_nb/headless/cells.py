@@ -10,6 +10,7 @@ import asyncio
 import math
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from traceback import format_exception
 from typing import Any, Protocol
@@ -93,10 +94,10 @@ class Progress(Protocol):
     def started(self, number: int, total: int, source: str) -> None:
         """The code cell ``number`` of ``total`` starts."""
 
-    def tick(self, seconds: float) -> None:
-        """It still runs, since ``seconds``."""
+    def tick(self, seconds: float, calls: Mapping[str, int]) -> None:
+        """It still runs, since ``seconds``; ``calls`` of each function and DAG have ended meanwhile."""
 
-    def ended(self, seconds: float, ok: bool) -> None:
+    def ended(self, seconds: float, ok: bool, calls: Mapping[str, int]) -> None:
         """It ended after ``seconds``."""
 
 
@@ -150,6 +151,7 @@ class Run:
     indices: list[int]
     limits: Limits = field(default_factory=Limits)
     ended: list[Ended] = field(default_factory=list)
+    _before: dict[str, int] = field(default_factory=dict)
     _until: float = field(init=False, default=math.inf)
     _stopped: asyncio.Task[None] = field(init=False)
     _died: asyncio.Task[None] = field(init=False)
@@ -206,7 +208,8 @@ class Run:
             start = time.monotonic()
             failure = await self._one(index, start)
             seconds = time.monotonic() - start
-            self.progress.ended(seconds, failure is None)
+            self.progress.ended(seconds, failure is None, self._calls())
+            self._before = self.kernel.calls()
             self.ended.append(Ended(number, seconds, None if failure is None else failure.reason))
             if failure is not None and not (self.limits.allow_errors and failure.raised):
                 return replace(failure, number=number, total=total, source=source)
@@ -217,7 +220,7 @@ class Run:
         awaited = {work, self._stopped, self._died}
         while not any(task.done() for task in awaited) and not self._is_late(start):
             await asyncio.wait(awaited, timeout=TICK_S, return_when=asyncio.FIRST_COMPLETED)
-            self.progress.tick(time.monotonic() - start)
+            self.progress.tick(time.monotonic() - start, self._calls())
         if work.done():
             return self._ended(work, index)
         if self._stopped.done():
@@ -228,6 +231,12 @@ class Run:
             await _abandon(work)
             return self._death()
         return await self._late(work, index)
+
+    def _calls(self) -> dict[str, int]:
+        """How many calls have ended since the cell began."""
+        now = self.kernel.calls()
+        since = {name: count - self._before.get(name, 0) for name, count in now.items()}
+        return {name: count for name, count in since.items() if count > 0}
 
     def _is_late(self, start: float) -> bool:
         now = time.monotonic()

@@ -7,14 +7,17 @@ beginning of it written when the cell starts, so that a log also says which cell
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
 from .cells import ANSI, Failure
 from .document import runnable
 
-WIDTH_MAX = 100
+WIDTH_MAX = 130
 SECONDS_WIDTH = 10
+CALLED_WIDTH = 34
+CALLED_MAX = 3
+NAME_WIDTH_MAX = 24
 CONTEXT_LINES = 3
 RESULT_LINES_MAX = 200
 
@@ -47,7 +50,7 @@ class Lines:
         self.name = name
         self.live = stream.isatty() and name is None
         columns = shutil.get_terminal_size((WIDTH_MAX, 24)).columns if self.live else WIDTH_MAX
-        self.width = max(20, min(columns, WIDTH_MAX) - SECONDS_WIDTH - 1)
+        self.width = max(20, min(columns, WIDTH_MAX) - SECONDS_WIDTH - CALLED_WIDTH - 1)
         self.line = ""
 
     def started(self, number: int, total: int, source: str) -> None:
@@ -58,15 +61,15 @@ class Lines:
         if self.name is None:
             self._write(self.line)
 
-    def tick(self, seconds: float) -> None:
-        """On a terminal, show how long the cell has been running."""
+    def tick(self, seconds: float, calls: Mapping[str, int]) -> None:
+        """On a terminal, show how long the cell has been running, and what it has called."""
         if self.live:
-            self._write(f"\r{self.line} {seconds:7.1f} s")
+            self._write(f"\r{self.line} {seconds:7.1f} s{called(calls)}")
 
-    def ended(self, seconds: float, ok: bool) -> None:
+    def ended(self, seconds: float, ok: bool, calls: Mapping[str, int]) -> None:
         """End the line of a cell."""
         again = self.line if self.name is not None else f"\r{self.line}" if self.live else ""
-        self._write(f"{again} {seconds:7.1f} s{'' if ok else '  failed'}\n")
+        self._write(f"{again} {seconds:7.1f} s{'' if ok else '  failed'}{called(calls)}\n")
 
     def note(self, text: str) -> None:
         """A line of its own."""
@@ -85,6 +88,21 @@ class Lines:
     def _write(self, text: str) -> None:
         self.stream.write(text)
         self.stream.flush()
+
+
+def called(calls: Mapping[str, int]) -> str:
+    """The calls of a cell, in a few words: the functions and DAGs that it called most.
+
+    Examples
+    --------
+    >>> called({"square": 12, "pipe": 4000}), called({})
+    ('  pipe 4,000, square 12', '')
+    """
+    most = sorted(calls, key=lambda name: (-calls[name], name))
+    shown = [f"{_fit(name, NAME_WIDTH_MAX).rstrip()} {calls[name]:,}" for name in most[:CALLED_MAX]]
+    more = [f"{len(most) - CALLED_MAX} more"] if len(most) > CALLED_MAX else []
+    words = "  " + ", ".join([*shown, *more]) if shown else ""
+    return words if len(words) <= CALLED_WIDTH else words[: CALLED_WIDTH - 1] + "…"
 
 
 def excerpt(source: str, line: int | None) -> list[str]:

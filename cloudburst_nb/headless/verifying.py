@@ -103,7 +103,7 @@ def as_recorded(request: Request, notebook: Path, then: Record, target: Path) ->
     return replace(
         request,
         notebook=notebook,
-        out=os.devnull,
+        out=request.out or os.devnull,
         parameters={**head.parameters, **parse_pairs(list(head.arguments.items())), **request.parameters},
         cells=request.cells or head.cells,
         seed=head.seed if request.seed is None else request.seed,

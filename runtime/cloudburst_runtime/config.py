@@ -70,6 +70,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     in the messages."""
     tombstones_max: int = 100_000
     """Deleted keys that the store remembers, so that a late write does not revive them."""
+    siblings_max: int = 64
+    """Concurrent causal writes of one key that are kept side by side; the oldest beyond these are dropped."""
 
     state_dir: str = ""
     """Where state is kept that survives the runtime; empty: nowhere."""

@@ -22,6 +22,7 @@ import msgspec
 
 from .ids import CallId, Micros, PeerName, TaskId, task_id
 from .lattices import AnyLattice
+from .lattices.causal import Context as Writes
 from .values import Value
 from .vectors import Vector
 
@@ -175,6 +176,40 @@ class Step(Wire):
     version: int = 0
 
 
+class Fix(Wire):
+    """Which version of a key a call reads throughout, and the executor that keeps it.
+
+    ``wrote`` says which of the call's own writes of the key came before: by node, how many.
+    """
+
+    version: Vector
+    holder: PeerName
+    wrote: dict[int, int] = {}
+
+
+class Session(Wire):
+    """What a call at another level than ``lww`` knows of the store; it travels from step to step.
+
+    Attributes
+    ----------
+    level
+        One of `levels.LEVELS`.
+    home
+        The executor at which parallel steps agree on versions: that of the first node.
+    seen
+        Of each key that is or may become a causal value: its generation, and the writes that the session
+        has read or made. A write replaces these.
+    fixed, wrote
+        At ``dsrr``, what is read of each key, and by key the call's own writes: by node, how many.
+    """
+
+    level: str
+    home: PeerName = ""
+    seen: dict[str, tuple[Micros, Writes]] = {}
+    fixed: dict[str, Fix] = {}
+    wrote: dict[str, dict[int, int]] = {}
+
+
 class Header(Wire):
     """What travels with every step of a call.
 
@@ -197,6 +232,8 @@ class Header(Wire):
         Whether each step reports what determined its outcome.
     watched
         The client wants to hear of each task that is done: `Produced`.
+    session
+        What the call knows of the store; None at ``lww``.
     """
 
     client: PeerName
@@ -210,6 +247,7 @@ class Header(Wire):
     output_key: str | None = None
     record: bool = False
     watched: bool = False
+    session: Session | None = None
 
     @property
     def call(self) -> CallId:
@@ -455,17 +493,22 @@ class Entry(Wire):
 
     ``version`` names the changes that it includes: for each store that applied a put or deletion of this
     key, that store's number of the last one. Two entries of a key with equal versions are equal.
+
+    ``deps`` names the changes that its writers had seen, of whatever keys: who has read the entry must find
+    these, too.
     """
 
     generation: Micros
     lattice: AnyLattice | None
     version: Vector = {}
+    deps: Vector = {}
 
 
 class Put(Wire, tag=40):
     """Merge ``lattice`` into the key. ``generation`` is the last deletion that the writer knows of.
 
     ``sync``: acknowledge when it is on disk, if there is one. ``stamp``: when it was written, by the writer.
+    ``deps``: the changes that the writer has seen, if whoever reads this must find them.
     """
 
     req: int
@@ -474,6 +517,7 @@ class Put(Wire, tag=40):
     generation: Micros = 0
     sync: bool = True
     stamp: Micros = 0
+    deps: Vector = {}
 
 
 class PutReply(Wire, tag=41):
@@ -747,6 +791,7 @@ class Result(Wire, tag=62):
     failure: Failure | None = None
     clock: Micros = 0
     floor: Vector = {}
+    session: Session | None = None
 
 
 class Cancel(Wire, tag=63):
@@ -841,6 +886,48 @@ class Mail(Wire, tag=68):
     sender: str
     body: Value
     clock: Micros = 0
+
+
+class Recall(Wire, tag=72):
+    """Executor → executor: send me what this call reads of a key, after its own writes ``wrote``.
+
+    ``fix``: if it is not fixed yet, do so now, with all changes up to ``floor``; with ``wait``, once the key
+    exists.
+    """
+
+    req: int
+    sender: PeerName
+    client: PeerName
+    number: int
+    attempt: int
+    key: str
+    wrote: dict[int, int] = {}
+    fix: bool = False
+    floor: Vector = {}
+    wait: bool = False
+
+
+class Recalled(Wire, tag=73):
+    """The entry that was asked for; None: it is no longer kept."""
+
+    req: int
+    entry: Entry | None
+
+
+class Release(Wire, tag=74):
+    """The call's last executor → the others: this attempt is over, keep nothing for it."""
+
+    client: PeerName
+    number: int
+    attempt: int
+
+
+class Kept(Wire, tag=75):
+    """Executor → client: I keep something for this attempt. If it is not under way, cancel it here."""
+
+    number: int
+    attempt: int
+    executor: PeerName
 
 
 # ---------------------------------------------------------------- scheduler ↔ executor
@@ -989,6 +1076,10 @@ Message: TypeAlias = (
     | Handover
     | Produced
     | Mail
+    | Recall
+    | Recalled
+    | Release
+    | Kept
     | Pin
     | Unpin
     | Fetch

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cloudburst_nb.cli import main
 from tests.notebooks_at_hand import environment, load, save, texts
 
 PLUGIN = ("-p", "cloudburst_nb.pytest_plugin", "-p", "no:cacheprovider")
@@ -46,3 +47,18 @@ def test_a_cell_that_takes_too_long_fails(tmp_path: Path) -> None:
     save(tmp_path / "long.ipynb", "import time; time.sleep(600)")
     ran = pytest_on(tmp_path, "--cloudburst-notebooks", "--cloudburst-timeout", "1")
     assert "the cell ran longer than 1 s" in ran.stdout
+
+
+def test_a_notebook_is_verified_against_the_record_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "records").mkdir()
+    for name in ("same", "other"):
+        notebook = save(tmp_path / f"{name}.ipynb", "print(40 + 2)")
+        assert main(["record", str(notebook), "-o", str(tmp_path / "records" / name)]) == 0
+    save(tmp_path / "other.ipynb", "print(40 + 3)")
+    save(tmp_path / "unknown.ipynb", "print(1)")
+    ran = pytest_on(tmp_path, "--cloudburst-notebooks", "--verify")
+    assert "same.ipynb::same PASSED" in ran.stdout
+    assert "other.ipynb::other FAILED" in ran.stdout
+    assert "43" in ran.stdout
+    assert "records/unknown: no such record" in ran.stdout
+    assert "2 failed, 1 passed" in ran.stdout

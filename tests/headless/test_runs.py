@@ -253,8 +253,8 @@ def test_off_a_terminal_each_cell_has_one_line() -> None:
     lines = progress.Lines(stream)
     for number, ok in ((1, True), (2, False)):
         lines.started(number, 10, "%%time\n\nx = 1\ny")
-        lines.tick(0.5)
-        lines.ended(1.25, ok)
+        lines.tick(0.5, {})
+        lines.ended(1.25, ok, {})
     first, second = stream.getvalue().splitlines()
     assert first.split() == ["[", "1/10]", "%%time", "x", "=", "1", "1.2", "s"]
     assert second.endswith(" s  failed")
@@ -265,11 +265,27 @@ def test_on_a_terminal_the_line_counts_up_in_place() -> None:
     stream = Terminal()
     lines = progress.Lines(stream)
     lines.started(1, 1, "x" * 300)
-    lines.tick(0.5)
-    lines.ended(1.0, True)
+    lines.tick(0.5, {})
+    lines.ended(1.0, True, {"f": 3, "g" * 40: 12_000})
     assert stream.getvalue().count("\r") == 2
     assert stream.getvalue().count("\n") == 1
     assert all(len(shown) <= progress.WIDTH_MAX for shown in stream.getvalue().split("\r"))
+    assert "g… 12,000" in stream.getvalue()
+
+
+def test_the_calls_of_a_cell_are_told_with_it(program: Program, tmp_path: Path) -> None:
+    notebook = save(
+        tmp_path / "n.ipynb",
+        "import cloudburst_nb as cb\nf = cb.function(lambda x: x, name='same')",
+        "values = cb.gather(f.map(range(30)))",
+        "f(1).get()",
+        "x = 1",
+    )
+    first, second, third, fourth, *_ = program(notebook).stderr.splitlines()
+    assert second.endswith(" s  same 30")
+    assert third.endswith(" s  same 1")
+    assert first.endswith(" s")
+    assert fourth.endswith(" s")
 
 
 def test_colours_are_kept_for_terminals_only() -> None:

@@ -9,7 +9,6 @@ import pytest
 import cloudburst_nb as cb
 from cloudburst_nb import CloudburstConnection, CloudburstFuture, CloudburstReference, ErrorCode
 from cloudburst_nb.errors import (
-    ConsistencyError,
     DagNotFound,
     FunctionNotFound,
     InvalidDag,
@@ -160,8 +159,8 @@ def test_levels_of_the_original(connection, functions):
     connection.register_dag("level", ["incr"], [])
     normal = connection.call_dag("level", {"incr": [1]}, consistency=cb.Consistency.NORMAL)
     assert normal.get(LIMIT) == 2
-    with pytest.raises(ConsistencyError):
-        connection.call_dag("level", {"incr": [1]}, consistency=cb.Consistency.MULTI)
+    for level in (cb.Consistency.SINGLE, cb.Consistency.MULTI):
+        assert connection.call_dag("level", {"incr": [1]}, consistency=level).get(LIMIT) == 2
 
 
 def test_defects_of_the_original_are_not_repeated(connection):

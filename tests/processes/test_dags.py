@@ -298,17 +298,8 @@ def test_competition_without_a_valid_result_fails_and_says_so():
 # ---------------------------------------------------------------- options
 
 
-LWW_LEVELS = ["lww", "LWW", "normal", "NORMAL", cb.Consistency.LWW, cb.Consistency.NORMAL, None]
-
-
-@pytest.mark.parametrize("level", LWW_LEVELS)
-def test_last_writer_wins_is_a_level(level):
-    pipe = cb.dag("level", load >> increment)
-    assert pipe(1, consistency=level).get(LIMIT) == 2
-
-
-@pytest.mark.parametrize("level", ["dsc", "MULTI", "sk", cb.Consistency.DSRR, "mk", "strong", 3])
-def test_another_level_is_refused(level):
+@pytest.mark.parametrize("level", ["strong", 3])
+def test_a_level_that_does_not_exist_is_refused(level):
     pipe = cb.dag("level", load >> increment)
     with pytest.raises(ConsistencyError, match="level"):
         pipe(1, consistency=level)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cloudburst_nb as cb
-from cloudburst_nb.errors import ConsistencyError, KeyNotFound, LatticeMismatch, SerializationError
+from cloudburst_nb.errors import KeyNotFound, LatticeMismatch, SerializationError
 from tests.processes.watching import eventually
 
 pytestmark = pytest.mark.usefixtures("client")
@@ -139,8 +139,6 @@ def test_what_cannot_be_stored_is_named():
         cb.put("store/bad", {object()})
     with pytest.raises(ValueError, match="lattice"):
         cb.put("store/bad", 1, lattice="heap")
-    with pytest.raises(ConsistencyError):
-        cb.put("store/bad", 1, lattice="causal")
     assert cb.get("store/bad", "nothing") == "nothing"
 
 

@@ -2,7 +2,8 @@
 
 Law: an entry in the cache only ever moves forward, in (generation, lattice). The file decides what may
 be shown and what must be asked for; `shelf` keeps the entries, `freshness` knows how far they are
-informed, `outbox` what has not been answered, `totals` what this writer has added to each counter.
+informed, `outbox` what has not been answered, `totals` what this writer has added to each counter, and
+`dots` how often it has written each causal value.
 
 An entry is *held* while the replica surely watches it for us: it came with an answer of the current
 epoch, later than all that was heard of before, and no `Unwatch` of it was sent meanwhile. So a key that
@@ -21,8 +22,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
+from cloudburst_runtime.anna.dots import Dots
 from cloudburst_runtime.anna.freshness import Freshness
-from cloudburst_runtime.anna.outbox import Change, Outbox, Reading, Request, Writing
+from cloudburst_runtime.anna.outbox import Change, Outbox, Reading, Request, Terms, Writing
 from cloudburst_runtime.anna.shelf import Shelf
 from cloudburst_runtime.anna.sources import Sources
 from cloudburst_runtime.anna.totals import Totals
@@ -30,7 +32,16 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
 from cloudburst_runtime.ids import NODE, HybridClock, Micros, Millis, PeerName
 from cloudburst_runtime.lattices import AnyLattice
-from cloudburst_runtime.lattices.wrap import counts, is_lost, is_shared, newest, plain
+from cloudburst_runtime.lattices.causal import EMPTY
+from cloudburst_runtime.lattices.wrap import (
+    counts,
+    dotted,
+    is_causal_draft,
+    is_lost,
+    is_shared,
+    newest,
+    plain,
+)
 from cloudburst_runtime.messages import (
     Delete,
     Elsewhere,
@@ -54,13 +65,24 @@ TIMER = "cache:resend"
 
 
 class Answer(NamedTuple):
-    """An operation is done: for a read a lattice (or None) per key, for a write None, or a `Failure`."""
+    """An operation is done: for a read an entry per key, for a write what was merged in, or a `Failure`."""
 
     op: int
-    result: list[AnyLattice | None] | Failure | None
+    result: list[Entry] | Entry | Failure | None
 
 
 Effect: TypeAlias = Send | SetTimer | Answer
+
+NO_TERMS = Terms({})
+
+
+class _Wish(NamedTuple):
+    """A write that was asked for: of what, whether it is to be on disk, and on which terms."""
+
+    op: int | None
+    delta: AnyLattice
+    sync: bool
+    terms: Terms
 
 
 class CacheCore:
@@ -86,7 +108,7 @@ class CacheCore:
     >>> cache = CacheCore(Config(), "e1", HybridClock(0), True, count(1).__next__)
     >>> [put, timer] = cache.write(10, "k", Max(7), 0.0)
     >>> cache.handle(Received("node", PutReply(put.message.req, 0, seq=1)), 1.0)
-    [Answer(op=10, result=None)]
+    [Answer(op=10, result=Entry(generation=0, lattice=Max(value=7), version={}, deps={}))]
     """
 
     def __init__(
@@ -101,9 +123,10 @@ class CacheCore:
         self._sources = Sources(name)
         self._outbox = Outbox(config.resend_ms)
         self._totals = Totals(name)
+        self._dots = Dots(name)
         self._shelf = Shelf(config.cache_bytes_max)
         self._held = self._shelf.entries
-        self._queues: dict[str, deque[tuple[int | None, AnyLattice, bool]]] = {}  # of counters, one under way
+        self._queues: dict[str, deque[_Wish]] = {}  # counter writes, one under way
         self._armed: Millis | None = None
         self._handlers: dict[type, Callable[[Any, PeerName, Millis], list[Effect]]] = {
             GetReply: self._got,
@@ -153,18 +176,23 @@ class CacheCore:
         return self._conclude(op, keys, found, floor, wait, now)
 
     def write(
-        self, op: int, key: str, lattice: AnyLattice, now: Millis, sync: bool | None = None
+        self,
+        op: int,
+        key: str,
+        lattice: AnyLattice,
+        now: Millis,
+        sync: bool | None = None,
+        terms: Terms = NO_TERMS,
     ) -> list[Effect]:
         """Merge a delta (of ``lattices.wrap.delta``) into a key; answered when the store has it.
 
         ``sync``: when it has it on disk, if it has one; None: as `sync` says for all.
         """
-        sync = self.sync if sync is None else sync
+        wish = _Wish(op, lattice, self.sync if sync is None else sync, terms)
         if not counts(lattice):
-            put = Put(self._next_req(), key, lattice, self._generation(key), sync, self._clock.last)
-            return self._change(Writing(op, put, lattice, None), now)
+            return self._put(key, wish, self._clock.last, now)
         queue = self._queues.setdefault(key, deque())
-        queue.append((op, lattice, sync))
+        queue.append(wish)
         return self._count(key, now) if len(queue) == 1 else []
 
     def delete(self, op: int, key: str, now: Millis) -> list[Effect]:
@@ -174,8 +202,8 @@ class CacheCore:
     def cancel(self, op: int) -> list[Effect]:
         """Nobody waits for this operation any more. A write that was sent may still take effect."""
         for key, queue in self._queues.items():
-            first = (None, *queue[0][1:]) if queue[0][0] == op else queue[0]
-            self._queues[key] = deque([first, *(item for item in list(queue)[1:] if item[0] != op)])
+            first = queue[0]._replace(op=None) if queue[0].op == op else queue[0]
+            self._queues[key] = deque([first, *(item for item in list(queue)[1:] if item.op != op)])
         effects: list[Effect] = []
         for req, request in list(self._outbox.requests.items()):
             if request.op == op:
@@ -185,7 +213,7 @@ class CacheCore:
     def fail(self, failure: Failure) -> list[Effect]:
         """Answer every operation with a failure: the store is gone. A write may have taken effect."""
         ops = list(dict.fromkeys(request.op for request in self._outbox.requests.values()))
-        ops += [op for queue in self._queues.values() for op, *_ in list(queue)[1:]]
+        ops += [item.op for queue in self._queues.values() for item in list(queue)[1:]]
         for request in self._outbox.requests.values():
             if isinstance(request, Writing) and request.draft is not None:
                 self._totals.commit(request.message.key, request.draft)
@@ -216,7 +244,7 @@ class CacheCore:
     ) -> list[Effect]:
         missing = [key for key in dict.fromkeys(keys) if key not in found]
         if not missing:
-            return [Answer(op, [found[key].lattice for key in keys])]
+            return [Answer(op, [found[key] for key in keys])]
         groups = self._sources.group(missing)
         parts: list[Reading] = []
         effects: list[Effect] = []
@@ -275,12 +303,23 @@ class CacheCore:
 
     # ------------------------------------------------------------ writes
 
+    def _put(self, key: str, wish: _Wish, stamp: Micros, now: Millis) -> list[Effect]:
+        """Put what merges as it is, once a causal write has its dot."""
+        op, delta, sync, terms = wish
+        generation = max(self._generation(key), terms.generation)
+        lattice = delta
+        if is_causal_draft(delta):
+            seen = terms.seen if terms.generation == generation else EMPTY
+            lattice = dotted(delta, *self._dots.next(key, generation), seen)
+        put = Put(self._next_req(), key, lattice, generation, sync, stamp, terms.deps)
+        return self._change(Writing(op, put, delta, None, terms), now)
+
     def _count(self, key: str, now: Millis) -> list[Effect]:
         """Put the first of the key's queue of counter writes: one at a time, so that a refusal is exact."""
         queue = self._queues[key]
         refused: list[Effect] = []
         while queue:
-            op, delta, sync = queue[0]
+            op, delta, sync, terms = queue[0]
             generation = self._generation(key)
             try:
                 draft = self._totals.draft(key, generation, delta)
@@ -288,8 +327,10 @@ class CacheCore:
                 refused += self._to(op, Failure("SerializationError", f"key {key!r}: {error}"))
                 queue.popleft()
             else:
-                put = Put(self._next_req(), key, draft.lattice, generation, sync, self._clock.last)
-                return refused + self._change(Writing(op, put, delta, draft), now)
+                put = Put(
+                    self._next_req(), key, draft.lattice, generation, sync, self._clock.last, terms.deps
+                )
+                return refused + self._change(Writing(op, put, delta, draft, terms), now)
         del self._queues[key]
         return refused
 
@@ -311,11 +352,13 @@ class CacheCore:
         if request.draft is not None:
             return self._count(key, now)
         sent = request.message
-        put = Put(self._next_req(), key, request.delta, self._generation(key), sent.sync, sent.stamp)
-        return self._change(Writing(request.op, put, request.delta, None), now)
+        wish = _Wish(request.op, request.delta, sent.sync, request.terms)
+        return self._put(key, wish, sent.stamp, now)
 
     def _done(self, request: Request, failure: Failure | None, now: Millis) -> list[Effect]:
-        effects = self._to(request.op, failure)
+        effects = self._to(request.op, _written(request) if failure is None else failure)
+        if failure is not None and isinstance(request, Writing) and is_causal_draft(request.delta):
+            self._dots.abandon(request.message.key)
         if isinstance(request, Writing) and request.draft is not None:
             if failure is None:
                 self._totals.commit(request.message.key, request.draft)
@@ -324,8 +367,8 @@ class CacheCore:
         return effects
 
     @staticmethod
-    def _to(op: int | None, failure: Failure | None) -> list[Effect]:
-        return [] if op is None else [Answer(op, failure)]
+    def _to(op: int | None, result: Entry | Failure | None) -> list[Effect]:
+        return [] if op is None else [Answer(op, result)]
 
     def _refused(self, failed: Failed, store: PeerName, now: Millis) -> list[Effect]:
         request = self._outbox.take(failed.req, Request)
@@ -335,6 +378,7 @@ class CacheCore:
             return self._abandon_parts(request) + self._to(request.op, failed.failure)
         if isinstance(request, Writing) and failed.failure.kind == LOST and is_shared(request.delta):
             request.delta = plain(request.delta)  # the store cannot reach our memory
+            self._dots.abandon(request.message.key)
             return self._again(request, now)
         return self._done(request, failed.failure, now)
 
@@ -397,7 +441,8 @@ class CacheCore:
         self._sources.see(entry.version)
 
     def _generation(self, key: str) -> Micros:
-        return max(self._shelf.generation(key), self._totals.generation(key))
+        written = max(self._totals.generation(key), self._dots.generation(key))
+        return max(self._shelf.generation(key), written)
 
     # ------------------------------------------------------------ stores that come and go
 
@@ -518,3 +563,8 @@ class CacheCore:
                 self._armed = due
                 return [SetTimer(TIMER, due)]
         return []
+
+
+def _written(request: Request) -> Entry | None:
+    put = request.message
+    return Entry(put.generation, put.lattice, deps=put.deps) if isinstance(put, Put) else None

@@ -78,6 +78,7 @@ class _Head(msgspec.Struct, array_like=True):
     others: Vector | None
     stamp: Micros
     writer: PeerName
+    deps: Vector | None = None
 
 
 Kept: TypeAlias = Stored | FunctionSpec | DagSpec | Here
@@ -135,7 +136,9 @@ def pack(place: bytes, record: Kept) -> bytes:
         assert not isinstance(record.lattice, Cold), "a value that is on disk is written again"
         kind = record.lattice.name
         body = _encoder.encode(plain(record.lattice))
-    head = _Head(kind, record.nbytes, record.generation, record.others, record.stamp, record.writer)
+    head = _Head(
+        kind, record.nbytes, record.generation, record.others, record.stamp, record.writer, record.deps
+    )
     return _checked(place, _encoder.encode(head), body)
 
 
@@ -167,7 +170,8 @@ def unpack(place: bytes, data: memoryview | bytes, warm_bytes_max: int | None = 
             lattice = _lattice.decode(bytes(body))
     except (struct.error, msgspec.MsgspecError, KeyError, UnicodeDecodeError) as error:
         raise Damaged(str(error)) from None
-    return Stored(lattice, fields.generation, seq, fields.others, fields.stamp, fields.writer, fields.nbytes)
+    generation, others, stamp, writer = fields.generation, fields.others, fields.stamp, fields.writer
+    return Stored(lattice, generation, seq, others, stamp, writer, fields.nbytes, fields.deps)
 
 
 def _checked(place: bytes, head: bytes, body: bytes) -> bytes:

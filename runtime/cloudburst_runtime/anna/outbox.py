@@ -6,17 +6,34 @@ time, up to ten times that; this file does not know what the requests are for, b
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from cloudburst_runtime.anna.totals import Draft
 from cloudburst_runtime.effects import Send
-from cloudburst_runtime.ids import NODE, Millis, PeerName
+from cloudburst_runtime.ids import NODE, Micros, Millis, PeerName
 from cloudburst_runtime.lattices import AnyLattice
+from cloudburst_runtime.lattices.causal import EMPTY, Context
 from cloudburst_runtime.messages import Delete, Entry, Get, Put
 from cloudburst_runtime.vectors import Vector
 
 BACKOFF_MAX = 10
 """The longest interval, in first intervals."""
+
+
+class Terms(NamedTuple):
+    """What a session's write comes with.
+
+    Attributes
+    ----------
+    deps
+        The changes that whoever reads it must find.
+    generation, seen
+        The writes of this key that a causal write replaces: what its session has seen in that generation.
+    """
+
+    deps: Vector
+    generation: Micros = 0
+    seen: Context = EMPTY
 
 
 class Request:
@@ -68,15 +85,23 @@ class Change(Request):
 
 
 class Writing(Change):
-    """A put of ``delta``; of a counter, by way of ``draft``."""
+    """A put of ``delta``; of a counter, by way of ``draft``; of a session, on its ``terms``."""
 
-    __slots__ = ("delta", "draft")
+    __slots__ = ("delta", "draft", "terms")
     message: Put
 
-    def __init__(self, op: int | None, message: Put, delta: AnyLattice, draft: Draft | None) -> None:
+    def __init__(
+        self,
+        op: int | None,
+        message: Put,
+        delta: AnyLattice,
+        draft: Draft | None,
+        terms: Terms,
+    ) -> None:
         super().__init__(op, message)
         self.delta = delta
         self.draft = draft
+        self.terms = terms
 
 
 class Outbox:

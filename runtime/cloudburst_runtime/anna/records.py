@@ -33,7 +33,8 @@ class Stored(msgspec.Struct, gc=False):
 
     ``seq`` is the replica's count at the change that made it, ``others`` the changes of other stores
     that are included, ``stamp`` and ``writer`` say when it was written and by whom, ``nbytes`` how many bytes
-    the value has, wherever it is.
+    the value has, wherever it is. ``deps`` are changes of other stores that its writers had seen: of this
+    store's own, they had seen none that is later than ``seq``.
     """
 
     lattice: AnyLattice | Cold | None
@@ -43,6 +44,7 @@ class Stored(msgspec.Struct, gc=False):
     stamp: Micros = 0
     writer: PeerName = ""
     nbytes: int = 0
+    deps: Vector | None = None
 
 
 class Change(NamedTuple):
@@ -86,7 +88,7 @@ class Records:
     >>> from cloudburst_runtime.lattices import Max
     >>> records = Records(Config())
     >>> records.entry(records.keep("k", 0, Max(7)).record)
-    Entry(generation=0, lattice=Max(value=7), version={'node': 1})
+    Entry(generation=0, lattice=Max(value=7), version={'node': 1}, deps={})
     """
 
     def __init__(self, config: Config, name: PeerName = NODE) -> None:
@@ -128,8 +130,9 @@ class Records:
         if as_plain and lattice is not None:
             lattice = plain(lattice)
         if record.seq <= self.base:
-            return Entry(record.generation, lattice, self._others(record) or {})
-        return Entry(record.generation, lattice, {self.name: record.seq, **(record.others or {})})
+            return Entry(record.generation, lattice, self._others(record) or {}, record.deps or {})
+        version = {self.name: record.seq, **(record.others or {})}
+        return Entry(record.generation, lattice, version, record.deps or {})
 
     # ------------------------------------------------------------ changes
 
@@ -140,13 +143,16 @@ class Records:
         lattice: AnyLattice | None,
         stamp: Micros = 0,
         writer: PeerName = "",
+        deps: Vector | None = None,
     ) -> Change:
         """A change of the key: count it, and replace the record; without a lattice the key is deleted."""
         nbytes = 0 if lattice is None else lattice.nbytes  # raises if it is nested too deeply
         before = self.find(key)
         self.seq += 1
         others = None if before is None else self._others(before)
-        record = Stored(lattice, generation, self.seq, others, newest(lattice) or stamp, writer, nbytes)
+        written = newest(lattice) or stamp
+        seen = self._deps(before, deps)
+        record = Stored(lattice, generation, self.seq, others, written, writer, nbytes, seen)
         dropped = [] if before is None else self._retire(key, before, record)
         self.put(key, record)
         if len(self.deleted) > self._config.tombstones_max:
@@ -183,7 +189,7 @@ class Records:
 
     def swap(self, key: str, old: Stored, lattice: AnyLattice | Cold | None) -> Stored:
         """The same version, its value loaded or left to the disk."""
-        new = Stored(lattice, old.generation, old.seq, old.others, old.stamp, old.writer, old.nbytes)
+        new = msgspec.structs.replace(old, lattice=lattice)
         if self.live.get(key) is old:
             self.put(key, new)
             return new
@@ -237,6 +243,14 @@ class Records:
         if record.seq > self.base:
             return record.others
         return joined(record.others or {}, {self.former: record.seq})
+
+    def _deps(self, before: Stored | None, more: Vector | None) -> Vector | None:
+        """What a version depends on, after the one before."""
+        deps = None if before is None else before.deps
+        if not more:
+            return deps
+        foreign = {store: number for store, number in more.items() if store != self.name}
+        return joined(deps or {}, foreign) or None
 
     def _retire(self, key: str, before: Stored, record: Stored) -> list[tuple[str, Stored]]:
         """The version that is replaced joins the past, which ends with the key's generation."""

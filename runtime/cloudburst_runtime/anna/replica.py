@@ -29,7 +29,7 @@ from cloudburst_runtime.effects import Load, Loaded, PeerLost, Persist, Received
 from cloudburst_runtime.errors import InvalidName, LatticeMismatch, check_name
 from cloudburst_runtime.ids import NODE, Micros, Millis, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice, below, join
-from cloudburst_runtime.lattices.wrap import is_lost
+from cloudburst_runtime.lattices.wrap import bounded, is_lost
 from cloudburst_runtime.messages import (
     Delete,
     Entry,
@@ -47,6 +47,7 @@ from cloudburst_runtime.messages import (
     Unwatch,
 )
 from cloudburst_runtime.shared import LOST
+from cloudburst_runtime.vectors import Vector
 
 REQUESTS = (Put, Get, Delete, Keys, Unwatch, Resync, Forget)
 """The messages that are for a replica."""
@@ -84,6 +85,7 @@ class ReplicaCore:
 
     def __init__(self, config: Config, name: PeerName = NODE, found: Recovered | None = None) -> None:
         self.name = name
+        self._siblings_max = config.siblings_max
         self.records = Records(config, name)
         self.keeper = Keeper(self.records, config)
         self.watches = Watches()
@@ -196,8 +198,8 @@ class ReplicaCore:
             elif below(theirs, mine):
                 return [self._acknowledge(peer, put.req, known)]
             else:
-                merged = join(mine, theirs, key)
-            effects = self._store(key, put.generation, merged, put.stamp, peer, put.sync)
+                merged = bounded(join(mine, theirs, key), self._siblings_max)
+            effects = self._store(key, put.generation, merged, put.stamp, peer, put.sync, put.deps)
         except (LatticeMismatch, InvalidName, RecursionError) as error:
             return [_failed(peer, put.req, error)]
         effects.append(self._acknowledge(peer, put.req, put.generation))
@@ -228,10 +230,11 @@ class ReplicaCore:
         stamp: Micros = 0,
         writer: PeerName = "",
         sync: bool = True,
+        deps: Vector | None = None,
     ) -> list[Effect]:
         """Change a key (without a lattice: delete it), tell who watches it, answer who waits for it."""
         new = lattice is not None and key not in self.records.live
-        change = self.records.keep(key, generation, lattice, stamp, writer)
+        change = self.records.keep(key, generation, lattice, stamp, writer, deps)
         entry = self.records.entry(change.record)
         assert entry is not None
         effects: list[Effect] = [*self.keeper.changed(change, sync), *self._publish(key, entry)]

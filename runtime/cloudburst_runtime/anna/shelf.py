@@ -99,11 +99,13 @@ class Shelf:
 
 
 def _later(mine: Entry, theirs: Entry) -> Entry:
-    version = joined(mine.version, theirs.version)
+    version, deps = joined(mine.version, theirs.version), joined(mine.deps, theirs.deps)
     later = theirs if theirs.generation > mine.generation else mine
     if theirs.generation == mine.generation:
         later = _merged(mine, theirs)
-    return later if version is later.version else Entry(later.generation, later.lattice, version)
+    if version is later.version and deps is later.deps:
+        return later
+    return Entry(later.generation, later.lattice, version, deps)
 
 
 def _merged(mine: Entry, theirs: Entry) -> Entry:
@@ -115,4 +117,4 @@ def _merged(mine: Entry, theirs: Entry) -> Entry:
         return mine
     if merged is mine.lattice:
         return mine
-    return Entry(mine.generation, merged, theirs.version)
+    return Entry(mine.generation, merged, theirs.version, theirs.deps)

@@ -6,9 +6,19 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.effects import Record
 from cloudburst_runtime.ids import Millis, PeerName
-from cloudburst_runtime.messages import Args, Failure, Header, Lease, Message, Produced, Result, Running
+from cloudburst_runtime.messages import (
+    Args,
+    Failure,
+    Header,
+    Lease,
+    Message,
+    Produced,
+    Result,
+    Running,
+)
 from cloudburst_runtime.scheduler.dag import Topology
 from cloudburst_runtime.values import Value
 
@@ -55,6 +65,8 @@ class OwnedCall(msgspec.Struct, eq=False, gc=False):
         None: as the plan says.
     held, header
         The lease of the present attempt, and what travels with it; no header while none is under way.
+    level, session
+        Its consistency level, and the client's session that it belongs to, if any.
     record
         Whether its steps report what determined their outcomes.
     moved
@@ -84,6 +96,8 @@ class OwnedCall(msgspec.Struct, eq=False, gc=False):
     probe_after: Millis = 0.0
     deadline: Millis | None = None
     moved: dict[int, int] = {}
+    level: str = "lww"
+    session: ClientSession | None = None
     record: bool = False
     watched: bool = False
     pinned: dict[str, Value] = {}
@@ -115,11 +129,15 @@ class Ask(Record, frozen=True):
 
 
 class Store(Record, frozen=True):
-    """A store operation (``read`` keys, ``write`` key lattice, ``delete`` key); `Answered` follows."""
+    """A store operation (``read`` keys, ``write`` key lattice, ``delete`` key); `Answered` follows.
+
+    ``session``: None if the client is in none.
+    """
 
     op: int
     kind: str
     arguments: tuple[Any, ...]
+    session: ClientSession | None = None
 
 
 class Forget(Record, frozen=True):

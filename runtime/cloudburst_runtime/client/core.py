@@ -50,6 +50,7 @@ from cloudburst_runtime.messages import (
     Failure,
     Gone,
     Inline,
+    Kept,
     Moved,
     Placed,
     Produced,
@@ -104,6 +105,7 @@ class ClientCore:
             Gone: self.recovery.on_gone,
             Unknown: self.recovery.on_unknown,
             Running: self.recovery.on_running,
+            Kept: self.recovery.on_kept,
             Produced: self._on_produced,
         }
 
@@ -189,7 +191,8 @@ class ClientCore:
                 call.timeout = plan.timeout
                 effects += self._set_deadline(call)
         try:
-            effects += self.dispatcher.send(call, held, self.floor, now)
+            floor = self.floor if call.session is None else joined(self.floor, call.session.floor)
+            effects += self.dispatcher.send(call, held, floor, now)
         except LookupError as error:
             return effects + self._resolve(call, Failure("InvalidDag", str(error.args[0])), now)
         if not self._tick_armed:
@@ -243,6 +246,8 @@ class ClientCore:
         assert held is not None
         self.dispatcher.release(header)
         del self.calls[call.number]
+        if call.session is not None:
+            call.session.came_back(message)
         effects: Effects = [Resolve(call.number, message)]
         if not held.simple and (message.failure is not None or held.multiexec):
             effects += cancels(header)

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from cloudburst_runtime.client.calls import Dispatched, Held, OwnedCall
+from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
-from cloudburst_runtime.messages import Args, Call, Cancel, Header, Trigger
+from cloudburst_runtime.messages import Args, Call, Cancel, Header, Session, Trigger
 from cloudburst_runtime.scheduler.dag import Topology
 from cloudburst_runtime.scheduler.policy import assign
 from cloudburst_runtime.values import Value, encode
@@ -76,6 +77,7 @@ class Dispatcher:
             call.output_key,
             call.record,
             call.watched,
+            _session_of(call, schedule),
         )
         sends = starts(call, header, held)
         call.held = held
@@ -113,6 +115,14 @@ class Dispatcher:
         self.release(header)
         call.header = None
         return cancels(header)
+
+
+def _session_of(call: OwnedCall, schedule: list[PeerName]) -> Session | None:
+    """What the call begins with at another level than ``lww``."""
+    if call.level == "lww":
+        return None
+    session = ClientSession(call.level) if call.session is None else call.session
+    return session.onward(call.level, schedule[0])
 
 
 def cancels(header: Header) -> Effects:

@@ -22,6 +22,7 @@ from cloudburst_runtime.messages import (
     Failure,
     Gone,
     Header,
+    Kept,
     Moved,
     Probe,
     Running,
@@ -158,7 +159,13 @@ class Recovery:
             return self._unwanted(message)
         return [Observed(call.number, message)]
 
-    def _unwanted(self, message: Moved | Running) -> Effects:
+    def on_kept(self, message: Kept, now: Millis) -> Effects:
+        """An executor keeps something for a call; if it is over, the word of that was lost."""
+        call = self._calls.get(message.number)
+        wanted = call is not None and message.attempt == call.attempt
+        return [] if wanted else self._unwanted(message)
+
+    def _unwanted(self, message: Moved | Running | Kept) -> Effects:
         """Somebody works on what was cancelled: the `Cancel` was lost, or is on its way."""
         return [Send(message.executor, Cancel(self._name, message.number, message.attempt))]
 

@@ -6,17 +6,18 @@ and then after twice as long each time, up to ten times that; each answer goes o
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from cloudburst_runtime.anna.cache import Answer, CacheCore
 from cloudburst_runtime.client.calls import Answered, Store
+from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Received, Send, Timer
 from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName
 from cloudburst_runtime.messages import Failed, Failure
-from cloudburst_runtime.vectors import Vector
+from cloudburst_runtime.vectors import Vector, joined
 
 Effects = list[Any]
 
@@ -27,6 +28,14 @@ class _Request(msgspec.Struct):
     message: Any
     send_at: Millis
     after: Millis
+
+
+class _Asked(NamedTuple):
+    """A store operation under way: whose session it is of, and what was asked."""
+
+    session: ClientSession
+    keys: list[str]
+    kind: str
 
 
 class Requests:
@@ -50,6 +59,8 @@ class Requests:
     def __init__(self, config: Config, name: PeerName, clock: HybridClock) -> None:
         self._resend_ms = config.resend_ms
         self._req = 0
+        self._own = ClientSession()
+        self._asked: dict[int, _Asked] = {}
         self.unanswered: dict[int, _Request] = {}
         self.store = CacheCore(config, name, clock, caching=False, next_req=self.next_req)
 
@@ -83,23 +94,30 @@ class Requests:
         """The node is gone, and the store with it."""
         answers: Effects = [Answered(req, failure) for req in self.unanswered]
         self.unanswered.clear()
-        return answers + _answered(self.store.fail(failure))
+        return answers + self._answered(self.store.fail(failure))
 
     # ------------------------------------------------------------ the store
 
     def on_store(self, event: Store, floor: Vector, now: Millis) -> Effects:
         """Begin a store operation; a read includes all changes up to ``floor``."""
-        given = event.arguments
-        if event.kind == "read":
-            return _answered(self.store.read(event.op, given[0], floor, now))
-        if event.kind == "write":
-            return _answered(self.store.write(event.op, given[0], given[1], now, *given[2:]))
-        return _answered(self.store.delete(event.op, given[0], now))
+        op, kind, given = event.op, event.kind, event.arguments
+        session = event.session or self._own
+        floor = joined(floor, session.floor)
+        self._asked[op] = _Asked(session, given[0] if kind == "read" else [given[0]], kind)
+        if kind == "read":
+            return self._answered(self.store.read(op, given[0], floor, now))
+        if kind == "write":
+            key, lattice, *waits = given
+            sync = waits[0] if waits else None
+            terms = session.terms(key, floor)
+            return self._answered(self.store.write(op, key, lattice, now, sync, terms))
+        return self._answered(self.store.delete(op, given[0], now))
 
     def forget(self, req: int) -> Effects:
         """Nobody waits for the answer of this request or operation any more."""
         self.take(req)
-        return _answered(self.store.cancel(req))
+        self._asked.pop(req, None)
+        return self._answered(self.store.cancel(req))
 
     def handle(self, event: Received | Timer, now: Millis) -> Effects:
         """Take an answer, or whatever else may be for the store."""
@@ -108,8 +126,19 @@ class Requests:
             req = getattr(message, "req", None)
             if req is not None and self.take(req):
                 return [Answered(req, message.failure if isinstance(message, Failed) else message)]
-        return _answered(self.store.handle(event, now))
+        return self._answered(self.store.handle(event, now))
 
+    def _answered(self, effects: Effects) -> Effects:
+        return [self._answer(effect) if type(effect) is Answer else effect for effect in effects]
 
-def _answered(effects: Effects) -> Effects:
-    return [Answered(effect.op, effect.result) if type(effect) is Answer else effect for effect in effects]
+    def _answer(self, answer: Answer) -> Answered:
+        """What the store says becomes what the session sees."""
+        result: Any = answer.result
+        asked = self._asked.pop(answer.op)
+        if isinstance(result, Failure):
+            return Answered(answer.op, result)
+        if asked.kind == "read":
+            pairs = zip(asked.keys, result, strict=True)
+            return Answered(answer.op, [asked.session.read(key, entry).lattice for key, entry in pairs])
+        asked.session.wrote(asked.keys[0], result, self.store.floor)
+        return Answered(answer.op, None)

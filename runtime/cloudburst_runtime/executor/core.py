@@ -24,7 +24,7 @@ from typing import Any
 
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, Timer
-from cloudburst_runtime.executor import catalog, load, waiting
+from cloudburst_runtime.executor import catalog, load, snapshots, waiting
 from cloudburst_runtime.executor.catalog import Catalog
 from cloudburst_runtime.executor.load import LoadWatch
 from cloudburst_runtime.executor.operations import Operations
@@ -54,6 +54,8 @@ from cloudburst_runtime.executor.waiting import Waiting
 from cloudburst_runtime.executor.witness import witness
 from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName, TaskId
 from cloudburst_runtime.lattices import LWW
+from cloudburst_runtime.lattices.causal import draft
+from cloudburst_runtime.levels import CAUSAL
 from cloudburst_runtime.messages import (
     Call,
     Cancel,
@@ -64,6 +66,9 @@ from cloudburst_runtime.messages import (
     Mail,
     Pin,
     Probe,
+    Recall,
+    Recalled,
+    Release,
     Retire,
     Shed,
     Trigger,
@@ -117,6 +122,9 @@ class ExecutorCore:
             Cancel: self._on_cancel,
             Probe: self._on_probe,
             Mail: self.operations.on_mail,
+            Recall: self.operations.snapshots.on_recall,
+            Recalled: self.operations.snapshots.on_recalled,
+            Release: self._on_release,
             Pin: self.waiting.on_pin,
             Unpin: self.catalog.on_unpin,
             ExecutorLost: self._on_executor_lost,
@@ -128,6 +136,8 @@ class ExecutorCore:
             load.IDLE_TIMER: self.load.on_idle,
             catalog.TIMER: self.waiting.on_fetch_timer,
             waiting.TIMER: self.waiting.on_wanted,
+            snapshots.RECALL_TIMER: self.operations.snapshots.on_recall_timer,
+            snapshots.WANTED_TIMER: self.operations.snapshots.on_wanted,
         }
 
     # ------------------------------------------------------------ the core's face
@@ -230,6 +240,7 @@ class ExecutorCore:
 
     def _new_task(self, task_id: TaskId, header: Header) -> Task:
         task = Task(task_id, header, clock=header.clock, floor=header.floor)
+        self.operations.levels.begin(task, header)
         self.clock.observe(header.clock)
         self.tasks[task_id] = task
         return task
@@ -242,6 +253,7 @@ class ExecutorCore:
         elif unused:
             task.unused.append(trigger)
         task.floor = joined(task.floor, trigger.header.floor)
+        self.operations.levels.begin(task, trigger.header)
         self.clock.observe(trigger.header.clock)
 
     # ------------------------------------------------------------ tasks are asked after
@@ -284,14 +296,19 @@ class ExecutorCore:
     def _on_cancel(self, message: Cancel, now: Millis) -> Effects:
         self.past.cancel(message)
         attempt = (message.client, message.number, message.attempt)
-        return self._drop([task for task in self.tasks.values() if task.id[:3] == attempt])
+        dropped = self._drop([task for task in self.tasks.values() if task.id[:3] == attempt])
+        return dropped + self.operations.snapshots.release(attempt)
+
+    def _on_release(self, message: Release, now: Millis) -> Effects:
+        return self.operations.snapshots.release((message.client, message.number, message.attempt))
 
     def _on_peer_lost(self, peer: PeerName) -> Effects:
         """A client that is gone wants nothing any more."""
         if peer == NODE:
             return [Leave()]
         self.past.lose_peer(peer)
-        return self._drop([task for task in self.tasks.values() if task.id.client == peer])
+        dropped = self._drop([task for task in self.tasks.values() if task.id.client == peer])
+        return dropped + self.operations.snapshots.release_all(peer)
 
     def _on_executor_lost(self, message: ExecutorLost, now: Millis) -> Effects:
         self.past.lose_executor(message.name)
@@ -350,11 +367,15 @@ class ExecutorCore:
         def stored(result: Any, later: Millis) -> Effects:
             if isinstance(result, Failure):
                 return self._fail(task, result, later)
+            levels.wrote(task, key, result)
             return self._end(task, value, None, (), later)
 
+        levels = self.operations.levels
         op = self.operations.begin(stored)
-        lattice = LWW(self.clock.tick(now), self.name, value)
-        return self.operations.pass_on(self.cache.write(op, key, lattice, now), now)
+        made = draft if levels.level(task) in CAUSAL else LWW
+        lattice = made(self.clock.tick(now), self.name, value)
+        written = self.cache.write(op, key, lattice, now, terms=levels.terms(task, key))
+        return self.operations.pass_on(written, now)
 
     def _fail(self, task: Task, failure: Failure, now: Millis) -> Effects:
         """A task failed: so does its call, unless what follows can do without this input."""
@@ -381,7 +402,7 @@ class ExecutorCore:
         sent = outputs(task, value, failure, targets, self.clock.last, floor)
         small = value is None or value.nbytes <= self.config.output_kept_bytes_max
         self.past.finish(task.id, sent if small else None)
-        return self._deliver(sent, now)
+        return [*self._deliver(sent, now), *self.operations.snapshots.watch(now)]
 
     def _deliver(self, sent: Outputs, now: Millis) -> Effects:
         effects: Effects = []

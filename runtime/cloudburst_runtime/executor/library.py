@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from cloudburst_runtime.errors import ErrorKinds, SerializationError, check_name
 from cloudburst_runtime.executor.printed import sendable
-from cloudburst_runtime.lattices.wrap import delta, reveal
+from cloudburst_runtime.lattices.custom import kind_of
+from cloudburst_runtime.lattices.wrap import delta, grown, reveal
+from cloudburst_runtime.lattices.wrap import siblings as all_values
 from cloudburst_runtime.messages import Failure
 from cloudburst_runtime.values import Value, decode, decode_own, encode
 
@@ -67,34 +69,43 @@ class UserLibrary:
     # ------------------------------------------------------------ the store
 
     @overload
-    def get(self, key: str, deserialize: bool = True) -> Any: ...
+    def get(self, key: str, deserialize: bool = True, siblings: bool = False) -> Any: ...
     @overload
-    def get(self, key: list[str], deserialize: bool = True) -> dict[str, Any]: ...
-    def get(self, key: str | list[str], deserialize: bool = True) -> Any:
+    def get(self, key: list[str], deserialize: bool = True, siblings: bool = False) -> dict[str, Any]: ...
+    def get(self, key: str | list[str], deserialize: bool = True, siblings: bool = False) -> Any:
         """The value under a key, or a dict of values for a list of keys; None for a key that is missing.
 
-        An array comes as a read-only view of what the cache holds. ``deserialize=False`` gives the
-        pickled bytes instead.
+        An array comes as a read-only view of what the cache holds.
+
+        Parameters
+        ----------
+        key
+            One key, or several.
+        deserialize
+            False gives the pickled bytes instead.
+        siblings
+            All values that were written side by side at a causal level, as a list, the latest first; the
+            empty list for a key that is missing.
 
         Raises
         ------
         RuntimeUnavailable
             If the store is gone.
+        ConsistencyError
+            If the version that the call must read is no longer kept anywhere.
         """
+        show = self._reveal_all if siblings else self._reveal
         if isinstance(key, str):
-            return self._reveal(self._lookup([check_name(key, "key")])[0], deserialize)
+            return show(self._lookup([check_name(key, "key")])[0], deserialize)
         keys = [check_name(each, "key") for each in key]
-        return {
-            each: self._reveal(lattice, deserialize)
-            for each, lattice in zip(keys, self._lookup(keys), strict=True)
-        }
+        found = zip(keys, self._lookup(keys), strict=True)
+        return {each: show(lattice, deserialize) for each, lattice in found}
 
     def _lookup(self, keys: list[str]) -> list[Any]:
-        task, cache = self._current, self._core.cache
-        floor = task.floor
+        task, levels = self._current, self._core.operations.levels
         found = []
         for key in keys:
-            entry = cache.peek(key, floor)
+            entry = levels.peek(task, key)
             if entry is None:
                 return list(self._do("read", keys))
             found.append(entry.lattice)
@@ -107,6 +118,10 @@ class UserLibrary:
             return None
         return reveal(lattice, decode if deserialize else _as_pickle)
 
+    @staticmethod
+    def _reveal_all(lattice: Any, deserialize: bool) -> list[Any]:
+        return [] if lattice is None else all_values(lattice, decode if deserialize else _as_pickle)
+
     def put(self, key: str, value: object, lattice: str | None = None) -> bool:
         """Merge a value into a key; it is in the store when this returns True.
 
@@ -115,10 +130,11 @@ class UserLibrary:
         key
             1 to 255 bytes of UTF-8.
         value
-            Wrapped in a lattice: a set becomes a set lattice, anything else last-writer-wins.
+            Wrapped in a lattice: a set becomes a set lattice, an instance of a class that was made a
+            lattice stays one, anything else is last-writer-wins, or causal at a causal level.
         lattice
-            How writes merge: ``"lww" "set" "ordered-set" "max" "min" "bool" "grow" "counter" "priority"
-            "clock" "map"``, or nested, as ``"map[counter]"``.
+            How writes merge: ``"lww" "causal" "set" "ordered-set" "max" "min" "bool" "grow" "counter"
+            "priority" "clock" "map"``, or nested, as ``"map[counter]"``.
 
         Raises
         ------
@@ -128,8 +144,11 @@ class UserLibrary:
             If the value cannot travel.
         """
         check_name(key, "key")
+        if lattice is None and kind_of(value) is not None:
+            value = grown(value, self._lookup([key])[0])
         now = time.monotonic() * 1000
-        element = delta(value, lattice, self._core.name, self._core.clock.tick(now))
+        stamp = self._core.clock.tick(now)
+        element = delta(value, lattice, self._core.name, stamp, self.consistency)
         self._do("write", (key, element))
         return True
 
@@ -181,7 +200,7 @@ class UserLibrary:
     @property
     def consistency(self) -> str:
         """The consistency level of the call."""
-        return "lww"
+        return self._core.operations.levels.level(self._current)
 
     def progress(self, fraction: float, text: str = "") -> None:
         """Tell the caller how far this call is: a fraction from 0 to 1, and a few words."""

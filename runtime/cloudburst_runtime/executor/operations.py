@@ -14,11 +14,13 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.executor.outgoing import news
 from cloudburst_runtime.executor.runner import Runner
+from cloudburst_runtime.executor.session import Levels
+from cloudburst_runtime.executor.snapshots import Snapshots
 from cloudburst_runtime.executor.tasks import Op, Reply, Task
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
-from cloudburst_runtime.messages import Mail
+from cloudburst_runtime.lattices import AnyLattice
+from cloudburst_runtime.messages import Failure, Mail
 from cloudburst_runtime.values import Value
-from cloudburst_runtime.vectors import joined
 
 Effects = list[Any]
 
@@ -41,6 +43,17 @@ class Operations:
         self._clock = clock
         self._runner = runner
         self._req = 0
+        self.snapshots = Snapshots(
+            name,
+            self.cache,
+            config.resend_ms,
+            self.next_req,
+            self.begin,
+            self.pass_on,
+            self.conclude,
+            self.cancel,
+        )
+        self.levels = Levels(self.cache, self.snapshots)
 
     def next_req(self) -> int:
         """A fresh number for a request or an operation."""
@@ -55,26 +68,52 @@ class Operations:
         self.pending[op] = answered
         return op
 
-    def read(self, task: Task, op: int, keys: list[str], now: Millis, wait: bool = False) -> Effects:
-        """Read keys for a task, and count on it which the cache had."""
-        missing = sum(self.cache.peek(key, task.floor) is None for key in keys)
+    def read(
+        self,
+        task: Task,
+        keys: list[str],
+        answered: Callable[[list[AnyLattice | None] | Failure, Millis], Effects],
+        now: Millis,
+        wait: bool = False,
+    ) -> Effects:
+        """Read keys for a task as its level wants it, and count on it which the cache had.
+
+        While it is under way, ``task.reading`` is its number.
+        """
+
+        def seen(result: Any, later: Millis) -> Effects:
+            task.reading = 0
+            if isinstance(result, Failure):
+                return answered(result, later)
+            for key, entry in zip(keys, result, strict=True):
+                self.levels.see(task, key, entry)
+            return answered([entry.lattice for entry in result], later)
+
+        op = task.reading = self.begin(seen)
+        floor = self.levels.floor(task)
+        missing = sum(self.cache.peek(key, floor) is None for key in keys)
         task.misses += missing
         task.hits += len(keys) - missing
-        return self.pass_on(self.cache.read(op, keys, task.floor, now, wait), now)
+        if self.levels.level(task) == "dsrr":
+            return self.snapshots.read(task, op, keys, wait, now)
+        return self.pass_on(self.cache.read(op, keys, floor, now, wait), now)
 
     def cancel(self, op: int) -> Effects:
         """Nobody waits for this operation any more."""
         self.pending.pop(op, None)
-        return list(self.cache.cancel(op))
+        return [*self.snapshots.forget(op), *self.cache.cancel(op)]
+
+    def conclude(self, op: int, result: Any, now: Millis) -> Effects:
+        """An operation has its answer."""
+        answered = self.pending.pop(op, None)
+        return [] if answered is None else answered(result, now)
 
     def pass_on(self, effects: Effects, now: Millis) -> Effects:
         """Pass the cache's effects on; its answers go to whoever asked."""
         out: Effects = []
         for effect in effects:
             if type(effect) is Answer:
-                answered = self.pending.pop(effect.op, None)
-                if answered is not None:
-                    out += answered(effect.result, now)
+                out += self.conclude(effect.op, effect.result, now)
             else:
                 out.append(effect)
         return out
@@ -90,19 +129,26 @@ class Operations:
             task.progress = arguments
             return [news(task, self._name), Reply(number, None)]
         if kind == "read":
-            op = self.begin(lambda result, later: [Reply(number, result)])
-            return self.read(task, op, arguments[0], now)
-        op = self.begin(lambda result, later: self._changed(task, number, result))
-        if kind == "write":
-            return self.pass_on(self.cache.write(op, arguments[0], arguments[1], now), now)
-        if kind == "delete":
-            return self.pass_on(self.cache.delete(op, arguments[0], now), now)
+            return self.read(task, arguments[0], lambda result, later: [Reply(number, result)], now)
+        if kind in ("write", "delete"):
+            return self._change(task, number, arguments, now)
         raise TypeError(f"the executor core knows no operation {kind!r}")
 
-    def _changed(self, task: Task, number: int, result: Any) -> Effects:
-        """A write was answered: what this task reads from now on includes it."""
-        task.floor = joined(task.floor, self.cache.floor)
-        return [Reply(number, result)]
+    def _change(self, task: Task, number: int, arguments: tuple[Any, ...], now: Millis) -> Effects:
+        """User code writes a key, or without a lattice deletes it."""
+        key, *lattice = arguments
+        op = self.begin(lambda result, later: self._changed(task, number, key, result))
+        if not lattice:
+            return self.pass_on(self.cache.delete(op, key, now), now)
+        terms = self.levels.terms(task, key)
+        return self.pass_on(self.cache.write(op, key, lattice[0], now, terms=terms), now)
+
+    def _changed(self, task: Task, number: int, key: str, result: Any) -> Effects:
+        """A write or deletion was answered."""
+        if isinstance(result, Failure):
+            return [Reply(number, result)]
+        self.levels.wrote(task, key, result)
+        return [Reply(number, None)]
 
     def mail_id(self, task: Task) -> str:
         """Where direct messages to this task are sent."""

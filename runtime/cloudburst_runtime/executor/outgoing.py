@@ -20,8 +20,10 @@ from cloudburst_runtime.messages import (
     Message,
     Probe,
     Produced,
+    Release,
     Result,
     Running,
+    Session,
     Step,
     Trigger,
     Witness,
@@ -46,9 +48,11 @@ def outputs(
 ) -> Outputs:
     """An outcome: an input for each target, or without targets the result of the call."""
     if not targets:
-        result = Result(task.id.number, task.id.attempt, value, task.steps, failure, clock, floor)
-        return [(task.id.client, result)]
-    header = _onward(task.header, clock, floor)
+        number, attempt = task.id.number, task.id.attempt
+        session = _told(task.session)
+        result = Result(number, attempt, value, task.steps, failure, clock, floor, session)
+        return [(task.id.client, result), *releases(task)]
+    header = _onward(task.header, clock, floor, task.session)
     node, steps = task.id.node, task.steps
     triggers: Outputs = [
         (header.schedule[target], Trigger(header, node, target, value, steps, failure)) for target in targets
@@ -65,8 +69,25 @@ def _produced(task: Task, value: Value | None, failure: Failure | None) -> Outpu
     return [(task.id.client, Produced(number, attempt, node, own.executor, own, value, failure))]
 
 
-def _onward(header: Header, clock: Micros, floor: Vector) -> Header:
-    if clock == header.clock and floor == header.floor:
+def _told(session: Session | None) -> Session | None:
+    """What a client gets back of a session: what its own next writes replace, and what the call wrote."""
+    if session is None or not (session.seen or session.wrote):
+        return None
+    return Session(session.level, "", session.seen, {}, session.wrote)
+
+
+def releases(task: Task) -> Outputs:
+    """To all that may keep something for the call: it is over."""
+    session, header = task.session, task.header
+    if session is None or session.level != "dsrr":
+        return []
+    holders = (fix.holder for fix in session.fixed.values())
+    release = Release(header.client, header.number, header.attempt)
+    return [(peer, release) for peer in dict.fromkeys([*header.schedule, session.home, *holders])]
+
+
+def _onward(header: Header, clock: Micros, floor: Vector, session: Session | None) -> Header:
+    if clock == header.clock and floor == header.floor and session is None:
         return header
     return Header(
         header.client,
@@ -80,6 +101,7 @@ def _onward(header: Header, clock: Micros, floor: Vector) -> Header:
         header.output_key,
         header.record,
         header.watched,
+        session,
     )
 
 

@@ -67,7 +67,7 @@ class Runner:
             return self._load.at_rest(now)
         task = self.queue.popleft()
         batch = [task]
-        if task.batching:
+        if task.batching and task.session is None:
             batch += self._companions(task)
         for member in batch:
             member.state = "running"
@@ -78,8 +78,15 @@ class Runner:
         return [Execute(batch)]
 
     def _companions(self, first: Task) -> list[Task]:
-        """The other waiting requests of the same function, up to the batch's limit."""
-        others = [task for task in self.queue if task.function is first.function and task.batching]
+        """The other waiting requests of the same function, up to the batch's limit.
+
+        A call at another level than ``lww`` runs by itself: what it sees is its own.
+        """
+        others = [
+            task
+            for task in self.queue
+            if task.function is first.function and task.batching and task.session is None
+        ]
         others = others[: self._batch_max - 1]
         for task in others:
             self.queue.remove(task)

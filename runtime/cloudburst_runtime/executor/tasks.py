@@ -18,6 +18,7 @@ from cloudburst_runtime.messages import (
     Message,
     Plan,
     Seen,
+    Session,
     Step,
     Trigger,
 )
@@ -80,6 +81,8 @@ class Task(msgspec.Struct, eq=False, gc=False):
     hops: int = 0
     progress: tuple[float, str] = (0.0, "")
     printed: tuple[str, str] = ("", "")
+    session: Session | None = None
+    """What its call knows of the store, at another level than ``lww``; the task's own, to be changed."""
     seen: list[Seen] = []
     """Of a call that is recorded: what user code has asked of its library."""
     built: Value | None = None

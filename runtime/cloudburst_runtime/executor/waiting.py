@@ -99,16 +99,13 @@ class Waiting:
         refs = task.args.refs
 
         def resolved(result: Any, later: Millis) -> Effects:
-            task.reading = 0
             if isinstance(result, Failure):
                 return self._fail(task, result, later)
             task.resolved = {ref.slot: lattice for ref, lattice in zip(refs, result, strict=True)}
             return self.advance(task, later)
 
-        operations = self._operations
-        task.reading = operations.begin(resolved)
         keys = [ref.key for ref in refs]
-        effects = operations.read(task, task.reading, keys, now, wait=True)
+        effects = self._operations.read(task, keys, resolved, now, wait=True)
         return effects + self._ask_later(now) if task.reading else effects
 
     # ------------------------------------------------------------ plans and functions

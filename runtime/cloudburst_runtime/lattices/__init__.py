@@ -2,14 +2,18 @@
 
 from .base import Lattice, below, join
 from .basic import LWW, Bool, Max, Min, Number, OrderedSet, Priority, SetLattice
+from .causal import Causal
 from .compound import AnyLattice, MapLattice
 from .counters import Counter, Grow, VectorClock
+from .custom import Custom
 
 __all__ = [
     "LWW",
     "AnyLattice",
     "Bool",
+    "Causal",
     "Counter",
+    "Custom",
     "Grow",
     "Lattice",
     "MapLattice",

@@ -9,7 +9,9 @@ from cloudburst_runtime.values import from_canonical
 
 from .base import Lattice, below, join
 from .basic import LWW, Bool, Max, Min, OrderedSet, Priority, SetLattice
+from .causal import Causal
 from .counters import Counter, Grow, VectorClock
+from .custom import Custom
 
 
 class MapLattice(Lattice, tag="map", frozen=True, array_like=True):
@@ -44,7 +46,19 @@ class MapLattice(Lattice, tag="map", frozen=True, array_like=True):
 
 
 AnyLattice: TypeAlias = (
-    LWW | Priority | SetLattice | OrderedSet | Max | Min | Bool | Grow | Counter | VectorClock | MapLattice
+    LWW
+    | Causal
+    | Priority
+    | SetLattice
+    | OrderedSet
+    | Max
+    | Min
+    | Bool
+    | Grow
+    | Counter
+    | VectorClock
+    | Custom
+    | MapLattice
 )
 """Every lattice that may cross the wire."""
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cloudburst_runtime.lattices.base import Lattice
+from cloudburst_runtime.lattices.base import Lattice, below, join
 
 T = TypeVar("T", bound=Lattice)
 
@@ -36,7 +36,7 @@ def check_all(a: T, b: T, c: T) -> None:
     Parameters
     ----------
     a, b, c
-        Elements of one lattice type that can be merged with each other.
+        Elements that can be merged with each other: of one lattice type, or of types that may meet.
 
     Raises
     ------
@@ -50,30 +50,32 @@ def check_all(a: T, b: T, c: T) -> None:
     """
     before = [exact(a), exact(b), exact(c)]
     for x, y in ((a, b), (b, c), (c, a)):
-        x.merge(y)
+        _join(x, y)
     for old, x in zip(before, (a, b, c), strict=True):
         _require(exact(x) == old, "merge leaves its inputs alone", x, old)
-    _equal("associativity, (a | b) | c = a | (b | c)", a.merge(b).merge(c), a.merge(b.merge(c)))
+    _equal("associativity, (a | b) | c = a | (b | c)", _join(_join(a, b), c), _join(a, _join(b, c)))
     for x, y in ((a, b), (b, c), (a, c)):
-        _equal("commutativity, a | b = b | a", x.merge(y), y.merge(x))
+        _equal("commutativity, a | b = b | a", _join(x, y), _join(y, x))
         _check_order(x, y)
         _check_order(y, x)
     for x in (a, b, c):
-        _equal("idempotence, a | a = a", x.merge(x), x)
+        _equal("idempotence, a | a = a", _join(x, x), x)
     _check_monotone(a, b, c)
 
 
+def _join(x: T, y: T) -> T:
+    return join(x, y, "a key")
+
+
 def _check_order(x: T, y: T) -> None:
-    joined = x.merge(y)
-    _require(x <= joined and y <= joined, "a ≤ a | b and b ≤ a | b", x, y)
-    _require((x <= y) is (exact(joined) == exact(y)), "a ≤ b exactly if a | b = b", x, y)
+    joined = _join(x, y)
+    _require(below(x, joined) and below(y, joined), "a ≤ a | b and b ≤ a | b", x, y)
+    _require(below(x, y) is (exact(joined) == exact(y)), "a ≤ b exactly if a | b = b", x, y)
 
 
 def _check_monotone(a: T, b: T, c: T) -> None:
-    above = a.merge(b)
-    _require(
-        a.merge(c) <= above.merge(c), "monotonicity, a ≤ b gives a | c ≤ b | c", a.merge(c), above.merge(c)
-    )
+    lower, upper = _join(a, c), _join(_join(a, b), c)
+    _require(below(lower, upper), "monotonicity, a ≤ b gives a | c ≤ b | c", lower, upper)
 
 
 def _equal(law: str, left: Lattice, right: Lattice) -> None:

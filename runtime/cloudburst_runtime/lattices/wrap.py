@@ -1,8 +1,8 @@
 """Between Python values and lattices: what ``put(key, value, lattice=…)`` means, and what ``get`` returns.
 
 Law: a name of a lattice is read here and nowhere else. What `delta` builds is a *delta*: for a counter
-what to add, not a total (the cache of the writer turns it into that writer's total); every other delta
-is merged as it is.
+what to add, not a total (the cache of the writer turns it into that writer's total), and for a causal value a
+write without number and context (from the same); every other delta is merged as it is.
 
 Names: those of `MAKERS`, and ``map``, and ``map[…]`` around any of them. A plain ``map`` decides per value:
 a set becomes a set, a lattice stays what it is, all else is last-writer-wins.
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from cloudburst_runtime import values
-from cloudburst_runtime.errors import ConsistencyError
 from cloudburst_runtime.ids import Micros, PeerName
 from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.lattices.base import Lattice
@@ -29,16 +28,20 @@ from cloudburst_runtime.lattices.basic import (
     Priority,
     SetLattice,
 )
+from cloudburst_runtime.lattices.causal import Causal, Context, draft, is_draft, numbered
 from cloudburst_runtime.lattices.compound import MapLattice
 from cloudburst_runtime.lattices.counters import Counter, Grow, VectorClock
+from cloudburst_runtime.lattices.custom import Custom, kind_of
+from cloudburst_runtime.levels import CAUSAL
 from cloudburst_runtime.values import Value, canonical, encode, from_canonical
 
-CAUSAL = ("causal", "sk", "mk", "dsc", "single", "multi")
 DEPTH_MAX = 16
 INTEGER_MAX = 2**63 - 1
 
 
-def delta(value: object, lattice: str | None, writer: PeerName, stamp: Micros) -> AnyLattice:
+def delta(
+    value: object, lattice: str | None, writer: PeerName, stamp: Micros, level: str = "lww"
+) -> AnyLattice:
     """The lattice element that a put of ``value`` merges into its key.
 
     Parameters
@@ -46,9 +49,12 @@ def delta(value: object, lattice: str | None, writer: PeerName, stamp: Micros) -
     value
         What the user put. An element that is a lattice already passes through.
     lattice
-        A name (see `LATTICES`), or None: a set becomes a ``set``, anything else ``lww``.
+        A name (see `LATTICES`), or None: a set becomes a ``set``, an element of a user's lattice stays that,
+        anything else becomes ``lww``, or ``causal`` at a causal level.
     writer, stamp
         Who writes, and when by its hybrid clock, in microseconds.
+    level
+        The consistency level of the session that writes.
 
     Raises
     ------
@@ -56,8 +62,6 @@ def delta(value: object, lattice: str | None, writer: PeerName, stamp: Micros) -
         For an unknown name, and for a number that no lattice can hold (nan, or beyond 64 bits).
     TypeError
         If the value is not what the lattice is made of.
-    ConsistencyError
-        For the causal lattices, which are not available yet.
     SerializationError
         If the value cannot travel.
 
@@ -73,7 +77,11 @@ def delta(value: object, lattice: str | None, writer: PeerName, stamp: Micros) -
     if isinstance(value, Lattice):
         return cast(AnyLattice, value)
     if lattice is None:
-        lattice = "set" if isinstance(value, set) else "lww"
+        kind = kind_of(value)
+        if kind is not None:
+            return Custom(kind, draft(stamp, writer, encode(value)))
+        plain_kind = "causal" if level in CAUSAL else "lww"
+        lattice = "set" if isinstance(value, set) else plain_kind
     inner = _inner(lattice)
     if lattice == "map" or inner is not None:
         return _map(value, lattice, inner, writer, stamp)
@@ -97,6 +105,11 @@ def reveal(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode) 
     """
     if isinstance(lattice, LWW):
         return decode(lattice.value.frozen())
+    if isinstance(lattice, Causal):
+        value = lattice.reveal()
+        return None if value is None else decode(value.frozen())
+    if isinstance(lattice, Custom):
+        return lattice.whole(lambda value: decode(value.frozen()))
     if isinstance(lattice, Priority):
         return lattice.priority, decode(lattice.value.frozen())
     if isinstance(lattice, MapLattice):
@@ -104,10 +117,34 @@ def reveal(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode) 
     return lattice.reveal()
 
 
+def siblings(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode) -> list[Any]:
+    """All values that lie under a key side by side, the latest first; of any lattice but causal there is one.
+
+    Examples
+    --------
+    >>> siblings(delta([1, 2], "lww", "c1", 7))
+    [[1, 2]]
+    """
+    if isinstance(lattice, Causal):
+        return [decode(value.frozen()) for value in lattice.values]
+    return [reveal(lattice, decode)]
+
+
+def grown(value: Any, found: AnyLattice | None, decode: Callable[[Value], Any] = values.decode) -> Any:
+    """An element of a user's lattice, merged with what was found under its key: what to put there."""
+    if isinstance(found, Custom) and found.kind == kind_of(value) and found.parts.values:
+        return reveal(found, decode).merge(value)
+    return value
+
+
 def newest(lattice: AnyLattice | None) -> Micros:
     """The latest stamp in an element, 0 if there is none: what a hybrid clock must not fall behind."""
     if isinstance(lattice, LWW | Priority):
         return lattice.stamp
+    if isinstance(lattice, Causal):
+        return lattice.newest
+    if isinstance(lattice, Custom):
+        return lattice.parts.newest
     if isinstance(lattice, MapLattice):
         return max(map(newest, lattice.entries.values()), default=0)
     return 0
@@ -120,49 +157,88 @@ def counts(lattice: AnyLattice) -> bool:
     return isinstance(lattice, Counter | Grow)
 
 
+def is_causal_draft(lattice: AnyLattice) -> bool:
+    """Whether an element is a causal write that has no number yet, or such a part of a user's lattice."""
+    causal = lattice.parts if isinstance(lattice, Custom) else lattice
+    return isinstance(causal, Causal) and is_draft(causal)
+
+
+def dotted(element: AnyLattice, writer: PeerName, number: int, seen: Context) -> AnyLattice:
+    """A causal draft (see `is_causal_draft`) with its dot; it replaces all that is in ``seen``."""
+    if isinstance(element, Custom):
+        return Custom(element.kind, numbered(element.parts, writer, number, seen))
+    assert isinstance(element, Causal), element
+    return numbered(element, writer, number, seen)
+
+
+def seen_of(lattice: AnyLattice | None) -> Context | None:
+    """The context of a causal write by whoever has read this, or written it; None of other types."""
+    if isinstance(lattice, LWW):
+        return Context(plain=(lattice.stamp, lattice.writer))
+    if isinstance(lattice, Custom):
+        return lattice.parts.seen
+    return lattice.seen if isinstance(lattice, Causal) else None
+
+
+def bounded(lattice: AnyLattice, siblings_max: int) -> AnyLattice:
+    """The same element, of a causal value with so many siblings at most."""
+    return lattice.bounded(siblings_max) if isinstance(lattice, Causal) else lattice
+
+
 def detached(lattice: AnyLattice) -> AnyLattice:
     """The same element without a view of anybody's memory: later changes of an array do not reach it."""
-    if isinstance(lattice, LWW) and lattice.value.buffers:
-        return LWW(lattice.stamp, lattice.writer, lattice.value.copied())
-    if isinstance(lattice, Priority) and lattice.value.buffers:
-        return Priority(lattice.priority, lattice.stamp, lattice.writer, lattice.value.copied())
     if isinstance(lattice, MapLattice):
         return MapLattice({key: detached(part) for key, part in lattice.entries.items()})
-    return lattice
+    return _with_values(lattice, lambda value: value.copied() if value.buffers else value)
 
 
 def is_shared(lattice: AnyLattice | None) -> bool:
-    """Whether an element's value lies in shared memory. Values inside maps never do."""
-    return type(lattice) is LWW and lattice.value.shared is not None
+    """Whether a value of an element lies in shared memory. Values inside maps never do."""
+    return any(value.shared is not None for value in _values(lattice))
 
 
 def is_lost(lattice: AnyLattice | None) -> bool:
-    """Whether an element's value lies in shared memory that has it no longer, or cannot be reached."""
-    return type(lattice) is LWW and lattice.value.shared is not None and lattice.value.shared.held is None
+    """Whether a value of an element lies in shared memory that has it no longer, or cannot be reached."""
+    if type(lattice) is LWW:
+        return lattice.value.shared is not None and lattice.value.shared.held is None
+    return any(value.shared is not None and value.shared.held is None for value in _values(lattice))
 
 
 def plain(lattice: AnyLattice) -> AnyLattice:
-    """The same element with its value in the message, for whoever cannot reach the shared memory."""
-    if type(lattice) is LWW and lattice.value.shared is not None:
-        return LWW(lattice.stamp, lattice.writer, lattice.value.copied())
-    return lattice
+    """The same element with its values in the message, for whoever cannot reach the shared memory."""
+    if not is_shared(lattice):
+        return lattice
+    return _with_values(lattice, lambda value: value if value.shared is None else value.copied())
 
 
 def private_bytes(lattice: AnyLattice) -> int:
     """How many bytes an element takes in the memory of the process that keeps it."""
-    if type(lattice) is LWW and lattice.value.shared is not None:
-        return len(lattice.value.data)
-    return lattice.nbytes
+    shared = sum(value.shared.nbytes for value in _values(lattice) if value.shared is not None)
+    return lattice.nbytes - shared
+
+
+def _values(lattice: AnyLattice | None) -> list[Value]:
+    """The values of an element that may lie in shared memory."""
+    if isinstance(lattice, LWW):
+        return [lattice.value]
+    return lattice.values if isinstance(lattice, Causal) else []
+
+
+def _with_values(lattice: AnyLattice, change: Callable[[Value], Value]) -> AnyLattice:
+    """The same element with its values changed by ``change``."""
+    if isinstance(lattice, LWW):
+        return LWW(lattice.stamp, lattice.writer, change(lattice.value))
+    if isinstance(lattice, Priority):
+        return Priority(lattice.priority, lattice.stamp, lattice.writer, change(lattice.value))
+    if isinstance(lattice, Custom):
+        return Custom(lattice.kind, lattice.parts.changed(change))
+    return lattice.changed(change) if isinstance(lattice, Causal) else lattice
 
 
 def _inner(name: str) -> str | None:
     """``"max"`` of ``"map[max]"``, None of a name without brackets; unknown names raise."""
     if not isinstance(name, str):
         raise TypeError(f"lattice= takes a name ({', '.join(LATTICES)}), not {type(name).__name__}")
-    if name.lower() in CAUSAL:
-        raise ConsistencyError(
-            f"lattice={name!r}: the causal levels are not available yet; use one of {', '.join(LATTICES)}"
-        )
     if name in LATTICES:
         return None
     depth = name.count("map[")
@@ -176,11 +252,17 @@ def _map(value: object, name: str, inner: str | None, writer: PeerName, stamp: M
     if not isinstance(value, dict):
         raise TypeError(f"lattice={name!r} takes a dict, not {type(value).__name__}")
     parts = {canonical(key): delta(part, inner, writer, stamp) for key, part in value.items()}
+    if any(map(is_causal_draft, parts.values())):
+        raise ValueError("a map holds no causal values and none of your own lattices: put it as a whole")
     return MapLattice(dict(sorted(parts.items())))
 
 
 def _lww(value: object, name: str, writer: PeerName, stamp: Micros) -> LWW:
     return LWW(stamp, writer, encode(value))
+
+
+def _causal(value: object, name: str, writer: PeerName, stamp: Micros) -> Causal:
+    return draft(stamp, writer, encode(value))
 
 
 def _priority(value: object, name: str, writer: PeerName, stamp: Micros) -> Priority:
@@ -246,6 +328,7 @@ def _clock(value: object, name: str, writer: PeerName, stamp: Micros) -> VectorC
 
 MAKERS: dict[str, Callable[[object, str, PeerName, Micros], AnyLattice]] = {
     "lww": _lww,
+    "causal": _causal,
     "set": _set,
     "ordered-set": _ordered_set,
     "max": _max,

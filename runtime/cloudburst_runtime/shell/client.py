@@ -31,6 +31,7 @@ from cloudburst_runtime.client.calls import (
     Submit,
 )
 from cloudburst_runtime.client.core import ClientCore
+from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import CallTimeout, ErrorKinds, RuntimeUnavailable
 from cloudburst_runtime.ids import NODE
@@ -180,14 +181,20 @@ class ClientShell:
             req = self.core.next_req()
         return self._await(req, Ask(make(req)), timeout)
 
-    def store(self, kind: str, *arguments: Any, timeout: float | None = 60.0) -> Any:
+    def store(
+        self,
+        kind: str,
+        *arguments: Any,
+        timeout: float | None = 60.0,
+        session: ClientSession | None = None,
+    ) -> Any:
         """A store operation: ``read`` keys, ``write`` key and lattice, ``delete`` key."""
         self.check()
         if kind == "write":
             arguments = (arguments[0], self.arena.moved(arguments[1]), *arguments[2:])
         with self.loop.lock:
             op = self.core.next_req()
-        return self._await(op, Store(op, kind, arguments), timeout)
+        return self._await(op, Store(op, kind, arguments, session), timeout)
 
     @contextlib.contextmanager
     def _section(self) -> Iterator[None]:

@@ -1,0 +1,81 @@
+"""What a session has seen, and what its writes come with: for calls in executors and for clients alike.
+
+Law: functions from a session and an entry to what the session is then. A `Session` that was handed on in a
+message is never changed: whoever goes on from there takes a copy (`begun`), and joins the others into it.
+"""
+
+from __future__ import annotations
+
+from cloudburst_runtime.anna.outbox import Terms
+from cloudburst_runtime.ids import Micros
+from cloudburst_runtime.lattices.causal import EMPTY, Context
+from cloudburst_runtime.lattices.wrap import seen_of
+from cloudburst_runtime.messages import Entry, Fix, Session
+from cloudburst_runtime.vectors import Vector, joined
+
+SEEN_MAX = 1024
+"""Keys of which a session remembers what it has seen; of those before, its writes replace nothing."""
+
+
+def begun(session: Session) -> Session:
+    """A session that goes on from ``session``, to be changed."""
+    return Session(session.level, session.home, dict(session.seen), dict(session.fixed), dict(session.wrote))
+
+
+def join(session: Session, other: Session) -> None:
+    """Let a session know all that another one does.
+
+    What is fixed of a key stands only if it was fixed after all own writes that are known of now.
+    """
+    for key, (generation, writes) in other.seen.items():
+        _see(session, key, generation, writes)
+    if not other.fixed and not other.wrote:
+        return
+    for key, nodes in other.wrote.items():
+        session.wrote[key] = _most(session.wrote.get(key, {}), nodes)
+    both = [*other.fixed.items(), *session.fixed.items()]
+    session.fixed = {key: fix for key, fix in both if _stands(session, key, fix)}
+
+
+def see(session: Session, key: str, entry: Entry) -> None:
+    """A session has read an entry, or made this write."""
+    writes = seen_of(entry.lattice)
+    if writes is not None:
+        _see(session, key, entry.generation, writes)
+
+
+def terms(session: Session | None, key: str, deps: Vector) -> Terms:
+    """What a write of the key by this session comes with."""
+    seen = None if session is None else session.seen.get(key)
+    return Terms(deps) if seen is None else Terms(deps, *seen)
+
+
+def write_at(session: Session, key: str, node: int) -> None:
+    """The session has written the key, at this node: what it reads of it is to be fixed anew."""
+    nodes = session.wrote.get(key, {})
+    session.wrote[key] = {**nodes, node: nodes.get(node, 0) + 1}
+    session.fixed.pop(key, None)
+
+
+def after(entry: Entry) -> Vector:
+    """The changes that whoever has read this entry must find."""
+    return joined(entry.version, entry.deps)
+
+
+def _see(session: Session, key: str, generation: Micros, writes: Context) -> None:
+    known = session.seen.pop(key, (generation, EMPTY))
+    if known[0] == generation:
+        known = (generation, known[1].joined(writes))
+    elif known[0] < generation:
+        known = (generation, writes)
+    session.seen[key] = known
+    if len(session.seen) > SEEN_MAX:
+        del session.seen[next(iter(session.seen))]
+
+
+def _stands(session: Session, key: str, fix: Fix) -> bool:
+    return fix.wrote == session.wrote.get(key, {})
+
+
+def _most(mine: dict[int, int], theirs: dict[int, int]) -> dict[int, int]:
+    return {node: max(mine.get(node, 0), theirs.get(node, 0)) for node in sorted({*mine, *theirs})}

@@ -1,0 +1,121 @@
+"""What running calls may see at their consistency levels, and what their writes come with.
+
+Law: everything that a level asks of a read or a write in an executor is decided here; `snapshots` keeps and
+fetches what a call reads repeatedly, the cache knows what it holds and nothing of levels.
+
+At every level a read includes the *floor* of its call. ``mk`` and ``dsc`` raise it by what is read: an
+entry's version, and what its writers had seen. At ``mk`` the floor is the cache's, `Levels.cut`, below which
+no read at these levels stays, so what the cache shows is a causal cut; at ``dsc`` it is the call's too, and
+travels with it. Their writes carry the floor as dependencies. A floor is a vector over stores: what travels
+does not grow with the keys of the store, but with those causal ones that the call itself has read.
+"""
+
+from __future__ import annotations
+
+from cloudburst_runtime.anna import sessions
+from cloudburst_runtime.anna.cache import CacheCore
+from cloudburst_runtime.anna.outbox import Terms
+from cloudburst_runtime.executor.snapshots import Snapshots
+from cloudburst_runtime.executor.tasks import Task
+from cloudburst_runtime.lattices import Causal, Custom
+from cloudburst_runtime.levels import CAUSAL, DEPENDENT
+from cloudburst_runtime.messages import Entry, Header, Session
+from cloudburst_runtime.vectors import Vector, joined
+
+
+class Levels:
+    """The levels of the calls of one executor.
+
+    Parameters
+    ----------
+    cache, snapshots
+        Where reads are answered from.
+
+    Attributes
+    ----------
+    cut
+        What the cache has shown to calls at ``mk`` and ``dsc``, and what that depends on.
+    """
+
+    def __init__(self, cache: CacheCore, snapshots: Snapshots) -> None:
+        self._cache = cache
+        self._snapshots = snapshots
+        self.cut: Vector = {}
+
+    # ------------------------------------------------------------ tasks
+
+    @staticmethod
+    def begin(task: Task, header: Header) -> None:
+        """The session of a task's call comes with each message about it."""
+        came = header.session
+        if came is None:
+            return
+        if task.session is None:
+            task.session = sessions.begun(came)
+        else:
+            sessions.join(task.session, came)
+
+    @staticmethod
+    def level(task: Task) -> str:
+        """The level of a task's call."""
+        return "lww" if task.session is None else task.session.level
+
+    # ------------------------------------------------------------ reads
+
+    def floor(self, task: Task) -> Vector:
+        """The changes that a read of this task must include."""
+        if task.session is not None and task.session.level in DEPENDENT:
+            return joined(task.floor, self.cut)
+        return task.floor
+
+    def peek(self, task: Task, key: str) -> Entry | None:
+        """What the task reads of a key, if that can be said at once."""
+        session = task.session
+        if session is None:
+            entry = self._cache.peek(key, task.floor)
+        elif session.level == "dsrr":
+            entry = self._snapshots.peek(task, key)
+        else:
+            entry = self._cache.peek(key, self.floor(task))
+        if entry is not None and (session is not None or type(entry.lattice) in _KEEPS_SIBLINGS):
+            self.see(task, key, entry)
+        return entry
+
+    def see(self, task: Task, key: str, entry: Entry) -> None:
+        """The task has read this entry."""
+        session = task.session
+        if session is None:
+            if type(entry.lattice) not in _KEEPS_SIBLINGS:
+                return
+            session = task.session = Session("lww")
+        if session.level in DEPENDENT:
+            after = sessions.after(entry)
+            self.cut = joined(self.cut, after)
+            if session.level == "dsc":
+                task.floor = joined(task.floor, after)
+        if session.level in CAUSAL or type(entry.lattice) in _KEEPS_SIBLINGS:
+            sessions.see(session, key, entry)
+
+    # ------------------------------------------------------------ writes
+
+    def terms(self, task: Task, key: str) -> Terms:
+        """What a write of this task comes with."""
+        session = task.session
+        depends = session is not None and session.level in DEPENDENT
+        return sessions.terms(session, key, self.floor(task) if depends else {})
+
+    def wrote(self, task: Task, key: str, entry: Entry | None) -> None:
+        """A write (as an entry) or a deletion of the task was acknowledged: what it reads now includes it."""
+        task.floor = joined(task.floor, self._cache.floor)
+        if entry is not None:
+            self.see(task, key, entry)
+        session = task.session
+        if session is None:
+            return
+        if session.level in DEPENDENT:
+            self.cut = joined(self.cut, task.floor)
+        elif session.level == "dsrr":
+            sessions.write_at(session, key, task.id.node)
+
+
+_KEEPS_SIBLINGS = (Causal, Custom)

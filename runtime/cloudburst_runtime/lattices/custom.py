@@ -1,0 +1,64 @@
+"""Lattices that users define: any class with a ``merge``.
+
+Law: the store runs no code of users. What it keeps of such a value are causal siblings, which it never merges
+itself; whoever reads them merges them, and whoever writes replaces what he has read by the merged whole. So a
+value that several write at once lies there in a few parts, and what is read is their least upper bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, ClassVar
+
+from cloudburst_runtime.errors import LatticeMismatch
+from cloudburst_runtime.values import Value
+
+from .base import Lattice
+from .causal import Causal
+
+MARK = "__cloudburst_lattice__"
+"""The attribute of a class that makes its instances lattices: the lattice's name."""
+
+
+class Custom(Lattice, tag="custom", frozen=True, array_like=True):
+    """Parts of a user's lattice: ``kind`` is its name, and two kinds under one key are a mismatch."""
+
+    name: ClassVar[str] = "custom"
+
+    kind: str
+    parts: Causal
+
+    def merge(self, other: Custom) -> Custom:
+        if self.kind != other.kind:
+            raise LatticeMismatch(
+                f"there is a lattice {self.kind!r} under the key, and a {other.kind!r} was put: "
+                "put it under another key, or delete the key first"
+            )
+        return Custom(self.kind, self.parts.merge(other.parts))
+
+    def __le__(self, other: Custom) -> bool:
+        return self.kind == other.kind and self.parts <= other.parts
+
+    def whole(self, decode: Callable[[Value], Any]) -> Any:
+        """The user's value: all parts, merged."""
+        return reduce(lambda one, other: one.merge(other), map(decode, self.parts.values))
+
+    def reveal(self) -> list[Value]:
+        return self.parts.values
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.kind) + self.parts.nbytes
+
+
+def kind_of(value: object) -> str | None:
+    """The name of the lattice that a value is an element of; None if it is of none that users defined.
+
+    Examples
+    --------
+    >>> kind_of(3) is None
+    True
+    """
+    kind = getattr(type(value), MARK, None)
+    return kind if isinstance(kind, str) else None

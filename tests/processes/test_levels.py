@@ -1,0 +1,166 @@
+"""The consistency levels on real processes: what calls, DAGs and sessions see at each."""
+
+from __future__ import annotations
+
+import pytest
+
+import cloudburst_nb as cb
+from cloudburst_nb.errors import ConsistencyError, LatticeMismatch
+
+pytestmark = pytest.mark.usefixtures("functions")
+
+LIMIT = 20.0
+LEVELS = ["lww", "dsrr", "sk", "mk", "dsc"]
+
+
+@cb.function
+def look(cloudburst, key):
+    return [cloudburst.get(key)]
+
+
+@cb.function
+def change(cloudburst, seen, key="levels/fan"):
+    cloudburst.put(key, "changed")
+    return [*seen, cloudburst.get(key)]
+
+
+@cb.function
+def again(cloudburst, seen, key="levels/fan"):
+    cloudburst.recv(timeout=0.05)  # so that the other branch writes first, as a rule
+    return [*seen, cloudburst.get(key)]
+
+
+@cb.function
+def both(cloudburst, left, right, key="levels/fan"):
+    return left, right, cloudburst.get(key), cloudburst.consistency
+
+
+@cb.function
+def write(cloudburst, key, value):
+    cloudburst.put(key, value)
+    return cloudburst.get(key, siblings=True)
+
+
+@cb.function
+def own(consistency):
+    return consistency
+
+
+@pytest.fixture(scope="module")
+def functions(client):
+    """The functions above, with this module's runtime."""
+    for made in (look, change, again, both, write, own):
+        assert client.register(made._packed).version == 1
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_dag_sees_what_its_level_promises(level):
+    fan = cb.dag("fan", look >> [change, again] >> both)
+    cb.delete("levels/fan")
+    cb.put("levels/fan", "first")
+    left, right, last, shown = fan("levels/fan", consistency=level).get(LIMIT)
+    assert (left, last, shown) == (["first", "changed"], "changed", level)
+    assert right[0] == "first"
+    if level == "dsrr":
+        assert right[1] == "first"
+
+
+def test_names_of_levels():
+    fan = cb.dag("fan", look >> [change, again] >> both)
+    names = {cb.Consistency.MULTI: "dsc", "SINGLE": "sk", "normal": "lww", cb.Consistency.DSRR: "dsrr"}
+    for name, level in names.items():
+        assert fan("levels/fan", consistency=name).get(LIMIT)[3] == level
+
+
+def test_a_single_call_has_a_level_and_concurrent_writes_stay():
+    cb.put("levels/call", "seed")
+    assert write("levels/call", "a", consistency="sk").get(LIMIT) == ["a", "seed"]
+    assert write("levels/call", "b", consistency="sk").get(LIMIT) == ["b", "a", "seed"]
+    assert cb.get("levels/call") == "b"
+    assert cb.get("levels/call", siblings=True) == ["b", "a", "seed"]
+    cb.put("levels/call", "all seen", lattice="causal")
+    assert cb.get("levels/call", siblings=True) == ["all seen"]
+
+
+def test_an_argument_named_consistency_is_the_function_s_own():
+    assert own(consistency="mine").get(LIMIT) == "mine"
+    with pytest.raises(ConsistencyError):
+        look("levels/call", consistency="strong")
+
+
+def test_a_reference_is_read_at_the_level():
+    cb.put("levels/ref", "value")
+
+    @cb.function
+    def echo(cloudburst, value):
+        cloudburst.put("levels/ref", "new")
+        return value, cloudburst.get("levels/ref", siblings=True)
+
+    assert echo(cb.ref("levels/ref"), consistency="dsc").get(LIMIT) == ("value", ["new"])
+    cb.put("levels/ref", "value", lattice="causal")
+    assert echo(cb.ref("levels/ref"), consistency="dsrr").get(LIMIT)[0] == "value"
+
+
+def test_a_session_is_one_causal_history_of_notebook_and_functions():
+    with cb.session("dsc") as session:
+        cb.put("levels/session", 1)
+        assert write("levels/session", 2).get(LIMIT) == [2]
+        cb.put("levels/session", 3)
+        assert cb.get("levels/session", siblings=True) == [3]
+        assert look("levels/session").get(LIMIT) == [3]
+        assert cb.gather(look.map(["levels/session"] * 3)) == [[3]] * 3
+    assert session.level == "dsc"
+    assert look("levels/session").get(LIMIT) == [3]
+
+
+def test_a_session_of_repeatable_reads():
+    cb.put("levels/repeat", 1)
+    with cb.session("dsrr"):
+        assert cb.get("levels/repeat") == 1
+        assert write("levels/repeat", 2, consistency="lww").get(LIMIT) == [2]
+        assert cb.get("levels/repeat") == 1
+        cb.put("levels/repeat", 3)
+        assert cb.get("levels/repeat") == 3
+        assert write("levels/repeat", 4).get(LIMIT) == [4]
+        assert cb.get("levels/repeat") == 4
+
+
+def test_sets_and_counters_stay_what_they_are():
+    with cb.session("dsc"):
+        cb.put("levels/set", {1})
+        cb.put("levels/set", {2})
+        cb.put("levels/count", 2, lattice="counter")
+        assert cb.get("levels/set") == {1, 2}
+        assert cb.get("levels/set", siblings=True) == [{1, 2}]
+        with pytest.raises(LatticeMismatch):
+            cb.put("levels/count", "a")
+        assert cb.get("levels/none", "absent", siblings=True) == "absent"
+
+
+def test_a_local_run_has_the_session_s_level():
+    cb.put("levels/local", 1)
+    with cb.session("mk"):
+        assert both.local(1, 2, "levels/local") == (1, 2, 1, "mk")
+    assert both.local(1, 2, "levels/local") == (1, 2, 1, "lww")
+
+
+@cb.lattice
+class Longest:
+    def __init__(self, text):
+        self.text = text
+
+    def merge(self, other):
+        return max(self, other, key=lambda one: (len(one.text), one.text))
+
+
+def test_a_lattice_of_one_s_own():
+    @cb.function
+    def put(cloudburst, text):
+        cloudburst.put("levels/own", Longest(text))
+        return cloudburst.get("levels/own").text
+
+    cb.put("levels/own", Longest("four"))
+    assert cb.gather(put.map(["a", "seven..", "ab"])).count("seven..") >= 1
+    assert cb.get("levels/own").text == "seven.."
+    with pytest.raises(LatticeMismatch):
+        cb.put("levels/own", 3)

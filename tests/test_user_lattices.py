@@ -1,0 +1,132 @@
+"""Lattices of users: what may be one, and what the law check finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+import cloudburst_nb as cb
+from cloudburst_nb.errors import InvalidName, LatticeMismatch
+from cloudburst_runtime.lattices import Custom, join
+from cloudburst_runtime.lattices.causal import EMPTY
+from cloudburst_runtime.lattices.wrap import delta, dotted, grown, is_causal_draft, reveal
+
+
+@cb.lattice
+@dataclass(frozen=True)
+class Longest:
+    text: str
+
+    def merge(self, other: Longest) -> Longest:
+        return max(self, other, key=lambda one: (len(one.text), one.text))
+
+
+@cb.lattice(name="other")
+class Other:
+    def merge(self, other: Other) -> Other:
+        return self
+
+
+def part(value: object, writer: str) -> Custom:
+    made = dotted(delta(value, None, writer, 1), writer, 1, EMPTY)
+    assert isinstance(made, Custom)
+    return made
+
+
+def test_parts_stay_side_by_side_in_the_store_and_are_merged_by_the_reader():
+    both = join(part(Longest("lattice"), "e1"), part(Longest("law"), "e2"), "k")
+    assert len(both.parts.siblings) == 2
+    assert reveal(both) == Longest("lattice")
+
+
+def test_what_is_put_is_merged_with_what_was_found():
+    found = part(Longest("lattice"), "e1")
+    assert grown(Longest("law"), found) == Longest("lattice")
+    assert grown(Longest("law"), None) == Longest("law")
+    assert grown(Other(), found).__class__ is Other
+
+
+def test_two_kinds_do_not_meet():
+    with pytest.raises(LatticeMismatch, match=r"'Longest' under the key, and a 'other' was put"):
+        join(part(Longest("a"), "e1"), part(Other(), "e2"), "k")
+
+
+def test_an_instance_is_a_draft_and_a_map_takes_none():
+    assert is_causal_draft(delta(Longest("a"), None, "e1", 1))
+    assert not is_causal_draft(delta(Longest("a"), "lww", "e1", 1))
+    with pytest.raises(ValueError, match="none of your own lattices"):
+        delta({"a": Longest("a")}, "map", "e1", 1)
+
+
+@pytest.mark.parametrize("bad", [3, int, object()])
+def test_only_a_class_with_merge_can_be_one(bad):
+    with pytest.raises(TypeError, match="class with a method merge"):
+        cb.lattice(bad)
+
+
+def test_a_name_is_checked():
+    with pytest.raises(InvalidName):
+        cb.lattice(name="")(Other)
+
+
+def test_the_laws_hold_of_a_lattice():
+    cb.check_laws([Longest("a"), Longest("bb"), Longest("cc")])
+
+
+class Number:
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return str(self.value)
+
+
+class Sum(Number):
+    def merge(self, other: Sum) -> Sum:
+        return Sum(self.value + other.value)
+
+
+class Left(Number):
+    def merge(self, other: Left) -> Left:
+        return self
+
+
+class Mean(Number):
+    def merge(self, other: Mean) -> Mean:
+        return Mean((self.value + other.value) / 2)
+
+
+class Greedy(Number):
+    def merge(self, other: Greedy) -> Greedy:
+        self.value = other.value = max(self.value, other.value)
+        return Greedy(self.value)
+
+
+class Fading(Number):
+    def merge(self, other: Fading) -> Fading:
+        return Fading(max(self.value, other.value))
+
+    def __reduce__(self):
+        return Fading, (0,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "law"),
+    [
+        (Sum, "idempotent"),
+        (Left, "commutative"),
+        (Mean, "associative"),
+        (Greedy, "change its inputs"),
+        (Fading, "survive the way"),
+    ],
+)
+def test_what_is_no_lattice_is_found_out(kind, law):
+    with pytest.raises(AssertionError, match=law):
+        cb.check_laws([kind(1), kind(2), kind(5)])
+
+
+@pytest.mark.parametrize("count", [0, 21])
+def test_a_check_takes_some_elements_and_not_too_many(count):
+    with pytest.raises(ValueError, match="from 1 to 20"):
+        cb.check_laws([Longest("a")] * count)
