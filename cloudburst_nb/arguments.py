@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 BY_KEY = (CloudburstReference, CloudburstFuture)
 """Arguments that become values only where the function runs."""
 NOTHING = encode(((), {}))
+_NO_REFS: list[Ref] = []
+_NO_INLINE: list[Inline] = []
+"""Of the many calls that have none: one list of each, which nobody changes. There may be many calls under
+way, and the garbage collector would look at a list of each."""
 
 
 def pack_arguments(
@@ -64,6 +68,11 @@ def _pack_future(
             future.get()
         assert future._result.value is not None
         packed.inline.append(Inline(slot, future._result.value))
+
+
+def plain_arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Args:
+    """Encode arguments among which there is no reference and no future."""
+    return Args(encode_arguments(name, args, kwargs), _NO_REFS, _NO_INLINE)
 
 
 def encode_arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:

@@ -16,7 +16,7 @@ import msgspec
 
 from cloudburst_nb import runtimes
 from cloudburst_nb.addresses import listening
-from cloudburst_nb.arguments import BY_KEY, encode_arguments, pack_arguments
+from cloudburst_nb.arguments import BY_KEY, pack_arguments, plain_arguments
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
 from cloudburst_nb.errors import (
@@ -341,7 +341,7 @@ class Client:
             if type(arg) in BY_KEY:
                 return self._submit(kind, name, {None: (args, kwargs)})
         shell = self._shell
-        call = OwnedCall(shell.new_number(), kind, name, {None: Args(encode_arguments(name, args, kwargs))})
+        call = OwnedCall(shell.new_number(), kind, name, {None: plain_arguments(name, args, kwargs)})
         future = CloudburstFuture(self, call.number, name, nodes, now_ms())
         shell.submit(call, future)
         return future
@@ -362,7 +362,7 @@ class Client:
             if ENTERED.get() is not None or any(type(arg) in BY_KEY for arg in row):
                 futures.append(self._submit("function", name, {None: (row, {})}))
                 continue
-            args: dict[str | None, Args] = {None: Args(encode_arguments(name, row, {}))}
+            args: dict[str | None, Args] = {None: plain_arguments(name, row, {})}
             calls.append(OwnedCall(self._shell.new_number(), "function", name, args))
             plain.append(CloudburstFuture(self, calls[-1].number, name, _NO_NODES, now))
             futures.append(plain[-1])

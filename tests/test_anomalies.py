@@ -4,14 +4,16 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from cloudburst_runtime.levels import LEVELS
 from cloudburst_runtime.sim.__main__ import main
-from cloudburst_runtime.sim.anomalies import KINDS, Experiment, run
+from cloudburst_runtime.sim.anomalies import KINDS, STEPS, Experiment, run
 from cloudburst_runtime.sim.visits import SHAPES, size, zipf
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +42,15 @@ def test_lww_keeps_its_own_promise_and_lets_others_through(busy):
     assert counts["lww"].anomalies == 0
     assert counts["sk"].anomalies > 0
     assert counts["dsrr"].anomalies >= counts["dsrr"].executions > 0
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_level_prevents_its_anomalies(level):
+    outcome = run(replace(BUSY, level=level))
+    counts = {count.level: count.anomalies for count in outcome.counts}
+    prevented = STEPS[: STEPS.index(level) + 1] if level in STEPS else ("lww", level)
+    assert outcome.broken == []
+    assert [counts[each] for each in prevented] == [0] * len(prevented)
 
 
 def test_each_kind_that_was_counted_has_an_example(busy):

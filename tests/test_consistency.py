@@ -421,6 +421,17 @@ def test_an_acknowledged_write_is_lost(tale, kind):
         assert found == []
 
 
+def test_atomic_writes_are_acknowledged_with_their_execution():
+    tale = Tale("atomic")
+    tale.call("c1").put(0, "x", "a").done("fail", ["user", "boom"])
+    tale.call("c1").put(0, "y", "b").again().put(0, "y", "c").done()
+    tale.get("final", "x", None)
+    tale.get("final", "y", "c")
+    assert tale.found(survival.acknowledged) == []
+    tale.get("final/2", "y", None)
+    only(tale.found(survival.acknowledged), "misses c")
+
+
 def test_a_write_is_lost_with_what_had_replaced_it(tale):
     tale.put("c1", "x", "a")
     tale.put("c1", "x", "b")

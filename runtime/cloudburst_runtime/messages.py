@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from .ids import CallId, Micros, PeerName, TaskId, task_id
+from .ids import CallId, Micros, PeerName, TaskId
 from .lattices import AnyLattice
 from .lattices.causal import Context as Writes
 from .values import Value
@@ -254,7 +254,7 @@ class Header(Wire):
         return CallId(self.client, self.number)
 
     def task(self, node: int) -> TaskId:
-        return task_id(self.client, self.number, self.attempt, node)
+        return tuple.__new__(TaskId, (self.client, self.number, self.attempt, node))  # as `task_id`
 
 
 class Context(Wire):

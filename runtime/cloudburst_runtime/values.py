@@ -33,6 +33,8 @@ OUT_OF_BAND_BYTES_MIN = 4096
 """A buffer below this is copied into the pickle: cheaper than a frame of its own."""
 
 MAIN = b"__main__"
+_NO_BUFFERS: list[memoryview] = []
+"""Of the many values that have none: one list, which nobody changes."""
 
 
 class Value(msgspec.Struct, array_like=True, gc=False):
@@ -121,7 +123,7 @@ def encode(value: object) -> Value:
     for mark in BY_VALUE.marks:
         if mark in data:
             return encode_by_value(value)
-    return Value(data, buffers)
+    return Value(data, buffers or _NO_BUFFERS)
 
 
 def encode_by_value(value: object) -> Value:

@@ -26,7 +26,10 @@ def covers(vector: Vector, other: Vector) -> bool:
     >>> covers({"a": 3, "b": 1}, {"a": 2}), covers({"a": 3}, {"b": 1}), covers({}, {})
     (True, False, True)
     """
-    return all(vector.get(store, 0) >= number for store, number in other.items())
+    for store, number in other.items():  # noqa: SIM110  (each call asks several times)
+        if vector.get(store, 0) < number:
+            return False
+    return True
 
 
 def joined(vector: Vector, other: Vector) -> Vector:
@@ -37,9 +40,9 @@ def joined(vector: Vector, other: Vector) -> Vector:
     >>> joined({"a": 3, "b": 1}, {"a": 2, "c": 4})
     {'a': 3, 'b': 1, 'c': 4}
     """
-    if other is vector or covers(vector, other):
+    if not other or other is vector or covers(vector, other):
         return vector
-    if covers(other, vector):
+    if not vector or covers(other, vector):
         return other
     both = dict(vector)
     for store, number in other.items():

@@ -210,6 +210,10 @@ class CacheCore:
                 effects += self._abandon(req, request)
         return effects
 
+    def observe(self, key: str, entry: Entry) -> None:
+        """An entry was read that came by another way: what is written from now on is later."""
+        self._observe(key, entry)
+
     def fail(self, failure: Failure) -> list[Effect]:
         """Answer every operation with a failure: the store is gone. A write may have taken effect."""
         ops = list(dict.fromkeys(request.op for request in self._outbox.requests.values()))

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.keeper import Keeper
-from cloudburst_runtime.anna.records import Cold, Records, Stored
+from cloudburst_runtime.anna.records import Cold, Records, Stored, compact
 from cloudburst_runtime.anna.watches import PARKED_MAX, Watches
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Load, Loaded, PeerLost, Persist, Received, Send, Unwritten
@@ -199,6 +199,7 @@ class ReplicaCore:
                 return [self._acknowledge(peer, put.req, known)]
             else:
                 merged = bounded(join(mine, theirs, key), self._siblings_max)
+            merged = compact(merged, peer)
             effects = self._store(key, put.generation, merged, put.stamp, peer, put.sync, put.deps)
         except (LatticeMismatch, InvalidName, RecursionError) as error:
             return [_failed(peer, put.req, error)]

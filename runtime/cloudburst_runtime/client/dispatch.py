@@ -24,6 +24,8 @@ from cloudburst_runtime.vectors import Vector
 Effects = list[Any]
 
 NO_ARGS = encode(((), {}))
+NO_NODES: list[int] = []
+"""Of the many headers that have none: one list, which nobody changes."""
 
 
 class Dispatcher:
@@ -71,7 +73,7 @@ class Dispatcher:
             call.attempt,
             lease.plan.number,
             schedule,
-            [],
+            NO_NODES,
             self._clock.last,
             floor,
             call.output_key,

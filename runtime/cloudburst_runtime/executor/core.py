@@ -173,7 +173,7 @@ class ExecutorCore:
         if kind is StillRunning:
             return self._on_still_running(event)
         if kind is PeerLost:
-            return self._on_peer_lost(event.peer)
+            return self._on_peer_lost(event.peer, now)
         raise TypeError(f"the executor core knows no event {event!r}")
 
     def _to_cache(self, event: Any, now: Millis) -> Effects:
@@ -302,13 +302,14 @@ class ExecutorCore:
     def _on_release(self, message: Release, now: Millis) -> Effects:
         return self.operations.snapshots.release((message.client, message.number, message.attempt))
 
-    def _on_peer_lost(self, peer: PeerName) -> Effects:
-        """A client that is gone wants nothing any more."""
+    def _on_peer_lost(self, peer: PeerName, now: Millis) -> Effects:
+        """A client that is gone wants nothing any more; an executor has nothing any more."""
         if peer == NODE:
             return [Leave()]
         self.past.lose_peer(peer)
         dropped = self._drop([task for task in self.tasks.values() if task.id.client == peer])
-        return dropped + self.operations.snapshots.release_all(peer)
+        snapshots = self.operations.snapshots
+        return [*dropped, *snapshots.release_all(peer), *snapshots.lose(peer, now)]
 
     def _on_executor_lost(self, message: ExecutorLost, now: Millis) -> Effects:
         self.past.lose_executor(message.name)

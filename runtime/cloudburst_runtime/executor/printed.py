@@ -169,7 +169,10 @@ class Streams:
                 self.stdout.write(self._take_raw(self._files[1]))
                 self.stderr.write(self._take_raw(self._files[2]))
                 self._restore()
-        return self.stdout.take(), self.stderr.take()
+        out, err = self.stdout, self.stderr
+        if not (out.parts or err.parts or out._tail or err._tail):
+            return "", ""
+        return out.take(), err.take()
 
     def _take_raw(self, fd: int) -> str:
         size, half = os.lseek(fd, 0, os.SEEK_CUR), self._bytes_max // 2

@@ -48,7 +48,10 @@ class Runner:
         """A task is ready: run it, or let it wait for its turn."""
         task.state = "queued"
         task.ready_at = now
-        self._insert(task)
+        if self.queue:
+            self._insert(task)
+        else:
+            self.queue.append(task)
         return self._load.waits(now) if self.running else self.run_next(now)
 
     def _insert(self, task: Task) -> None:

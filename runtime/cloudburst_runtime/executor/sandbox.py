@@ -144,7 +144,12 @@ class Sandbox:
                 sys.stdout.flush()
             os._exit(0 if failure is None else 1)
         self.library._task = self.witnessing._task = None
-        if _directory() != self._directory:  # user code went elsewhere: the next call does not begin there
+        try:
+            if (
+                os.getcwd() != self._directory
+            ):  # user code went elsewhere: the next call is not to begin there
+                self._context = None
+        except OSError:  # and removed it
             self._context = None
         return failure, result, started, ended, decode_ms
 

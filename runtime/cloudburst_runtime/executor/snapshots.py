@@ -159,13 +159,13 @@ class Snapshots:
             return []
         if isinstance(result, Failure):
             return self._fail(op, result, now)
-        reading.found[key] = self._fix(reading.task, key, result[0], self._name)
+        reading.found[key] = self._fix(reading.task, key, result[0], self._name, reading.wait)
         return self._finish(op, now)
 
-    def _fix(self, task: Task, key: str, entry: Entry, holder: PeerName) -> Entry:
+    def _fix(self, task: Task, key: str, entry: Entry, holder: PeerName, waited: bool = False) -> Entry:
         session = _session(task)
         wrote = session.wrote.get(key, {})
-        kept = self._keep(_attempt(task), key, wrote, entry)
+        kept = self._keep(_attempt(task), key, wrote, entry, waited)
         session.fixed[key] = Fix(kept.version, holder, wrote)
         return kept
 
@@ -220,8 +220,20 @@ class Snapshots:
             return self._fail(recall.op, Failure("ConsistencyError", text), now)
         if reading.wait and message.entry.lattice is None:
             return self._look_further(recall.op, reading, key, now, anew=True)
-        reading.found[key] = self._fix(reading.task, key, message.entry, recall.holder)
+        self._cache.observe(key, message.entry)
+        reading.found[key] = self._fix(reading.task, key, message.entry, recall.holder, reading.wait)
         return self._finish(recall.op, now)
+
+    def lose(self, holder: PeerName, now: Millis) -> Effects:
+        """An executor is gone, with all that it kept: who waits for it waits in vain."""
+        waiting = {
+            recall.op: recall.message.key for recall in self._recalls.values() if recall.holder == holder
+        }
+        effects: Effects = []
+        for op, key in waiting.items():
+            text = f"executor {holder!r}, which kept the version of key {key!r} that this call reads, is lost"
+            effects += self._fail(op, Failure("ConsistencyError", f"{text}: call it again"), now)
+        return effects
 
     def on_recall_timer(self, now: Millis) -> Effects:
         """Send again what was not answered."""
@@ -260,7 +272,7 @@ class Snapshots:
             self._served.pop(attempt, None)
         entry = None
         if not isinstance(result, Failure):
-            entry = self._keep(attempt, message.key, message.wrote, result[0])
+            entry = self._keep(attempt, message.key, message.wrote, result[0], message.wait)
         return [Send(message.sender, Recalled(message.req, entry))]
 
     # ------------------------------------------------------------ what is kept
@@ -269,12 +281,12 @@ class Snapshots:
         kept = self.kept.get(attempt)
         return None if kept is None else kept.get(_place(key, wrote))
 
-    def _keep(self, attempt: Attempt, key: str, wrote: dict[int, int], entry: Entry) -> Entry:
-        """Keep an entry unless one is kept already: of a key that did not exist, what was waited for."""
+    def _keep(self, attempt: Attempt, key: str, wrote: dict[int, int], entry: Entry, waited: bool) -> Entry:
+        """Keep an entry unless one is kept already: of a key that did not exist, what was ``waited`` for."""
         if attempt not in self.kept:
             self.kept[attempt] = {}
         kept, place = self.kept[attempt], _place(key, wrote)
-        if place not in kept or (kept[place].lattice is None and entry.lattice is not None):
+        if place not in kept or (waited and kept[place].lattice is None and entry.lattice is not None):
             kept[place] = entry
         return kept[place]
 

@@ -85,7 +85,8 @@ class Waiting:
         if task.args is not None and task.args.refs and task.resolved is None:
             return self._resolve(task, now)
         if task.function is None:
-            key = task.function_key
+            node = task.id.node
+            key = (known.plan.nodes[node].function, known.plan.versions[node])
             task.function = self._catalog.functions.get(key)
             if task.function is None:
                 return self._catalog.fetch(key, now)

@@ -266,7 +266,8 @@ class Hub:
     def send(self, peer: PeerName, message: Any) -> None:
         """Send a message; to a client that is not connected, when it connects; another peer is lost then."""
         connection = self.peers.get(peer) or self.connect(peer)
-        data = frame(message)
+        body = pack(message)
+        data = _length.pack(len(body)) + body  # as `frame`
         if connection is not None:
             self.send_on(connection, data)
         elif peer.startswith("c"):  # only clients are expected to call back

@@ -18,6 +18,7 @@ from random import Random
 from typing import NamedTuple
 
 from cloudburst_runtime.config import Config
+from cloudburst_runtime.levels import CAUSAL
 from cloudburst_runtime.sim.consistency import atomic, causal, siblings
 from cloudburst_runtime.sim.consistency.judge import PROMISES, judge
 from cloudburst_runtime.sim.consistency.order import Causality
@@ -45,7 +46,10 @@ KINDS: dict[str, tuple[str, tuple[Check, ...]]] = {
     "dsrr": ("keys read in different versions by one execution", (repeatable,)),
     "atomic": ("executions seen in part", (atomic.fractured,)),
 }
-"""By level: which anomalies it, and no level before it in the list, is there to prevent."""
+"""By level: which anomalies it is there to prevent."""
+
+STEPS = ("lww", "sk", "mk", "dsc")
+"""Each prevents what the one before does; so an anomaly counts at the first that prevents it."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def run(experiment: Experiment, trace: Callable[[str], None] | None = None) -> O
         events_max=EVENTS_MAX + 1_000 * experiment.executions,
     )
     world.start_node()
-    visitors = [_client(world, f"c{number}") for number in range(1, experiment.clients + 1)]
+    visitors = [_client(world, f"c{number}", experiment.level) for number in range(1, experiment.clients + 1)]
     visitors[0].set_up()
     _drive(world, visitors[:1])
     for number, visitor in enumerate(visitors):
@@ -144,8 +148,8 @@ def _config(experiment: Experiment) -> Config:
     )
 
 
-def _client(world: World, name: str) -> _Steady:
-    return _Steady(world.start_client(name), world.random(f"anomalies/{name}"))
+def _client(world: World, name: str, level: str) -> _Steady:
+    return _Steady(world.start_client(name), world.random(f"anomalies/{name}"), name, level)
 
 
 def _drive(world: World, sessions: list[_Steady]) -> None:
@@ -173,7 +177,8 @@ class _Steady(Visitor):
         keys = [[f"k{next(draw)}" for _ in range(experiment.reads)] for _ in range(functions)]
         read = list(dict.fromkeys(key for some in keys for key in some))
         written = self.random.sample(read, min(experiment.writes, len(read)))
-        scripts: list[Script] = [[["get", key, None] for key in some] for some in keys]
+        read_as = "siblings" if self.level in CAUSAL else "get"
+        scripts: list[Script] = [[[read_as, key, None] for key in some] for some in keys]
         scripts[-1] += [["put", key, self.unique()] for key in written]
         return scripts
 
@@ -182,8 +187,10 @@ def _read_all(world: World, experiment: Experiment) -> None:
     """Once nothing moves any more, two new clients read every key that was written."""
     written = {access.key for access in Record.of(world.history) if access.kind == "write"}
     for number in (1, 2):
-        reader = Visitor(world.start_client(f"z{number}"), Random(number), f"{FINAL}/{number}")
-        reader.to_do += [partial(reader.get, key) for key in sorted(written)]
+        client, label = world.start_client(f"z{number}"), f"{FINAL}/{number}"
+        reader = Visitor(client, Random(number), label, experiment.level)
+        read = reader.siblings if experiment.level in CAUSAL else reader.get
+        reader.to_do += [partial(read, key) for key in sorted(written)]
         reader.go()
         world.run(world.now + TIME_MAX_MS, lambda reader=reader: reader.done)  # type: ignore[misc]
 
@@ -192,8 +199,12 @@ def _count(record: Record) -> tuple[list[Count], dict[str, tuple[Check, Violatio
     causality = Causality(record)
     counts: list[Count] = []
     examples: dict[str, tuple[Check, Violation]] = {}
+    before: dict[int, None] = {}
     for level, (what, checks) in KINDS.items():
         found = {_mark(violation): (check, violation) for check in checks for violation in check(causality)}
+        if level in STEPS:
+            found = {mark: example for mark, example in found.items() if mark not in before}
+            before.update(dict.fromkeys(found))
         for example in found.values():
             examples.setdefault(level, example)
         touched = {_execution(violation) for _, violation in found.values()} - {""}

@@ -1,13 +1,17 @@
 """The scenario of consistency: DAGs over few keys, under faults, judged by what their level promises.
 
 Clients run executions and read and write themselves, one thing after the other. Once all has healed and
-come to rest, each that is left runs some more, which must succeed, and two new clients read every key.
+come to rest, each that is left runs some more, which must succeed, and two new clients read every key. At
+causal levels all siblings are asked for: a write replaces all that its session was given to choose from, and
+a history must say what that was.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
+from cloudburst_runtime.levels import CAUSAL
 from cloudburst_runtime.sim import checkers, crashes, rest
 from cloudburst_runtime.sim.consistency.judge import broken
 from cloudburst_runtime.sim.consistency.record import FINAL
@@ -24,12 +28,17 @@ SESSIONS_MS = 120_000.0
 REST_MS = 90_000.0
 
 
-def drive(world: World) -> list[str]:
+def at(level: str) -> Callable[[World], list[str]]:
+    """The scenario at a level."""
+    return partial(drive, level)
+
+
+def drive(level: str, world: World) -> list[str]:
     """Run the scenario; what is wrong."""
     if world.faults.loss or world.faults.splits:
         world.history.note(world.now, "net", "lossy")
     world.start_node()
-    made = [_visitor(world, f"c{number}") for number in range(1, CLIENTS + 1)]
+    made = [_visitor(world, f"c{number}", level) for number in range(1, CLIENTS + 1)]
     made[0].set_up()
     made[0].go()
     world.run(SET_UP_MS, lambda: made[0].done)
@@ -38,13 +47,13 @@ def drive(world: World) -> list[str]:
     world.run(max(world.now, world.faults.heal_at) + REST_MS)
     world.history.note(world.now, "net", HEALED)
     _act(world, made, MORE)
-    _last_reads(world)
+    _last_reads(world, level)
     world.run(world.now + REST_MS)
     return [*checkers.ends(world.history), *broken(world.history), *rest.pending(world), *rest.stale(world)]
 
 
-def _visitor(world: World, name: str) -> Visitor:
-    return Visitor(world.start_client(name), world.random(f"executions/{name}"))
+def _visitor(world: World, name: str, level: str) -> Visitor:
+    return Visitor(world.start_client(name), world.random(f"executions/{name}"), name, level)
 
 
 def _act(world: World, visitors: list[Visitor], actions: int) -> None:
@@ -63,9 +72,13 @@ def _one(visitor: Visitor) -> None:
         shape = random.randrange(len(SHAPES))
         visitor.visit(shape, [_script(visitor) for _ in range(size(shape))])
     elif pick < 0.85:
-        visitor.get(random.choice(KEYS))
+        _read(visitor, random.choice(KEYS))
     else:
         visitor.put(random.choice(KEYS))
+
+
+def _read(visitor: Visitor, key: str) -> None:
+    visitor.siblings(key) if visitor.level in CAUSAL else visitor.get(key)
 
 
 def _script(visitor: Visitor) -> Script:
@@ -75,14 +88,16 @@ def _script(visitor: Visitor) -> Script:
 
 
 def _step(visitor: Visitor, key: str, write: bool) -> list[str | None]:
-    return ["put", key, visitor.unique()] if write else ["get", key, None]
+    if write:
+        return ["put", key, visitor.unique()]
+    return ["siblings" if visitor.level in CAUSAL else "get", key, None]
 
 
-def _last_reads(world: World) -> None:
+def _last_reads(world: World, level: str) -> None:
     """New clients read everything, once nothing moves any more."""
     for number in (1, 2):
         client = world.start_client(f"z{number}")
-        reader = Visitor(client, world.random(f"executions/{client.name}"), f"{FINAL}/{number}")
-        reader.to_do += [partial(reader.get, key) for key in KEYS]
+        reader = Visitor(client, world.random(f"executions/{client.name}"), f"{FINAL}/{number}", level)
+        reader.to_do += [partial(_read, reader, key) for key in KEYS]
         reader.go()
         world.run(world.now + SESSIONS_MS, lambda reader=reader: reader.done)  # type: ignore[misc]

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from cloudburst_runtime.anna.cache import CacheCore
+from cloudburst_runtime.anna.outbox import Terms
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.client.core import ClientCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.executor.core import ExecutorCore
 from cloudburst_runtime.executor.past import Past
-from cloudburst_runtime.executor.tasks import Op, Reply
+from cloudburst_runtime.executor.session import Levels
+from cloudburst_runtime.executor.tasks import Op, Reply, Task
 from cloudburst_runtime.ids import HybridClock, Micros, Millis, PeerName, TaskId
 from cloudburst_runtime.messages import Entry, Put
 from cloudburst_runtime.node import NodeCore
@@ -112,6 +114,65 @@ class _Hasty(ExecutorCore):
         return [*effects, Reply(event.number, None)]
 
 
+# ---------------------------------------------------------------- consistency levels
+
+
+class _AtLevel(ExecutorCore):
+    levels: type[Levels] = Levels
+
+    def __init__(self, config: Config, name: PeerName, clock: HybridClock) -> None:
+        super().__init__(config, name, clock)
+        operations = self.operations
+        operations.levels = self.levels(operations.cache, operations.snapshots)
+        self.mutate(operations.snapshots)
+
+    def mutate(self, snapshots: Any) -> None:
+        """What is wrong with the snapshots."""
+
+
+class _BlindLevels(Levels):
+    def see(self, task: Task, key: str, entry: Entry) -> None:
+        pass
+
+
+class _Overwriting(_AtLevel):
+    levels = _BlindLevels
+
+
+class _Deciding(_AtLevel):
+    def mutate(self, snapshots: Any) -> None:
+        snapshots._decides = lambda task: True
+
+
+class _Unrepeating(_AtLevel):
+    def mutate(self, snapshots: Any) -> None:
+        snapshots.peek = lambda task, key: snapshots._cache.peek(key, task.floor)
+
+
+class _Releasing(_AtLevel):
+    def _on_outcome(self, task: Task, *rest: Any) -> Any:
+        released = self.operations.snapshots.release((task.id.client, task.id.number, task.id.attempt))
+        return [*super()._on_outcome(task, *rest), *released]
+
+
+class _Rootless(Levels):
+    def floor(self, task: Task) -> Vector:
+        return {}
+
+    def terms(self, task: Task, key: str) -> Terms:
+        return super().terms(task, key)._replace(deps={})
+
+
+class _Independent(_AtLevel):
+    levels = _Rootless
+
+
+class _Choosing(ReplicaCore):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._siblings_max = 1
+
+
 # ---------------------------------------------------------------- clients
 
 
@@ -199,6 +260,16 @@ MUTANTS: dict[str, Mutant] = {
     "cache-ignores-floor": Mutant("a cache shows entries older than the session", executor=_Stale),
     "cache-overlooks-gap": Mutant("a cache takes a gap in its updates for none", executor=_Deaf),
     "cache-forgets-totals": Mutant("a counter's puts carry amounts, not totals", executor=_Amounts),
+    "level-sees-nothing": Mutant("a session forgets what it has read", executor=_Overwriting, scenario="sk"),
+    "level-depends-on-nothing": Mutant(
+        "reads ignore what they depend on", executor=_Independent, scenario="dsc"
+    ),
+    "level-drops-siblings": Mutant(
+        "the store keeps the latest sibling only", replica=_Choosing, scenario="sk"
+    ),
+    "snapshot-skipped": Mutant("a repeated read takes what is there", executor=_Unrepeating, scenario="dsrr"),
+    "snapshot-not-agreed": Mutant("parallel steps fix versions alone", executor=_Deciding, scenario="dsrr"),
+    "snapshot-released": Mutant("each step releases what is kept", executor=_Releasing, scenario="dsrr"),
     "client-forgets-floor": Mutant("a client's calls do not carry its session", client=_Unmindful),
     "client-never-asks": Mutant("a client does not probe its calls", client=_Impatient),
     "client-never-retries": Mutant("a client does not run lost calls again", client=_Giving),

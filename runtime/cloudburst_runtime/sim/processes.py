@@ -20,6 +20,7 @@ from cloudburst_runtime.client.calls import (
     Store,
     Submit,
 )
+from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.effects import Send, SetTimer, Timer
 from cloudburst_runtime.executor.tasks import (
     Execute,
@@ -144,23 +145,33 @@ class ClientProcess(Process):
         self._answers[req] = then
         self.take(Ask(make(req)))
 
-    def read(self, key: str, then: Callable[[Any], None]) -> None:
-        """Read a key; ``then`` gets its Python value, or a `Failure`."""
-        self._store(lambda found: then(revealed(found)), "read", [key])
+    def read(self, key: str, every: bool, session: ClientSession | None, then: Callable[[Any], None]) -> None:
+        """Read a key; ``then`` gets its Python value, ``every`` value as a list, or a `Failure`."""
+        self._store(lambda found: then(revealed(found, every)), session, "read", [key])
 
-    def write(self, key: str, value: Any, lattice: str | None, then: Callable[[Any], None]) -> None:
+    def write(
+        self,
+        key: str,
+        value: Any,
+        lattice: str | None,
+        session: ClientSession | None,
+        then: Callable[[Any], None],
+    ) -> None:
         """Merge a value into a key."""
-        element = delta(value, lattice, self.name, self.clock.tick(self.world.now))
-        self._store(then, "write", key, element)
+        level = "lww" if session is None else session.level
+        element = delta(value, lattice, self.name, self.clock.tick(self.world.now), level)
+        self._store(then, session, "write", key, element)
 
     def delete(self, key: str, then: Callable[[Any], None]) -> None:
         """Delete a key."""
-        self._store(then, "delete", key)
+        self._store(then, None, "delete", key)
 
-    def _store(self, then: Callable[[Any], None], kind: str, *arguments: Any) -> None:
+    def _store(
+        self, then: Callable[[Any], None], session: ClientSession | None, kind: str, *arguments: Any
+    ) -> None:
         op = self.core.next_req()
         self._answers[op] = then
-        self.take(Store(op, kind, arguments))
+        self.take(Store(op, kind, arguments, session))
 
     def _stay_connected(self, effect: Dispatched) -> None:
         for peer in effect.schedule:

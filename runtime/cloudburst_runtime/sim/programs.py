@@ -26,9 +26,10 @@ LOOK_AGAIN_MS = 40.0
 
 
 class Get(NamedTuple):
-    """Read a key."""
+    """Read a key, or all that lies there side by side."""
 
     key: str
+    siblings: bool = False
 
 
 class Put(NamedTuple):
@@ -140,7 +141,7 @@ def visit(who: Who, script: list[list[Any]], *args: Any) -> Steps:
     """As ``touch``, but take some time over each step, and return nothing of what was found."""
     for kind, key, value in script:
         yield Sleep(1.0)
-        yield Get(key) if kind == "get" else Put(key, f"{value}/{who.attempt}")
+        yield Put(key, f"{value}/{who.attempt}") if kind == "put" else Get(key, kind == "siblings")
     return who.name
 
 

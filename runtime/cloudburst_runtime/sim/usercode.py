@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudburst_runtime.executor.tasks import Op, Outcome, Ran, Task
 from cloudburst_runtime.ids import Millis
-from cloudburst_runtime.lattices.wrap import delta, reveal
+from cloudburst_runtime.lattices.wrap import delta, reveal, siblings
 from cloudburst_runtime.messages import Failure
 from cloudburst_runtime.sim import programs
 from cloudburst_runtime.sim.history import Act, Spot
@@ -32,6 +32,7 @@ class UserCode:
         self.world = process.world
         self.tasks = tasks
         self.spot = spot_of(tasks[0], process.name)
+        self.level = process.core.operations.levels.level(tasks[0])
         self.started = self.world.now
         self._steps: programs.Steps | None = None
         self._turn = 0
@@ -56,7 +57,7 @@ class UserCode:
         number, kind = self._asked
         if op == number and not self._over:
             self._asked = (0, "")
-            self._continue(STEP_MS, lambda: self._ended(revealed(result) if kind == "read" else result))
+            self._continue(STEP_MS, lambda: self._ended(self._shown(kind, result)))
 
     def interrupt(self) -> None:
         """Some task was cancelled: stop if nobody wants this any more."""
@@ -87,8 +88,8 @@ class UserCode:
         if isinstance(request, programs.Sleep):
             self._continue(request.span * self.process.pace.uniform(0.8, 1.2), lambda: None)
         elif isinstance(request, programs.Get):
-            self._begun(Act("get", request.key))
-            self._get(request.key)
+            self._begun(Act("get", request.key, siblings=request.siblings))
+            self._get(request)
         elif isinstance(request, programs.Put):
             if request.lattice is None:
                 self._begun(Act("put", request.key, request.value))
@@ -98,20 +99,22 @@ class UserCode:
         else:
             self._listen(request.span)
 
-    def _get(self, key: str) -> None:
-        entry = self.process.core.cache.peek(key, self.tasks[0].floor)
+    def _get(self, request: programs.Get) -> None:
+        entry = self.process.core.operations.levels.peek(self.tasks[0], request.key)
         if entry is not None:
             found = [entry.lattice]
-            self._continue(STEP_MS, lambda: self._ended(revealed(found)))
+            self._continue(STEP_MS, lambda: self._ended(revealed(found, request.siblings)))
         else:
-            self._do("read", [key])
+            self._do("siblings" if request.siblings else "read", [request.key])
 
     def _put(self, request: programs.Put) -> None:
         core = self.process.core
-        element = delta(request.value, request.lattice, core.name, core.clock.tick(self.world.now))
+        stamp = core.clock.tick(self.world.now)
+        element = delta(request.value, request.lattice, core.name, stamp, self.level)
         self._do("write", request.key, element)
 
     def _begun(self, act: Act) -> None:
+        act = act._replace(level=self.level)
         self.world.history.invoke(self.world.now, self.spot.session, self._turn, act, self.spot)
         self._asking = self._turn
 
@@ -129,7 +132,12 @@ class UserCode:
         self._turn += 1
         self.process.ops += 1
         self._asked = (self.process.ops, kind)
-        self.process.take(Op(self.tasks[0], self.process.ops, kind, arguments))
+        asked = "read" if kind == "siblings" else kind
+        self.process.take(Op(self.tasks[0], self.process.ops, asked, arguments))
+
+    @staticmethod
+    def _shown(kind: str, result: Any) -> Any:
+        return revealed(result, kind == "siblings") if kind in ("read", "siblings") else result
 
     def _listen(self, span: Millis) -> None:
         if self.tasks[0].mailbox:
@@ -184,8 +192,11 @@ def spot_of(task: Task, executor: str) -> Spot:
     return Spot(str(task.id.call), task.id.attempt, task.id.node, tuple(sorted(after)), executor)
 
 
-def revealed(found: Any) -> Any:
-    """What a read gives: the value of its only key, None if it is missing, or the failure."""
+def revealed(found: Any, every: bool = False) -> Any:
+    """What a read gives of its only key: the value, or ``every`` one as a list; or the failure."""
     if isinstance(found, Failure):
         return found
-    return None if found[0] is None else reveal(found[0])
+    [lattice] = found
+    if every:
+        return [] if lattice is None else siblings(lattice)
+    return None if lattice is None else reveal(lattice)

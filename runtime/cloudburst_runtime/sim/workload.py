@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from cloudburst_runtime.client.calls import OwnedCall
+from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.ids import Millis
 from cloudburst_runtime.messages import (
     Args,
@@ -88,10 +89,14 @@ class Session:
         The session's random numbers.
     label
         Its name in the history; the client's by default.
+    level
+        The consistency level of the client's session; ``lww``: it is in none.
     """
 
-    def __init__(self, client: ClientProcess, random: Random, label: str = "") -> None:
+    def __init__(self, client: ClientProcess, random: Random, label: str = "", level: str = "lww") -> None:
         self.client = client
+        self.level = level
+        self.session = None if level == "lww" else ClientSession(level)
         self.label = label or client.name
         self.world = client.world
         self.random = random
@@ -179,13 +184,20 @@ class Session:
     def put(self, key: str) -> None:
         """Write a value that is unique."""
         value = self.unique()
-        op = self._invoke(Act("put", key, value))
-        self.client.write(key, value, None, partial(self._answered, op))
+        op = self._invoke(Act("put", key, value, level=self.level))
+        self.client.write(key, value, None, self.session, partial(self._answered, op))
 
     def get(self, key: str) -> None:
         """Read a key."""
-        op = self._invoke(Act("get", key))
-        self.client.read(key, lambda found: self._answered(op, found, lambda value: value))
+        self._read(Act("get", key, level=self.level), lambda value: value)
+
+    def siblings(self, key: str) -> None:
+        """Read all that lies under a key side by side."""
+        self._read(Act("get", key, level=self.level, siblings=True), lambda value: value)
+
+    def _read(self, act: Act, show: Callable[[Any], Any]) -> None:
+        op = self._invoke(act)
+        self.client.read(act.name, act.siblings, self.session, lambda found: self._answered(op, found, show))
 
     def add(self, key: str) -> None:
         """Add to a counter."""
@@ -193,12 +205,11 @@ class Session:
         op = self._invoke(Act("add", key, amount))
         nested = key.startswith("map")
         value, lattice = ({"n": amount}, "map[counter]") if nested else (amount, "counter")
-        self.client.write(key, value, lattice, partial(self._answered, op))
+        self.client.write(key, value, lattice, None, partial(self._answered, op))
 
     def count(self, key: str) -> None:
         """Read a counter."""
-        op = self._invoke(Act("count", key))
-        self.client.read(key, lambda found: self._answered(op, found, counted))
+        self._read(Act("count", key), counted)
 
     def delete(self, key: str) -> None:
         """Delete a key."""
@@ -218,12 +229,13 @@ class Session:
     ) -> int:
         """Call a function or a DAG; return the operation's number."""
         number = self.client.new_number()
-        op = self._invoke(
-            Act("call", name, args, dag, timeout, output_key, call=f"{self.client.name}.{number}"), number
-        )
+        known_as = f"{self.client.name}.{number}"
+        act = Act("call", name, args, dag, timeout, output_key, call=known_as, level=self.level)
+        op = self._invoke(act, number)
         call = OwnedCall(
             number, "dag" if dag else "function", name, {}, output_key=output_key, timeout=timeout
         )
+        call.level, call.session = self.level, self.session
         refs: dict[str, None] = {}
         for node, given in args.items():
             call.args[node] = self._packed(given, call, refs)

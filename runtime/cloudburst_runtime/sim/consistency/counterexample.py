@@ -3,8 +3,8 @@
 Law: takes away and draws; what is wrong is for the checker to say, which is asked again each time.
 
 Taking away goes by delta debugging (Zeller, Hildebrandt: "Simplifying and Isolating Failure-Inducing Input",
-2002): halves first, then smaller parts, until not one access can be spared. The violation must stay the
-*same*, in the same accesses; for a record that lacks something may well have others that the whole has not.
+2002): halves first, then smaller parts, until not one access can be spared. What the violation names stays,
+and it must stay the *same*; for a record that lacks something may well have others that the whole has not.
 """
 
 from __future__ import annotations
@@ -56,12 +56,9 @@ def _without_a_part(record: Record, size: int, check: Check, violation: Violatio
 
 
 def _shows(record: Record, check: Check, violation: Violation) -> bool:
-    named = [access.number for access in violation.accesses[:2]]
-    there = {access.number for access in record}
-    if not there.issuperset(named):
+    if not set(record).issuperset(violation.accesses):
         return False
-    found = check(Causality(record))
-    return any([access.number for access in each.accesses[:2]] == named for each in found)
+    return any(each.accesses[:2] == violation.accesses[:2] for each in check(Causality(record)))
 
 
 def table(record: Record, marked: Access) -> list[str]:

@@ -6,7 +6,7 @@ Law: the levels as promises, each a list of checkers; what keeps a promise is no
 level   promise
 ======  =================================================================================================
 lww     replicas converge and nothing acknowledged is lost; sessions read their writes, and not backwards
-dsrr    and reads of a key within one execution are of one version
+dsrr    the same, but reads of a key within one execution, or by its client, stay at one version
 sk      and no write is lost to one that had not seen it
 mk      and each cache is a causal cut
 dsc     and the caches that one session touches are a cut together, with all four session guarantees
@@ -24,19 +24,19 @@ from cloudburst_runtime.sim.consistency.repeatable import repeatable
 from cloudburst_runtime.sim.consistency.violations import Check, Violation
 from cloudburst_runtime.sim.history import History
 
-LWW: tuple[Check, ...] = (
+DSRR: tuple[Check, ...] = (
     causal.thin_air,
     causal.cyclic,
     survival.convergence,
     survival.acknowledged,
     guarantees.read_your_writes,
-    guarantees.monotonic_reads,
 )
+LWW = (*DSRR, guarantees.monotonic_reads)
 SK = (*LWW, siblings.per_key, siblings.superseded, siblings.kept)
 MK = (*SK, causal.cut)
 PROMISES: dict[str, tuple[Check, ...]] = {
     "lww": LWW,
-    "dsrr": (*LWW, repeatable),
+    "dsrr": (*DSRR, repeatable),
     "sk": SK,
     "mk": MK,
     "dsc": (

@@ -85,6 +85,12 @@ class Access(NamedTuple):
         return self.lane if self.spot is None else self.spot.cache
 
     @property
+    def acknowledged(self) -> bool:
+        """Whether a write surely stands: an atomic one does once its execution has ended well."""
+        whole = self.level == "atomic" and self.spot is not None
+        return (self.span.end if whole else self.end) is not None
+
+    @property
     def final(self) -> bool:
         """Whether it was made after everything had come to rest."""
         return self.span.session.startswith(FINAL)

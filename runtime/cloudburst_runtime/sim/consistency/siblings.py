@@ -50,13 +50,14 @@ def kept(causality: Causality) -> Iterator[Violation]:
     """Every acknowledged write is there in the end, unless it was overwritten by one who had seen it."""
     for record in causality.record.by_key().values():
         alone = Causality(record)
-        sure = alone.bits(w for w in alone.writes if record.accesses[w].end is not None)
+        sure = alone.bits(w for w in alone.writes if record.accesses[w].acknowledged)
         for position, access in enumerate(record):
             if access.kind == "read" and access.final:
                 for lost in alone.maxima(sure & ~alone.closed(alone.read_from[position])):
-                    yield _lost(access, record.accesses[lost])
+                    shown = tuple(record.accesses[source] for source in alone.read_from[position])
+                    yield _lost(access, record.accesses[lost], shown)
 
 
-def _lost(read: Access, write: Access) -> Violation:
+def _lost(read: Access, write: Access, shown: tuple[Access, ...]) -> Violation:
     reason = f"{where(read)} {read}: {write.values[0]} of {where(write)} is lost, unseen"
-    return Violation("kept", reason, (read, write))
+    return Violation("kept", reason, (read, write, *shown))

@@ -30,7 +30,7 @@ def convergence(causality: Causality) -> Iterator[Violation]:
 
 def acknowledged(causality: Causality) -> Iterator[Violation]:
     """No acknowledged write is lost: the last reads show it, or something that is not older."""
-    sure = causality.bits(w for w in causality.writes if causality.record.accesses[w].end is not None)
+    sure = causality.bits(w for w in causality.writes if causality.record.accesses[w].acknowledged)
     due = [sure if access.final else 0 for access in causality.record]
     yield from missing("acknowledged", causality, due, "which was acknowledged")
 
