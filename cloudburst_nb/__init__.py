@@ -25,6 +25,8 @@ from cloudburst_nb.lattices import check_laws, lattice
 from cloudburst_nb.making import function
 from cloudburst_nb.module import (
     as_completed,
+    browse,
+    builder,
     dag,
     dags,
     delete,
@@ -34,6 +36,7 @@ from cloudburst_nb.module import (
     get,
     get_dag,
     get_function,
+    history,
     keys,
     progress,
     put,
@@ -69,6 +72,8 @@ __all__ = [
     "Session",
     "Summary",
     "as_completed",
+    "browse",
+    "builder",
     "check_laws",
     "connect",
     "dag",
@@ -83,6 +88,7 @@ __all__ = [
     "get",
     "get_dag",
     "get_function",
+    "history",
     "keys",
     "lattice",
     "progress",

@@ -39,6 +39,8 @@ def ref(key: str) -> CloudburstReference:
 
 
 as_completed = _bound(Client.as_completed)
+builder = _bound(Client.builder)
+browse = _bound(Client.browse)
 dag = _bound(Client.dag)
 dags = _bound(Client.dags)
 delete = _bound(Client.delete)
@@ -48,6 +50,7 @@ gather = _bound(Client.gather)
 get = _bound(Client.get)
 get_dag = _bound(Client.get_dag)
 get_function = _bound(Client.get_function)
+history = _bound(Client.history)
 keys = _bound(Client.keys)
 progress = _bound(Client.progress)
 put = _bound(Client.put)

@@ -21,10 +21,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from .ids import CallId, Micros, PeerName, TaskId
-from .lattices import AnyLattice
+from .lattices import LWW, AnyLattice
 from .lattices.causal import Context as Writes
 from .values import Value
 from .vectors import Vector
+
+TAKEN = "Taken"
+"""The kind of the failure with which the store refuses a put that is to be made ``once``."""
 
 
 class Wire(msgspec.Struct, array_like=True, gc=False):
@@ -185,6 +188,14 @@ class Fix(Wire):
     version: Vector
     holder: PeerName
     wrote: dict[int, int] = {}
+    order: tuple[Micros, PeerName] = (0, "")
+
+
+class Due(Wire):
+    """What a key is to be read at least at, after another write of this transaction was read."""
+
+    order: tuple[Micros, PeerName]
+    transaction: str
 
 
 class Session(Wire):
@@ -201,6 +212,8 @@ class Session(Wire):
         has read or made. A write replaces these.
     fixed, wrote
         At ``dsrr``, what is read of each key, and by key the call's own writes: by node, how many.
+    writes, due
+        At ``atomic``, what is to be published, and what the reads so far make due.
     """
 
     level: str
@@ -208,6 +221,8 @@ class Session(Wire):
     seen: dict[str, tuple[Micros, Writes]] = {}
     fixed: dict[str, Fix] = {}
     wrote: dict[str, dict[int, int]] = {}
+    writes: dict[str, LWW] = {}
+    due: dict[str, Due] = {}
 
 
 class Header(Wire):
@@ -508,7 +523,8 @@ class Put(Wire, tag=40):
     """Merge ``lattice`` into the key. ``generation`` is the last deletion that the writer knows of.
 
     ``sync``: acknowledge when it is on disk, if there is one. ``stamp``: when it was written, by the writer.
-    ``deps``: the changes that the writer has seen, if whoever reads this must find them.
+    ``deps``: the changes that the writer has seen, if whoever reads this must find them. ``once``: refuse it,
+    as `TAKEN`, if there is such a key or was one.
     """
 
     req: int
@@ -518,6 +534,7 @@ class Put(Wire, tag=40):
     sync: bool = True
     stamp: Micros = 0
     deps: Vector = {}
+    once: bool = False
 
 
 class PutReply(Wire, tag=41):
@@ -640,9 +657,9 @@ class Ring(Wire, tag=120):
         Who kept them since the stores last agreed that all was handed over; empty: they do.
     live
         The stores that run: the current ones, and those that will leave when all is handed over.
-    born
-        How many stores there ever were. A store ``s4`` that does not run is gone if there were four, and
-        not heard of yet if there were three.
+    born, coming
+        How many stores were ever started, and which of them have not joined yet. A store ``s4`` that does not
+        run is gone if four were started and it is not to come; else it has joined since.
     """
 
     epoch: int
@@ -651,6 +668,7 @@ class Ring(Wire, tag=120):
     former: list[Members] = []
     live: list[PeerName] = []
     born: int = 1
+    coming: list[PeerName] = []
 
 
 class Elsewhere(Wire, tag=121):
@@ -660,77 +678,88 @@ class Elsewhere(Wire, tag=121):
     ring: Ring
 
 
-class Gossip(Wire, tag=122):
-    """Store → store: what I changed. ``number`` counts these messages; with it, all that I changed up to
-    ``seq`` of the keys that we both keep was told."""
+class Told(Wire):
+    """How far a store's gossip to another is: of the keys that both keep by the sender's ``epoch`` of the
+    ring, all that it changed up to ``seq`` is in its messages up to ``number``."""
 
+    epoch: int
     number: int
     seq: int
+
+
+class Gossip(Wire, tag=122):
+    """Store → store: what I changed. ``told.number`` counts these messages."""
+
+    told: Told
     keys: list[str]
     entries: list[Entry]
 
 
 class Heard(Wire, tag=123):
-    """Store → store: all `Gossip` up to ``number`` was merged.
+    """Store → store: all `Gossip` up to ``number`` was merged; ``told`` is of the other direction.
 
-    ``told`` and ``seq`` say how far my own gossip to you is: all up to ``seq`` is in messages up to ``told``.
-    ``keys`` were deleted here, and had come in an older generation. ``plain``: an entry's shared memory was
-    lost; send it again with the values themselves.
+    ``keys`` are in a newer generation here than the one in which they came. ``plain``: an entry's shared
+    memory was lost; send it again with the values themselves.
     """
 
     number: int
-    told: int
-    seq: int
+    told: Told
     keys: list[str] = []
     entries: list[Entry] = []
     plain: bool = False
 
 
 class Pull(Wire, tag=124):
-    """Store → store: what do you have under these keys?"""
+    """Store → store: what do you have under these keys? ``plain`` as in `Get`."""
 
     req: int
     keys: list[str]
+    plain: bool = False
 
 
 class Pulled(Wire, tag=125):
-    """The answer, an entry per key; ``told`` and ``seq`` as in `Heard`."""
+    """The answer, an entry per key."""
 
     req: int
-    keys: list[str]
     entries: list[Entry | None]
-    told: int
-    seq: int
+    told: Told
 
 
 class Compare(Wire, tag=126):
-    """Store → store: do you have anything in this part that I lack?
+    """Store → store: in which of these parts do you have something else?
 
-    Attributes
-    ----------
-    epoch
-        Of my ring: answer once yours is as new, for then you tell me all that changes from there on.
-    part
-        An arc of the circle; or a key that more stores keep than others.
-    digest
-        Of what I have in it.
-    have
-        Key, generation and version of all that I have in it; None: at first, compare the digests.
+    A part is an arc of the circle, or a key that more stores keep than others. ``epoch`` is of my ring:
+    answer once yours is as new, for then you tell me all that changes from there on.
     """
 
     epoch: int
-    part: int | str
-    digest: bytes
-    have: list[tuple[str, Micros, Vector]] | None = None
+    parts: list[int | str]
+    digests: list[bytes]
 
 
 class Compared(Wire, tag=127):
-    """What you lack, or the first of it. ``more``: ask again, with what you ``have`` then."""
+    """The answer: the parts in which we have the same, and those that differ."""
+
+    epoch: int
+    same: list[int | str]
+    differing: list[int | str]
+
+
+class Want(Wire, tag=133):
+    """Store → store: send me what I lack in this part. I have these keys, generations and versions."""
 
     epoch: int
     part: int | str
-    keys: list[str] = []
-    entries: list[Entry] = []
+    have: list[tuple[str, Micros, Vector]]
+
+
+class Wanted(Wire, tag=134):
+    """What was lacking, or the first of it. ``more``: ask again, with what you have then."""
+
+    epoch: int
+    part: int | str
+    keys: list[str]
+    entries: list[Entry]
     more: bool = False
 
 
@@ -743,7 +772,8 @@ class Settled(Wire, tag=128):
 class StoreStats(Wire, tag=129):
     """Store → node: what it has, and what was asked of it in the last ``span_ms``.
 
-    ``hot``: the keys that most was asked of, with how many reads and writes.
+    ``hot``: the keys that most was asked of, with how many reads and writes. ``req``: of the `Inquire` that
+    this answers, if it does.
     """
 
     name: PeerName
@@ -752,6 +782,91 @@ class StoreStats(Wire, tag=129):
     operations: int
     span_ms: float
     hot: dict[str, int] = {}
+    req: int = 0
+
+
+class Inquire(Wire, tag=135):
+    """Node → store: say now what you have."""
+
+    req: int
+
+
+class AddStore(Wire, tag=136):
+    """Client → node: let there be one more store; answered when it has its share."""
+
+    req: int
+
+
+class StoreAdded(Wire, tag=137):
+    req: int
+    name: PeerName
+
+
+class RemoveStore(Wire, tag=138):
+    """Client → node: let this store hand over what it has, and go; answered when it has gone."""
+
+    req: int
+    name: PeerName
+
+
+class Stores(Wire, tag=139):
+    """Client → node: which stores are there, and what do they have?"""
+
+    req: int
+
+
+class StoresReply(Wire, tag=140):
+    """``settled``: nothing is being handed over. ``raised``: keys that more stores keep, and how many."""
+
+    req: int
+    stores: list[StoreStats]
+    replication: int
+    epoch: int
+    settled: bool
+    raised: dict[str, int] = {}
+
+
+class History(Wire, tag=110):
+    """Ask for the versions of a key that are kept."""
+
+    req: int
+    key: str
+
+
+class Version(Wire):
+    """A version of a key: the number of the change that made it, when and by whom, its type and its size.
+
+    ``clock`` names the changes that it includes, as of an `Entry`.
+    """
+
+    number: int
+    stamp: Micros
+    writer: PeerName
+    lattice: str
+    nbytes: int
+    clock: Vector
+
+
+class HistoryReply(Wire, tag=111):
+    """The versions of a key, the latest first; none if there is no such key."""
+
+    req: int
+    versions: list[Version]
+
+
+class GetVersion(Wire, tag=112):
+    """Ask for one version of a key, by its number; the value itself, not where it lies in shared memory."""
+
+    req: int
+    key: str
+    number: int
+
+
+class VersionReply(Wire, tag=113):
+    """That version; None if it is not kept."""
+
+    req: int
+    entry: Entry | None
 
 
 # ---------------------------------------------------------------- calls
@@ -782,7 +897,10 @@ class Trigger(Wire, tag=61):
 
 
 class Result(Wire, tag=62):
-    """Executor → client: the call's outcome, a value or a failure."""
+    """Executor → client: the call's outcome, a value or a failure.
+
+    ``published``: the attempt whose writes and value these are, if it is another one.
+    """
 
     number: int
     attempt: int
@@ -792,6 +910,7 @@ class Result(Wire, tag=62):
     clock: Micros = 0
     floor: Vector = {}
     session: Session | None = None
+    published: int | None = None
 
 
 class Cancel(Wire, tag=63):
@@ -892,7 +1011,7 @@ class Recall(Wire, tag=72):
     """Executor → executor: send me what this call reads of a key, after its own writes ``wrote``.
 
     ``fix``: if it is not fixed yet, do so now, with all changes up to ``floor``; with ``wait``, once the key
-    exists.
+    exists. ``session``: at ``atomic``, what the asker has read so far.
     """
 
     req: int
@@ -905,10 +1024,11 @@ class Recall(Wire, tag=72):
     fix: bool = False
     floor: Vector = {}
     wait: bool = False
+    session: Session | None = None
 
 
 class Recalled(Wire, tag=73):
-    """The entry that was asked for; None: it is no longer kept."""
+    """The entry that was asked for; None: it is no longer kept, or does not go with what was read."""
 
     req: int
     entry: Entry | None
@@ -928,6 +1048,19 @@ class Kept(Wire, tag=75):
     number: int
     attempt: int
     executor: PeerName
+
+
+class Astray(Wire, tag=76):
+    """Executor → client: this attempt cannot see what its level promises; begin another one.
+
+    ``free``: it has published nothing.
+    """
+
+    number: int
+    attempt: int
+    executor: PeerName
+    why: str
+    free: bool = False
 
 
 # ---------------------------------------------------------------- scheduler ↔ executor
@@ -1054,6 +1187,10 @@ Message: TypeAlias = (
     | Unwatch
     | Resync
     | Forget
+    | History
+    | HistoryReply
+    | GetVersion
+    | VersionReply
     | Ring
     | Elsewhere
     | Gossip
@@ -1062,8 +1199,16 @@ Message: TypeAlias = (
     | Pulled
     | Compare
     | Compared
+    | Want
+    | Wanted
     | Settled
     | StoreStats
+    | Inquire
+    | AddStore
+    | StoreAdded
+    | RemoveStore
+    | Stores
+    | StoresReply
     | Call
     | Trigger
     | Result
@@ -1080,6 +1225,7 @@ Message: TypeAlias = (
     | Recalled
     | Release
     | Kept
+    | Astray
     | Pin
     | Unpin
     | Fetch
