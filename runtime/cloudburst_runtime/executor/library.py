@@ -140,6 +140,8 @@ class UserLibrary:
         ------
         LatticeMismatch
             If the key holds another type of lattice.
+        ConsistencyError
+            In a call at ``"atomic"``, for anything but a plain value: it is published when the call ends.
         SerializationError
             If the value cannot travel.
         """
