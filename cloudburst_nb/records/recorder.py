@@ -26,6 +26,7 @@ from cloudburst_nb.records.format import Called, Dag, Kept, LogEntry, Runtime, S
 from cloudburst_nb.records.keeping import Keeper
 from cloudburst_runtime import messages
 from cloudburst_runtime.client.calls import OwnedCall
+from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import CloudburstError
 from cloudburst_runtime.messages import Args, DagSpec, Failure, Result
@@ -302,10 +303,16 @@ class WatchedShell:
         self._recorder.asked(self._client, made[0], answer)
         return answer
 
-    def store(self, kind: str, *arguments: Any, timeout: float | None = 60.0) -> Any:
+    def store(
+        self,
+        kind: str,
+        *arguments: Any,
+        timeout: float | None = 60.0,
+        session: ClientSession | None = None,
+    ) -> Any:
         """As of the shell."""
         try:
-            answer = self._shell.store(kind, *arguments, timeout=timeout)
+            answer = self._shell.store(kind, *arguments, timeout=timeout, session=session)
         except CloudburstError as error:
             failure = Failure(type(error).__name__, str(error))
             self._recorder.stored(self._client, kind, arguments, failure)
