@@ -770,7 +770,8 @@ class Client:
         Parameters
         ----------
         level
-            One of ``"lww" "dsrr" "sk" "mk" "dsc"``, or a `Consistency`.
+            One of ``"lww" "dsrr" "sk" "mk" "dsc" "atomic"``, or a `Consistency`. At ``"atomic"`` each call
+            publishes its writes all or none; a put or get of the notebook itself is one by itself.
 
         Returns
         -------
