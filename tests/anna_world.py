@@ -83,13 +83,11 @@ class World:
     def __init__(
         self, seed: int, cache: type[CacheCore] = CacheCore, replica: type[ReplicaCore] = ReplicaCore
     ) -> None:
-        self.cache_kind = cache
+        self.seed, self.cache_kind = seed, cache
         self.net, self.work = Random(f"{seed}/net"), Random(f"{seed}/work")
         self.loss, self.twice = self.net.choice([(0.0, 0.0), (0.1, 0.1), (0.25, 0.25)])
         self.spread = self.net.choice([1.0, 20.0, 80.0])
-        self.config = Config(
-            resend_ms=60.0, cache_bytes_max=self.work.choice([600, 1500, 10**6]), tombstones_max=2
-        )
+        self.config = self.configured(self.work.choice([600, 1500, 10**6]))
         self.now, self.ties, self.numbers = 0.0, count(), count(1)
         self.heap: list[tuple[float, int, str, Any]] = []
         self.timers: dict[tuple[str, str], float] = {}
@@ -106,6 +104,9 @@ class World:
             self.join(f"e{index}")
 
     # -------------------------------------------------------- machinery
+
+    def configured(self, cache_bytes_max: int) -> Config:
+        return Config(resend_ms=60.0, cache_bytes_max=cache_bytes_max, tombstones_max=2)
 
     def join(self, name: str) -> None:
         self.clocks[name] = HybridClock(self.work.choice([0, 1000, 500_000]))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send
 from cloudburst_runtime.messages import (
@@ -399,18 +400,16 @@ class TestClients:
         assert sent(world.say("c1", Register(1, fn("f"))), Registered) == [Registered(1, 1_002)]
 
 
-class FakeReplica:
-    """What the node needs of a store, and a note of what it was told."""
+class FakeReplica(ReplicaCore):
+    """A replica of two keys that takes note of what it is told."""
 
     key_count, nbytes = 2, 20
 
     def __init__(self) -> None:
+        super().__init__(Config())
         self.events: list[object] = []
 
-    def start(self, now: float) -> list[Send]:
-        return []
-
-    def handle(self, event: object, now: float) -> list[Send]:
+    def handle(self, event: object, now: float) -> list[Any]:
         self.events.append(event)
         return [Send("c1", Done(1))]
 

@@ -3,9 +3,9 @@
 Law: an identity is made once, by a shell, and handed in; a core never invents one from a clock, a
 random number or a pickle (pickled bytes differ per hash seed).
 
-A *peer* is a process that speaks the protocol: ``"node"``, an executor (``"e3"``) or a client
-(``"c1f9…"``). A *call* is ``(client, number)``: the client that submitted it and the client's own count.
-A *task* is one node of one attempt of one call: the unit that an executor runs once.
+A *peer* is a process that speaks the protocol: ``"node"``, another store (``"s2"``), an executor (``"e3"``)
+or a client (``"c1f9…"``). A *call* is ``(client, number)``: the client that submitted it and the client's
+own count. A *task* is one node of one attempt of one call: the unit that an executor runs once.
 
 Writes are stamped by a hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", OPODIS 2014):
 microseconds of the wall clock, pushed forward past everything the writer has seen, so that a write which
@@ -24,6 +24,17 @@ Micros: TypeAlias = int
 
 PeerName: TypeAlias = str
 NODE: PeerName = "node"
+
+
+def is_store(name: PeerName) -> bool:
+    """Whether a process of this name is a store of its own; the node's store has the node's name.
+
+    Examples
+    --------
+    >>> is_store("s2"), is_store("e2"), is_store("node")
+    (True, False, False)
+    """
+    return name.startswith("s")
 
 
 class CallId(NamedTuple):

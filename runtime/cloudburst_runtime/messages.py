@@ -640,9 +640,9 @@ class Ring(Wire, tag=120):
         Who kept them since the stores last agreed that all was handed over; empty: they do.
     live
         The stores that run: the current ones, and those that will leave when all is handed over.
-    born
-        How many stores there ever were. A store ``s4`` that does not run is gone if there were four, and
-        not heard of yet if there were three.
+    born, coming
+        How many stores were ever started, and which of them have not joined yet. A store ``s4`` that does not
+        run is gone if four were started and it is not to come; else it has joined since.
     """
 
     epoch: int
@@ -651,6 +651,7 @@ class Ring(Wire, tag=120):
     former: list[Members] = []
     live: list[PeerName] = []
     born: int = 1
+    coming: list[PeerName] = []
 
 
 class Elsewhere(Wire, tag=121):
@@ -660,77 +661,88 @@ class Elsewhere(Wire, tag=121):
     ring: Ring
 
 
-class Gossip(Wire, tag=122):
-    """Store → store: what I changed. ``number`` counts these messages; with it, all that I changed up to
-    ``seq`` of the keys that we both keep was told."""
+class Told(Wire):
+    """How far a store's gossip to another is: of the keys that both keep by the sender's ``epoch`` of the
+    ring, all that it changed up to ``seq`` is in its messages up to ``number``."""
 
+    epoch: int
     number: int
     seq: int
+
+
+class Gossip(Wire, tag=122):
+    """Store → store: what I changed. ``told.number`` counts these messages."""
+
+    told: Told
     keys: list[str]
     entries: list[Entry]
 
 
 class Heard(Wire, tag=123):
-    """Store → store: all `Gossip` up to ``number`` was merged.
+    """Store → store: all `Gossip` up to ``number`` was merged; ``told`` is of the other direction.
 
-    ``told`` and ``seq`` say how far my own gossip to you is: all up to ``seq`` is in messages up to ``told``.
-    ``keys`` were deleted here, and had come in an older generation. ``plain``: an entry's shared memory was
-    lost; send it again with the values themselves.
+    ``keys`` are in a newer generation here than the one in which they came. ``plain``: an entry's shared
+    memory was lost; send it again with the values themselves.
     """
 
     number: int
-    told: int
-    seq: int
+    told: Told
     keys: list[str] = []
     entries: list[Entry] = []
     plain: bool = False
 
 
 class Pull(Wire, tag=124):
-    """Store → store: what do you have under these keys?"""
+    """Store → store: what do you have under these keys? ``plain`` as in `Get`."""
 
     req: int
     keys: list[str]
+    plain: bool = False
 
 
 class Pulled(Wire, tag=125):
-    """The answer, an entry per key; ``told`` and ``seq`` as in `Heard`."""
+    """The answer, an entry per key."""
 
     req: int
-    keys: list[str]
     entries: list[Entry | None]
-    told: int
-    seq: int
+    told: Told
 
 
 class Compare(Wire, tag=126):
-    """Store → store: do you have anything in this part that I lack?
+    """Store → store: in which of these parts do you have something else?
 
-    Attributes
-    ----------
-    epoch
-        Of my ring: answer once yours is as new, for then you tell me all that changes from there on.
-    part
-        An arc of the circle; or a key that more stores keep than others.
-    digest
-        Of what I have in it.
-    have
-        Key, generation and version of all that I have in it; None: at first, compare the digests.
+    A part is an arc of the circle, or a key that more stores keep than others. ``epoch`` is of my ring:
+    answer once yours is as new, for then you tell me all that changes from there on.
     """
 
     epoch: int
-    part: int | str
-    digest: bytes
-    have: list[tuple[str, Micros, Vector]] | None = None
+    parts: list[int | str]
+    digests: list[bytes]
 
 
 class Compared(Wire, tag=127):
-    """What you lack, or the first of it. ``more``: ask again, with what you ``have`` then."""
+    """The answer: the parts in which we have the same, and those that differ."""
+
+    epoch: int
+    same: list[int | str]
+    differing: list[int | str]
+
+
+class Want(Wire, tag=133):
+    """Store → store: send me what I lack in this part. I have these keys, generations and versions."""
 
     epoch: int
     part: int | str
-    keys: list[str] = []
-    entries: list[Entry] = []
+    have: list[tuple[str, Micros, Vector]]
+
+
+class Wanted(Wire, tag=134):
+    """What was lacking, or the first of it. ``more``: ask again, with what you have then."""
+
+    epoch: int
+    part: int | str
+    keys: list[str]
+    entries: list[Entry]
     more: bool = False
 
 
@@ -743,7 +755,8 @@ class Settled(Wire, tag=128):
 class StoreStats(Wire, tag=129):
     """Store → node: what it has, and what was asked of it in the last ``span_ms``.
 
-    ``hot``: the keys that most was asked of, with how many reads and writes.
+    ``hot``: the keys that most was asked of, with how many reads and writes. ``req``: of the `Inquire` that
+    this answers, if it does.
     """
 
     name: PeerName
@@ -752,6 +765,48 @@ class StoreStats(Wire, tag=129):
     operations: int
     span_ms: float
     hot: dict[str, int] = {}
+    req: int = 0
+
+
+class Inquire(Wire, tag=135):
+    """Node → store: say now what you have."""
+
+    req: int
+
+
+class AddStore(Wire, tag=136):
+    """Client → node: let there be one more store; answered when it has its share."""
+
+    req: int
+
+
+class StoreAdded(Wire, tag=137):
+    req: int
+    name: PeerName
+
+
+class RemoveStore(Wire, tag=138):
+    """Client → node: let this store hand over what it has, and go; answered when it has gone."""
+
+    req: int
+    name: PeerName
+
+
+class Stores(Wire, tag=139):
+    """Client → node: which stores are there, and what do they have?"""
+
+    req: int
+
+
+class StoresReply(Wire, tag=140):
+    """``settled``: nothing is being handed over. ``raised``: keys that more stores keep, and how many."""
+
+    req: int
+    stores: list[StoreStats]
+    replication: int
+    epoch: int
+    settled: bool
+    raised: dict[str, int] = {}
 
 
 # ---------------------------------------------------------------- calls
@@ -1062,8 +1117,16 @@ Message: TypeAlias = (
     | Pulled
     | Compare
     | Compared
+    | Want
+    | Wanted
     | Settled
     | StoreStats
+    | Inquire
+    | AddStore
+    | StoreAdded
+    | RemoveStore
+    | Stores
+    | StoresReply
     | Call
     | Trigger
     | Result

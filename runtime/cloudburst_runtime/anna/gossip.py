@@ -12,6 +12,7 @@ gather: under load, batches grow by themselves. When nothing changes, nothing is
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import NamedTuple
 
 from cloudburst_runtime.ids import Millis
@@ -28,11 +29,19 @@ BACKOFF_MAX = 10
 
 
 class Batch(NamedTuple):
-    """Keys whose entries are sent together; the sender's changes up to ``seq`` are in batches so far."""
+    """Keys whose entries are sent together, with the first change of each that was not sent before.
+
+    The sender's changes up to ``seq`` are in batches so far.
+    """
 
     number: int
-    keys: tuple[str, ...]
+    keys: dict[str, int]
     seq: int
+
+
+class _Waiting(NamedTuple):
+    nbytes: int
+    first: int
 
 
 class Outgoing:
@@ -48,12 +57,13 @@ class Outgoing:
     >>> out = Outgoing(resend_ms=1000.0)
     >>> out.change("k", nbytes=10, seq=7)
     >>> out.next_batch(seq=7, now=0.0)
-    Batch(number=1, keys=('k',), seq=7)
-    >>> out.is_pending("k"), len(out.overdue(now=1000.0))
-    (True, 1)
+    Batch(number=1, keys={'k': 7}, seq=7)
+    >>> out.since("k"), len(out.overdue(now=1000.0))
+    (7, 1)
     >>> out.acknowledge(1, now=1000.0)
-    >>> out.is_pending("k"), out.due, out.mark(seq=9)
-    (False, None, (1, 9))
+    ['k']
+    >>> out.since("k"), out.due, out.mark(seq=9)
+    (None, None, (1, 9))
     """
 
     def __init__(self, resend_ms: Millis) -> None:
@@ -61,34 +71,37 @@ class Outgoing:
         """When batches are to be sent again; None: none is under way."""
         self._resend_ms = resend_ms
         self._interval = resend_ms
-        self._waiting: dict[str, int] = {}  # key: about how many bytes
-        self._first = 0  # the change number of the oldest waiting key's change
+        self._waiting: dict[str, _Waiting] = {}
+        self._first = 0  # no change that waits is older
         self._under_way: deque[Batch] = deque()
-        self._latest: dict[str, int] = {}  # key: the last batch under way that it is in
         self._number = 0
 
     def change(self, key: str, nbytes: int, seq: int) -> None:
         """The key's entry is another since the change ``seq``."""
-        if not self._waiting:
-            self._first = seq
-        self._waiting[key] = nbytes
+        self._first = min(self._first, seq) if self._waiting else seq
+        before = self._waiting.get(key)
+        self._waiting[key] = _Waiting(nbytes, seq if before is None else min(seq, before.first))
+
+    def next_keys(self) -> list[str]:
+        """The keys that are under way, and those that the next batches may have."""
+        under_way = [key for batch in self._under_way for key in batch.keys]
+        return under_way + list(islice(self._waiting, WINDOW * BATCH_KEYS_MAX))
 
     def next_batch(self, seq: int, now: Millis) -> Batch | None:
         """The next batch, if there is one to send and the window lets it; ``seq`` is the latest change."""
         if not self._waiting or len(self._under_way) >= WINDOW:
             return None
-        keys: list[str] = []
+        keys: dict[str, int] = {}
         room = BATCH_BYTES_MAX
-        for key, nbytes in self._waiting.items():
-            room -= nbytes
+        for key, waiting in self._waiting.items():
+            room -= waiting.nbytes
             if keys and (room < 0 or len(keys) >= BATCH_KEYS_MAX):
                 break
-            keys.append(key)
-        self._number += 1
+            keys[key] = waiting.first
         for key in keys:
             del self._waiting[key]
-            self._latest[key] = self._number
-        batch = Batch(self._number, tuple(keys), self._marked(seq))
+        self._number += 1
+        batch = Batch(self._number, keys, self._marked(seq))
         self._under_way.append(batch)
         if self.due is None:
             self._interval = self._resend_ms
@@ -98,27 +111,33 @@ class Outgoing:
     def _marked(self, seq: int) -> int:
         return self._first - 1 if self._waiting else seq
 
-    def acknowledge(self, number: int, now: Millis) -> None:
-        """The other store has taken all batches up to this one."""
+    def acknowledge(self, number: int, now: Millis) -> list[str]:
+        """The other store has taken all batches up to this one; return the keys in them."""
+        had: list[str] = []
         while self._under_way and self._under_way[0].number <= number:
-            batch = self._under_way.popleft()
-            for key in batch.keys:
-                if self._latest.get(key) == batch.number:
-                    del self._latest[key]
+            had += self._under_way.popleft().keys
             self._interval = self._resend_ms
             self.due = now + self._interval if self._under_way else None
+        return had
 
     def overdue(self, now: Millis) -> list[Batch]:
         """What to send again."""
-        if self.due is None or self.due > now:
-            return []
+        return [] if self.due is None or self.due > now else self.again(now)
+
+    def again(self, now: Millis) -> list[Batch]:
+        """Send all that is under way again, now."""
         self._interval = min(2 * self._interval, BACKOFF_MAX * self._resend_ms)
-        self.due = now + self._interval
+        self.due = now + self._interval if self._under_way else None
         return list(self._under_way)
 
-    def is_pending(self, key: str) -> bool:
-        """Whether the other store may not have the key's last change yet."""
-        return key in self._waiting or key in self._latest
+    def since(self, key: str) -> int | None:
+        """The first change of the key that the other store may not have; None: it has them all."""
+        for batch in self._under_way:
+            first = batch.keys.get(key)
+            if first is not None:
+                return first
+        waiting = self._waiting.get(key)
+        return None if waiting is None else waiting.first
 
     def mark(self, seq: int) -> tuple[int, int]:
         """The last batch, and the change up to which all is in batches up to it; ``seq`` is the latest."""

@@ -104,6 +104,13 @@ class Keeper:
             self._latest = (change,)  # until `shrink`
         return effects
 
+    def dropped(self, versions: Iterable[tuple[str, Stored]]) -> list[Persist]:
+        """These versions are kept no more, for other stores have the key."""
+        places = [version_place(key, version.seq) for key, version in versions]
+        if self._durable:
+            return [Persist(place, None) for place in places]
+        return [Persist(place, None) for place in places if self._written.pop(place, 0) is None]
+
     def take_back(self, event: Unwritten) -> None:
         """What could not be written has not happened."""
         for persist in reversed(event.persists):

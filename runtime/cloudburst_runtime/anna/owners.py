@@ -52,7 +52,9 @@ class Owners:
 
     def is_past(self, name: PeerName) -> bool:
         """Whether a store of this name has run, and does so no more."""
-        return name not in self._live and name != NODE and int(name[1:]) <= self.ring.born
+        if name == NODE or name in self._live or name in self.ring.coming:
+            return False
+        return int(name[1:]) <= self.ring.born
 
     def is_raised(self, key: str) -> bool:
         """Whether the key is, or was, kept by more stores than others."""

@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from cloudburst_runtime.anna.shelf import later
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.ids import NODE, Micros, PeerName
-from cloudburst_runtime.lattices import AnyLattice
+from cloudburst_runtime.lattices import LWW, AnyLattice
 from cloudburst_runtime.lattices.wrap import newest, plain
 from cloudburst_runtime.messages import Entry
-from cloudburst_runtime.vectors import Vector, joined
+from cloudburst_runtime.vectors import Vector, covers, joined
 
 
 class Cold(msgspec.Struct, gc=False, frozen=True):
@@ -32,9 +33,11 @@ class Stored(msgspec.Struct, gc=False):
     """A version of a key; ``lattice`` is None for a deletion.
 
     ``seq`` is the replica's count at the change that made it, ``others`` the changes of other stores
-    that are included, ``stamp`` and ``writer`` say when it was written and by whom, ``nbytes`` how many bytes
-    the value has, wherever it is. ``deps`` are changes of other stores that its writers had seen: of this
-    store's own, they had seen none that is later than ``seq``.
+    that are included. The change is one of this store's own, unless ``others`` has its name, too: then it was
+    learned from another store, and that number, or 0, is of its own last change. ``stamp`` and ``writer`` say
+    when it was written and by whom, ``nbytes`` how many bytes the value has, wherever it is. ``deps`` are
+    changes of other stores that its writers had seen: of the store's own whose change it is, they had seen
+    none that is later.
     """
 
     lattice: AnyLattice | Cold | None
@@ -80,6 +83,9 @@ class Records:
         By key, its earlier versions that are kept, the oldest first.
     forgotten
         The newest generation among the deleted keys that are remembered no more.
+    alone
+        Whether no other store has these keys. If others have, a key that is unknown here may live there in
+        its first generation, and what was forgotten says nothing about it.
     base, former
         Up to which change another name counted, before this store began where that one had ended.
 
@@ -100,6 +106,7 @@ class Records:
         self.deleted: dict[str, Stored] = {}
         self.past: dict[str, list[Stored]] = {}
         self.forgotten: Micros = 0
+        self.alone = True
         self.cold = 0
         self.base = 0
         self.former: PeerName = ""
@@ -114,7 +121,17 @@ class Records:
     def generation(self, key: str) -> Micros:
         """The generation that a put must know of."""
         record = self.find(key)
-        return self.forgotten if record is None else record.generation
+        if record is None:
+            return self.forgotten if self.alone else 0
+        return record.generation
+
+    def version(self, record: Stored) -> Vector:
+        """The changes that a record includes."""
+        others = record.others or {}
+        name = self.name if record.seq > self.base else self.former
+        if name not in others:
+            return {name: record.seq, **others}
+        return {store: number for store, number in others.items() if number}
 
     def versions(self, key: str) -> list[Stored]:
         """The versions of a key that exists, the latest first."""
@@ -124,15 +141,12 @@ class Records:
     def entry(self, record: Stored | None, as_plain: bool = False) -> Entry | None:
         """A record as it is sent; ``as_plain``: with the value itself, not where it lies in shared memory."""
         if record is None:
-            return Entry(self.forgotten, None) if self.forgotten else None
+            return Entry(self.forgotten, None) if self.forgotten and self.alone else None
         lattice = record.lattice
         assert not isinstance(lattice, Cold), "a value is sent that was not loaded"
         if as_plain and lattice is not None:
             lattice = plain(lattice)
-        if record.seq <= self.base:
-            return Entry(record.generation, lattice, self._others(record) or {}, record.deps or {})
-        version = {self.name: record.seq, **(record.others or {})}
-        return Entry(record.generation, lattice, version, record.deps or {})
+        return Entry(record.generation, lattice, self.version(record), record.deps or {})
 
     # ------------------------------------------------------------ changes
 
@@ -146,13 +160,55 @@ class Records:
         deps: Vector | None = None,
     ) -> Change:
         """A change of the key: count it, and replace the record; without a lattice the key is deleted."""
-        nbytes = 0 if lattice is None else lattice.nbytes  # raises if it is nested too deeply
         before = self.find(key)
-        self.seq += 1
         others = None if before is None else self._others(before)
+        return self._replace(
+            key, before, generation, lattice, others, stamp, writer, self._deps(before, deps)
+        )
+
+    def absorb(self, key: str, entry: Entry) -> Change | None:
+        """Merge what another store has of the key: a change if it brings something, else None."""
+        before = self.find(key)
+        if before is not None:
+            version = self.version(before)
+            if covers(version, entry.version) and before.generation >= entry.generation:
+                return None
+            if isinstance(before.lattice, Cold):  # it cannot be read
+                seen = joined(before.deps or {}, entry.deps)
+                entry = Entry(entry.generation, entry.lattice, joined(version, entry.version), seen)
+            else:
+                mine = Entry(before.generation, before.lattice, version, before.deps or {})
+                entry = later(mine, entry)
+        others = {self.name: 0, **entry.version}
+        writer = entry.lattice.writer if isinstance(entry.lattice, LWW) else ""
+        return self._replace(
+            key, before, entry.generation, entry.lattice, others, entry.generation, writer, entry.deps or None
+        )
+
+    def discard(self, key: str) -> list[tuple[str, Stored]]:
+        """Keep nothing of the key, for others do; return its versions."""
+        past = self.past.pop(key, [])
+        for version in past:
+            self._account(version, -1)
+        record = self.find(key)
+        self.put(key, None)
+        return [(key, version) for version in past] + ([(key, record)] if record is not None else [])
+
+    def _replace(
+        self,
+        key: str,
+        before: Stored | None,
+        generation: Micros,
+        lattice: AnyLattice | None,
+        others: Vector | None,
+        stamp: Micros,
+        writer: PeerName,
+        deps: Vector | None,
+    ) -> Change:
+        nbytes = 0 if lattice is None else lattice.nbytes  # raises if it is nested too deeply
+        self.seq += 1
         written = newest(lattice) or stamp
-        seen = self._deps(before, deps)
-        record = Stored(lattice, generation, self.seq, others, written, writer, nbytes, seen)
+        record = Stored(lattice, generation, self.seq, others, written, writer, nbytes, deps)
         dropped = [] if before is None else self._retire(key, before, record)
         self.put(key, record)
         if len(self.deleted) > self._config.tombstones_max:
@@ -240,9 +296,9 @@ class Records:
 
     def _others(self, record: Stored) -> Vector | None:
         """The changes that a version includes and that do not count under our name."""
-        if record.seq > self.base:
-            return record.others
-        return joined(record.others or {}, {self.former: record.seq})
+        if record.others is None and record.seq > self.base:
+            return None
+        return {store: number for store, number in self.version(record).items() if store != self.name} or None
 
     def _deps(self, before: Stored | None, more: Vector | None) -> Vector | None:
         """What a version depends on, after the one before."""

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.keeper import Keeper
-from cloudburst_runtime.anna.records import Cold, Records, Stored
+from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
 from cloudburst_runtime.anna.watches import PARKED_MAX, Watches
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Load, Loaded, PeerLost, Persist, Received, Send, Unwritten
@@ -222,6 +222,21 @@ class ReplicaCore:
         effects.append(self._acknowledge(peer, delete.req, generation))
         return effects
 
+    def absorb(self, key: str, entry: Entry) -> list[Effect]:
+        """Merge what another store has of the key."""
+        new = entry.lattice is not None and key not in self.records.live
+        change = self.records.absorb(key, entry)
+        if change is None:
+            return []
+        effects = self._changed(change, True, new and key in self.records.live)
+        if self.records.warm_bytes > self._warm_bytes_max:
+            effects += self.keeper.shrink()
+        return effects
+
+    def discard(self, key: str) -> list[Effect]:
+        """Keep nothing of the key: other stores do."""
+        return list(self.keeper.dropped(self.records.discard(key)))
+
     def _store(
         self,
         key: str,
@@ -234,8 +249,10 @@ class ReplicaCore:
     ) -> list[Effect]:
         """Change a key (without a lattice: delete it), tell who watches it, answer who waits for it."""
         new = lattice is not None and key not in self.records.live
-        change = self.records.keep(key, generation, lattice, stamp, writer, deps)
-        entry = self.records.entry(change.record)
+        return self._changed(self.records.keep(key, generation, lattice, stamp, writer, deps), sync, new)
+
+    def _changed(self, change: Change, sync: bool, new: bool) -> list[Effect]:
+        key, entry = change.key, self.records.entry(change.record)
         assert entry is not None
         effects: list[Effect] = [*self.keeper.changed(change, sync), *self._publish(key, entry)]
         if new:

@@ -20,6 +20,9 @@ ENTRY_OVERHEAD_BYTES = 256
 GENERATIONS_MAX = 4096
 """Keys, deleted at some time, whose generation is kept while they are not held: saves a round trip."""
 
+FAMILIES = {"causal": "lww"}
+"""Types that merge with another one."""
+
 
 class Shelf:
     """Entries by key, the least recently used first.
@@ -59,7 +62,7 @@ class Shelf:
         mine = self.entries.get(key)
         if mine is None:
             return entry
-        merged = _later(mine, entry)
+        merged = later(mine, entry)
         if merged is not mine:
             self.put(key, merged)
         return merged
@@ -98,7 +101,8 @@ class Shelf:
                 del self._generations[next(iter(self._generations))]
 
 
-def _later(mine: Entry, theirs: Entry) -> Entry:
+def later(mine: Entry, theirs: Entry) -> Entry:
+    """What includes both entries of a key; ``mine`` itself if it does."""
     version, deps = joined(mine.version, theirs.version), joined(mine.deps, theirs.deps)
     later = theirs if theirs.generation > mine.generation else mine
     if theirs.generation == mine.generation:
@@ -113,8 +117,17 @@ def _merged(mine: Entry, theirs: Entry) -> Entry:
         return mine if theirs.lattice is None else theirs
     try:
         merged = join(mine.lattice, theirs.lattice, "")
-    except LatticeMismatch:  # a replica lets no two types into one generation: not its word
-        return mine
+    except LatticeMismatch:
+        return max(mine, theirs, key=_rank)
     if merged is mine.lattice:
         return mine
     return Entry(mine.generation, merged, theirs.version, theirs.deps)
+
+
+def _rank(entry: Entry) -> str:
+    """A store lets no second type into a generation, but two stores may have let in one each.
+
+    Then one of the types wins everywhere, and what was put of the other is lost.
+    """
+    name = "" if entry.lattice is None else entry.lattice.name
+    return FAMILIES.get(name, name)

@@ -1,0 +1,109 @@
+"""The keys of a store by the arcs of the circle that they lie in, and what two stores compare of them.
+
+Law: an index of names; entries are read from the records when they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+
+from cloudburst_runtime.anna.owners import Part
+from cloudburst_runtime.anna.records import Records, Stored
+from cloudburst_runtime.anna.ring import partition_of
+from cloudburst_runtime.ids import Micros
+from cloudburst_runtime.vectors import Vector, covers
+
+ANSWER_BYTES_MAX = 1_048_576
+"""An answer has no more bytes of entries than this once it has one."""
+
+ENTRY_BYTES = 64
+"""What an entry counts besides its value."""
+
+Have = list[tuple[str, Micros, Vector]]
+
+
+class Arcs:
+    """An index over records: deleted keys, too, as long as they are remembered.
+
+    Examples
+    --------
+    >>> from cloudburst_runtime.config import Config
+    >>> from cloudburst_runtime.lattices import Max
+    >>> mine, theirs = Records(Config(), "node"), Records(Config(), "s2")
+    >>> _ = mine.keep("k", 0, Max(7))
+    >>> arcs = Arcs(mine)
+    >>> arcs.add("k")
+    >>> arc = partition_of("k")
+    >>> arcs.digest(arc) == Arcs(theirs).digest(arc)
+    False
+    >>> arcs.lacking(arc, have=[])
+    (['k'], False)
+    """
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._keys: dict[int, dict[str, None]] = {}
+        for key in (*records.live, *records.deleted):
+            self.add(key)
+
+    def add(self, key: str) -> None:
+        """There is a record of the key."""
+        self._keys.setdefault(partition_of(key), {})[key] = None
+
+    def drop(self, key: str) -> None:
+        """There is none any more."""
+        self._keys.get(partition_of(key), {}).pop(key, None)
+
+    def all(self) -> Iterable[tuple[int, list[str]]]:
+        """All arcs, with their keys."""
+        return [(arc, list(keys)) for arc, keys in self._keys.items()]
+
+    def _find(self, part: Part) -> dict[str, Stored]:
+        keys = [part] if isinstance(part, str) else self._keys.get(part, ())
+        found: dict[str, Stored] = {}
+        for key in list(keys):
+            record = self._records.find(key)
+            if record is None:
+                self.drop(key)  # a deletion that is remembered no more
+            else:
+                found[key] = record
+        return found
+
+    def digest(self, part: Part) -> bytes:
+        """Equal, as good as surely, for stores that have the same keys in the same versions.
+
+        Deleted keys do not count: each store forgets them when it must.
+        """
+        found = sorted(self._find(part).items(), key=lambda item: item[0])
+        live = [(key, record) for key, record in found if record.lattice is not None]
+        if not live:
+            return b""
+        digest = blake2b(digest_size=12)
+        for key, record in live:
+            version = sorted(self._records.version(record).items())
+            digest.update(f"{key}\0{record.generation}\0{version}\0".encode())
+        return digest.digest()
+
+    def have(self, part: Part) -> Have:
+        """What there is in a part, without values."""
+        version = self._records.version
+        return [(key, record.generation, version(record)) for key, record in self._find(part).items()]
+
+    def lacking(self, part: Part, have: Have) -> tuple[list[str], bool]:
+        """The keys of a part that somebody who has this lacks; True if more than fit into an answer."""
+        theirs = {key: (generation, version) for key, generation, version in have}
+        keys: list[str] = []
+        room = ANSWER_BYTES_MAX
+        for key, record in self._find(part).items():
+            if self._is_covered(record, theirs, key):
+                continue
+            room -= ENTRY_BYTES + record.nbytes
+            if keys and room < 0:
+                return keys, True
+            keys.append(key)
+        return keys, False
+
+    def _is_covered(self, record: Stored, theirs: Mapping[str, tuple[Micros, Vector]], key: str) -> bool:
+        generation, version = theirs.get(key, (-1, {}))
+        return generation >= record.generation and covers(version, self._records.version(record))

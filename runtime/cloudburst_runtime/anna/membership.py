@@ -1,0 +1,198 @@
+"""Which stores there are: the node's decisions, told as rings.
+
+Law: one change of hands at a time. A store that has died is left out at once, for it will not come back;
+stores join, leave and keep hot keys only when the last ring is settled: when each store has said that it
+has all that is its own to keep. A name is never given twice.
+
+::
+
+    settled ──join, leave, raise──► handing over ──every store: Settled──► settled
+       └───────────a store died──────────►┘└──a store died──►┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from cloudburst_runtime.anna import policy
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import Send
+from cloudburst_runtime.ids import NODE, Millis, PeerName
+from cloudburst_runtime.messages import Members, Ring, Settled, StoreStats
+
+SILENT_PERIODS = 2.5
+"""A store that has not reported for so many periods has nothing to do."""
+
+
+class Membership:
+    """The stores, as the node decides.
+
+    Parameters
+    ----------
+    config
+        For ``replication``, ``resend_ms``, and the policies' thresholds.
+
+    Attributes
+    ----------
+    ring
+        The latest.
+    spawned
+        Stores that were started and have not joined yet.
+    leaving
+        Stores that are to leave, once nothing is theirs to keep.
+
+    Examples
+    --------
+    >>> members = Membership(Config(replication=2))
+    >>> members.spawn(), members.ring.epoch
+    ('s2', 0)
+    >>> [send] = members.join("s2", now=0.0)
+    >>> send.peer, send.message.current.names, send.message.former[0].names
+    ('s2', ['node', 's2'], ['node'])
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.ring = Ring(0, Members([NODE]), config.replication, live=[NODE])
+        self._born = 1
+        self.spawned: dict[PeerName, None] = {}
+        self.leaving: dict[PeerName, None] = {}
+        self.due: Millis | None = None
+        """When to tell the ring again to those who have not answered."""
+        self._wanted: dict[PeerName, None] = {NODE: None}
+        self._raised: Mapping[str, int] = {}
+        self._settled: dict[PeerName, None] = {}
+        self._stats: dict[PeerName, tuple[StoreStats, Millis]] = {}
+
+    # ------------------------------------------------------------ what is decided elsewhere
+
+    def spawn(self) -> PeerName:
+        """The name of a store that is started now."""
+        self._born += 1
+        name = f"s{self._born}"
+        self.spawned[name] = None
+        return name
+
+    def knows(self, name: PeerName) -> bool:
+        """Whether this is a store of ours, the node's aside."""
+        return name in self.spawned or (name in self.ring.live and name != NODE)
+
+    @property
+    def names(self) -> list[PeerName]:
+        """The stores that there are to be."""
+        return [*self._wanted, *self.spawned]
+
+    def join(self, name: PeerName, now: Millis) -> list[Send]:
+        """A store that was started is there."""
+        if name not in self.spawned:
+            return []
+        del self.spawned[name]
+        self._wanted[name] = None
+        return self._advance(now)
+
+    def leave(self, name: PeerName, now: Millis) -> list[Send]:
+        """A store is to hand over what it has, and go."""
+        if name == NODE or name not in self._wanted:
+            return []
+        del self._wanted[name]
+        self.leaving[name] = None
+        return self._advance(now)
+
+    def lose(self, name: PeerName, now: Millis) -> list[Send]:
+        """A store has died."""
+        for each in (self.spawned, self._wanted, self.leaving):
+            each.pop(name, None)
+        self._stats.pop(name, None)
+        if name not in self.ring.live:
+            return []
+        live = [other for other in self.ring.live if other != name]
+        names = [other for other in self.ring.current.names if other != name]
+        return self._announce(Members(names, self.ring.current.raised), live, now)
+
+    def raise_keys(self, raised: Mapping[str, int], now: Millis) -> list[Send]:
+        """These keys are to be kept by more stores than others."""
+        self._raised = raised
+        return self._advance(now)
+
+    # ------------------------------------------------------------ the ring
+
+    def settle(self, name: PeerName, message: Settled, now: Millis) -> list[Send]:
+        """A store has heard of the ring, and has all that is its own to keep."""
+        if message.epoch != self.ring.epoch:
+            return []
+        self._settled[name] = None
+        if any(store not in self._settled for store in self.ring.live):
+            return []
+        self.due = None
+        if not self.ring.former:
+            return []
+        live = list(self.ring.current.names)
+        sends = self._publish(self._next(self.ring.current, [], live), self.ring.live, now)
+        return sends + self._advance(now)
+
+    def _advance(self, now: Millis) -> list[Send]:
+        """Begin the next change of hands, if the last one is done and there is one."""
+        if self.ring.former:
+            return []
+        names = list(self._wanted)
+        raised = {key: factor for key, factor in self._raised.items() if factor > self._config.replication}
+        if names == self.ring.current.names and raised == self.ring.current.raised:
+            return []
+        live = list(dict.fromkeys([*self.ring.live, *names]))
+        return self._announce(Members(names, raised), live, now)
+
+    def _announce(self, current: Members, live: list[PeerName], now: Millis) -> list[Send]:
+        former = [*self.ring.former, self.ring.current]
+        return self._publish(self._next(current, former, live), live, now)
+
+    def _next(self, current: Members, former: list[Members], live: list[PeerName]) -> Ring:
+        epoch, replication = self.ring.epoch + 1, self.ring.replication
+        return Ring(epoch, current, replication, former, live, self._born, list(self.spawned))
+
+    def _publish(self, ring: Ring, to: Iterable[PeerName], now: Millis) -> list[Send]:
+        self.ring = ring
+        self._settled = {}
+        self.due = now + self._config.resend_ms
+        return [Send(name, ring) for name in to if name != NODE]
+
+    def gone(self) -> list[PeerName]:
+        """The stores that may go now: nothing is theirs to keep. Each is named once."""
+        free = [name for name in self.leaving if name not in self.ring.live]
+        for name in free:
+            del self.leaving[name]
+        return free
+
+    def remind(self, now: Millis) -> list[Send]:
+        """Tell the ring again to those who have not answered."""
+        if self.due is None or now < self.due:
+            return []
+        self.due = now + self._config.resend_ms
+        late = [name for name in self.ring.live if name not in self._settled]
+        return [Send(name, self.ring) for name in late if name != NODE]
+
+    # ------------------------------------------------------------ policies
+
+    def note(self, stats: StoreStats, now: Millis) -> None:
+        """A store reports what it has, and how busy it is."""
+        if stats.name in self.ring.live:
+            self._stats[stats.name] = (stats, now)
+
+    def stats(self, now: Millis) -> list[StoreStats]:
+        """What the stores reported last; one that has been silent is idle."""
+        silent = now - SILENT_PERIODS * self._config.stats_ms
+        return [stats if at >= silent else _idle(stats) for stats, at in self._stats.values()]
+
+    def wanted(self, now: Millis) -> int:
+        """How many stores the load asks for; as many as there are while one has not reported yet."""
+        known = self.stats(now)
+        if len(known) < len(self.names) or self.ring.former:
+            return len(self.names)
+        return policy.stores_wanted(known, self._config)
+
+    def hot(self, now: Millis) -> dict[str, int]:
+        """Which keys the load wants kept by more stores."""
+        return policy.factors(self.stats(now), self._raised, self._config)
+
+
+def _idle(stats: StoreStats) -> StoreStats:
+    return StoreStats(stats.name, stats.keys, stats.nbytes, 0, stats.span_ms)

@@ -1,0 +1,182 @@
+"""Requests that wait for what other stores have, and what those were asked.
+
+Law: each other store is asked until it answers; a request that waits is given out once, when all have
+answered, or when the ring has changed and it must be looked at anew.
+"""
+
+from __future__ import annotations
+
+from cloudburst_runtime.anna.outbox import BACKOFF_MAX
+from cloudburst_runtime.effects import Received, Send
+from cloudburst_runtime.ids import Millis, PeerName
+from cloudburst_runtime.messages import Keys, KeysReply, Pull
+
+
+class _Waiting:
+    """A request that waits for so many answers; ``replies``: those to a list of keys."""
+
+    __slots__ = ("event", "left", "replies")
+
+    def __init__(self, event: Received, left: int) -> None:
+        self.event = event
+        self.left = left
+        self.replies: list[KeysReply] = []
+
+
+class _Asked:
+    """One store was asked something."""
+
+    __slots__ = ("due", "interval", "message", "store", "waiting")
+
+    def __init__(
+        self, waiting: _Waiting, store: PeerName, message: Pull | Keys, due: Millis, interval: Millis
+    ) -> None:
+        self.waiting = waiting
+        self.store = store
+        self.message = message
+        self.due = due
+        self.interval = interval
+
+
+class Pulls:
+    """What one store has asked others.
+
+    Examples
+    --------
+    >>> from cloudburst_runtime.messages import Get
+    >>> pulls = Pulls(resend_ms=1000.0)
+    >>> get = Received("e1", Get(5, ["k"]))
+    >>> [pull] = pulls.begin(get, {"s2": ["k"]}, now=0.0)
+    >>> pulls.keys(pull.message.req), pulls.due
+    (['k'], 1000.0)
+    >>> pulls.take(pull.message.req) is get, pulls.due
+    (True, None)
+    """
+
+    def __init__(self, resend_ms: Millis) -> None:
+        self._resend_ms = resend_ms
+        self._req = 0
+        self._asked: dict[int, _Asked] = {}
+        self._waiting: dict[tuple[PeerName, int], _Waiting] = {}
+
+    # ------------------------------------------------------------ asking
+
+    def begin(self, event: Received, lacking: dict[PeerName, list[str]], now: Millis) -> list[Send]:
+        """Let a request wait until these stores have said what they have under these keys."""
+        return self._begin(event, {store: Pull(0, keys) for store, keys in lacking.items()}, now)
+
+    def list_keys(self, event: Received, stores: list[PeerName], now: Millis) -> list[Send]:
+        """Let a list of keys wait for those of these stores."""
+        assert isinstance(event.message, Keys)
+        prefix = event.message.prefix
+        return self._begin(event, {store: Keys(0, prefix) for store in stores}, now)
+
+    def _begin(self, event: Received, asks: dict[PeerName, Pull | Keys], now: Millis) -> list[Send]:
+        name = (event.peer, event.message.req)  # type: ignore[union-attr]
+        if name in self._waiting:
+            return []
+        waiting = self._waiting[name] = _Waiting(event, len(asks))
+        sends: list[Send] = []
+        for store, message in asks.items():
+            self._req += 1
+            message.req = self._req
+            self._asked[self._req] = _Asked(waiting, store, message, now + self._resend_ms, self._resend_ms)
+            sends.append(Send(store, message))
+        return sends
+
+    def again(self, req: int, now: Millis) -> list[Send]:
+        """Ask again, for the values themselves: their memory was lost on the way."""
+        asked = self._asked.get(req)
+        if asked is None or not isinstance(asked.message, Pull):
+            return []
+        asked.message.plain = True
+        asked.due = now + asked.interval
+        return [Send(asked.store, asked.message)]
+
+    def overdue(self, now: Millis) -> list[Send]:
+        """What to ask again."""
+        late = [asked for asked in self._asked.values() if asked.due <= now]
+        for asked in late:
+            asked.interval = min(2 * asked.interval, BACKOFF_MAX * self._resend_ms)
+            asked.due = now + asked.interval
+        return [Send(asked.store, asked.message) for asked in late]
+
+    @property
+    def due(self) -> Millis | None:
+        """When to look for what is overdue."""
+        return min((asked.due for asked in self._asked.values()), default=None)
+
+    # ------------------------------------------------------------ answers
+
+    def keys(self, req: int) -> list[str]:
+        """What was asked for; nothing if the answer is not waited for."""
+        asked = self._asked.get(req)
+        return asked.message.keys if asked is not None and isinstance(asked.message, Pull) else []
+
+    def take(self, req: int) -> Received | None:
+        """A store has answered; return the request that waits no more."""
+        asked = self._asked.pop(req, None)
+        if asked is None:
+            return None
+        asked.waiting.left -= 1
+        return None if asked.waiting.left else self._end(asked.waiting)
+
+    def take_keys(self, reply: KeysReply) -> tuple[Received | None, list[KeysReply]]:
+        """A store has listed its keys; return the list that waits no more, with all answers."""
+        asked = self._asked.get(reply.req)
+        if asked is None:
+            return None, []
+        asked.waiting.replies.append(reply)
+        return self.take(reply.req), asked.waiting.replies
+
+    def _end(self, waiting: _Waiting) -> Received:
+        event = waiting.event
+        del self._waiting[event.peer, event.message.req]  # type: ignore[union-attr]
+        return event
+
+    # ------------------------------------------------------------ giving up
+
+    def forget(self, peer: PeerName, req: int) -> None:
+        """Nobody waits for the answer to this request any more."""
+        waiting = self._waiting.pop((peer, req), None)
+        if waiting is not None:
+            self._asked = {req: asked for req, asked in self._asked.items() if asked.waiting is not waiting}
+
+    def lose(self, peer: PeerName) -> None:
+        """A peer is gone: its requests wait for nothing."""
+        for name, req in list(self._waiting):
+            if name == peer:
+                self.forget(name, req)
+
+    def clear(self) -> list[Received]:
+        """Give out all that waits."""
+        events = [waiting.event for waiting in self._waiting.values()]
+        self._asked.clear()
+        self._waiting.clear()
+        return events
+
+
+def merged_keys(req: int, replies: list[KeysReply]) -> KeysReply:
+    """One list of the keys of several stores.
+
+    Examples
+    --------
+    >>> here, there = KeysReply(1, ["a"], ["lww"], [3], [["e1"]]), KeysReply(2, ["a"], ["lww"], [3], [["e2"]])
+    >>> merged_keys(7, [here, there])
+    KeysReply(req=7, keys=['a'], lattices=['lww'], sizes=[3], readers=[['e1', 'e2']])
+    """
+    found: dict[str, tuple[str, int, dict[PeerName, None]]] = {}
+    for reply in replies:
+        for key, name, size, readers in zip(
+            reply.keys, reply.lattices, reply.sizes, reply.readers, strict=True
+        ):
+            _, _, known = found.get(key, ("", 0, {}))
+            found[key] = (name, size, {**known, **dict.fromkeys(readers)})
+    keys = sorted(found)
+    return KeysReply(
+        req,
+        keys,
+        [found[key][0] for key in keys],
+        [found[key][1] for key in keys],
+        [list(found[key][2]) for key in keys],
+    )

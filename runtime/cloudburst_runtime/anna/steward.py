@@ -1,0 +1,281 @@
+"""The stores as the node sees them: its own store, and what it decides about all of them.
+
+Law: this file carries decisions out and answers whoever asked for them; `membership` and `policy` make them.
+A store is started by the supervisor, joins when it says `Hello`, and leaves when nothing is its own to keep.
+With one store, requests go through here to it, and nothing is ever due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from cloudburst_runtime.anna.membership import SILENT_PERIODS, Membership
+from cloudburst_runtime.anna.store import TIMER as STORE_TIMER
+from cloudburst_runtime.anna.store import StoreCore
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import Received, Send, SetTimer, Timer
+from cloudburst_runtime.ids import NODE, Millis, PeerName
+from cloudburst_runtime.messages import (
+    AddStore,
+    Done,
+    Failed,
+    Failure,
+    Inquire,
+    RemoveStore,
+    Retire,
+    Settled,
+    StoreAdded,
+    Stores,
+    StoresReply,
+    StoreStats,
+)
+
+REMIND_TIMER, LOAD_TIMER = "stores:remind", "stores:load"
+TIMERS = (STORE_TIMER, REMIND_TIMER, LOAD_TIMER)
+
+ANSWERS_KEPT_MAX = 256
+"""Answers that are kept for a request that comes again."""
+
+Effects = list[Any]
+Asker = tuple[PeerName, int]
+"""A client, and the number of its request."""
+
+
+class Steward:
+    """The node's store, and the decisions about all stores.
+
+    Parameters
+    ----------
+    config
+        For ``stores_min``, ``stores_max`` and ``stats_ms``.
+    store
+        The node's own.
+    spawn
+        The effect that starts a store's process.
+
+    Examples
+    --------
+    >>> from cloudburst_runtime.anna.replica import ReplicaCore
+    >>> config = Config(stores_min=2, stores_max=2)
+    >>> steward = Steward(config, StoreCore(config, ReplicaCore(config)), spawn=lambda name: ("spawn", name))
+    >>> steward.start(0.0)
+    [('spawn', 's2')]
+    >>> [ring, *_] = steward.join("s2", 5.0)
+    >>> ring.peer, ring.message.current.names
+    ('s2', ['node', 's2'])
+    """
+
+    def __init__(self, config: Config, store: StoreCore, spawn: Callable[[PeerName], Any]) -> None:
+        self.store = store
+        self.membership = Membership(config)
+        self._config = config
+        self._spawn = spawn
+        self._adding: dict[Asker, PeerName] = {}
+        self._removing: dict[Asker, PeerName] = {}
+        self._inquiries: dict[Asker, dict[PeerName, StoreStats]] = {}
+        self._answers: dict[Asker, Any] = {}
+        self._handlers: dict[type, Callable[[PeerName, Any, Millis], Effects]] = {
+            Settled: self._on_settled,
+            StoreStats: self._on_stats,
+            AddStore: self._on_add,
+            RemoveStore: self._on_remove,
+            Stores: self._on_stores,
+        }
+
+    # ------------------------------------------------------------ the core's face
+
+    def start(self, now: Millis) -> Effects:
+        """Start the other stores that there are at least."""
+        return [*self.store.start(now), *self._replenish()]
+
+    def handle(self, event: Any, now: Millis) -> Effects:
+        """Take one event; return what is to be done, in order."""
+        if type(event) is Received:
+            handler = self._handlers.get(type(event.message))
+            if handler is not None:
+                return handler(event.peer, event.message, now)
+        elif type(event) is Timer and event.key != STORE_TIMER:
+            return self._on_timer(event.key, now)
+        effects = self.store.handle(event, now)
+        return effects if self.store.owners is None else self._taken(effects, now)
+
+    def _taken(self, effects: Iterable[Any], now: Millis) -> Effects:
+        """What our own store says to the node is said to us."""
+        out: Effects = []
+        for effect in effects:
+            if type(effect) is Send and effect.peer == NODE:
+                out += self._handlers[type(effect.message)](NODE, effect.message, now)
+            else:
+                out.append(effect)
+        return out
+
+    @property
+    def key_count(self) -> int:
+        """About how many keys there are."""
+        if self.store.owners is None:
+            return self.store.key_count
+        others = [stats.keys for stats in self.membership.stats(0.0) if stats.name != NODE]
+        return round((self.store.key_count + sum(others)) / self._copies())
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes they take, each counted once."""
+        if self.store.owners is None:
+            return self.store.nbytes
+        others = [stats.nbytes for stats in self.membership.stats(0.0) if stats.name != NODE]
+        return round((self.store.nbytes + sum(others)) / self._copies())
+
+    def _copies(self) -> int:
+        ring = self.membership.ring
+        return max(1, min(ring.replication, len(ring.current.names)))
+
+    # ------------------------------------------------------------ processes
+
+    def knows(self, name: PeerName) -> bool:
+        """Whether this is the name of a store."""
+        return self.membership.knows(name)
+
+    def join(self, name: PeerName, now: Millis) -> Effects:
+        """A store that was started is there."""
+        return self._lead(self.membership.join(name, now), now)
+
+    def lose(self, name: PeerName, now: Millis) -> Effects:
+        """A store's process has ended. If it was not to, another is started."""
+        why = Failure("RuntimeUnavailable", f"the store {name} ended before it had its share")
+        refused: Effects = []
+        for asker in [asker for asker, each in self._adding.items() if each == name]:
+            del self._adding[asker]
+            refused.append(self._answer(asker, Failed(asker[1], why)))
+        effects = self._lead(self.membership.lose(name, now), now)
+        return [*refused, *effects, *self._replenish(), *self._report_all()]
+
+    def _replenish(self) -> Effects:
+        missing = self._config.stores_min - len(self.membership.names)
+        return [self._spawn(self.membership.spawn()) for _ in range(missing)]
+
+    # ------------------------------------------------------------ the ring
+
+    def _lead(self, sends: list[Send], now: Millis) -> Effects:
+        """Tell the stores of a new ring, our own at once; see who has what it asked for."""
+        membership = self.membership
+        effects: Effects = list(sends)
+        ring = membership.ring
+        if ring.epoch and (self.store.owners is None or self.store.owners.epoch < ring.epoch):
+            effects += self._taken(self.store.handle(Received(NODE, ring), now), now)
+        if membership.due is not None and sends:
+            effects.append(SetTimer(REMIND_TIMER, membership.due))
+        effects += [Send(name, Retire()) for name in membership.gone()]
+        return effects + self._settle_askers()
+
+    def _settle_askers(self) -> Effects:
+        ring = self.membership.ring
+        if ring.former:
+            return []
+        effects: Effects = []
+        for asker, name in list(self._adding.items()):
+            if name in ring.current.names:
+                del self._adding[asker]
+                effects.append(self._answer(asker, StoreAdded(asker[1], name)))
+        for asker, name in list(self._removing.items()):
+            if name not in ring.live:
+                del self._removing[asker]
+                effects.append(self._answer(asker, Done(asker[1])))
+        return effects
+
+    def _answer(self, asker: Asker, reply: Any) -> Send:
+        self._answers[asker] = reply
+        if len(self._answers) > ANSWERS_KEPT_MAX:
+            del self._answers[next(iter(self._answers))]
+        return Send(asker[0], reply)
+
+    def _on_settled(self, peer: PeerName, message: Settled, now: Millis) -> Effects:
+        return self._lead(self.membership.settle(peer, message, now), now)
+
+    def _on_timer(self, key: str, now: Millis) -> Effects:
+        if key == LOAD_TIMER:
+            return self._adapt(now)
+        sends: Effects = list(self.membership.remind(now))
+        due = self.membership.due
+        return [*sends, SetTimer(REMIND_TIMER, due)] if due is not None else sends
+
+    # ------------------------------------------------------------ what clients ask for
+
+    def _on_add(self, peer: PeerName, message: AddStore, now: Millis) -> Effects:
+        asker = (peer, message.req)
+        if asker in self._answers:
+            return [Send(peer, self._answers[asker])]
+        if asker in self._adding:
+            return []
+        name = self._adding[asker] = self.membership.spawn()
+        return [self._spawn(name)]
+
+    def _on_remove(self, peer: PeerName, message: RemoveStore, now: Millis) -> Effects:
+        asker = (peer, message.req)
+        if asker in self._answers:
+            return [Send(peer, self._answers[asker])]
+        if asker in self._removing:
+            return []
+        if message.name not in self.membership.ring.current.names or message.name == NODE:
+            others = [name for name in self.membership.ring.current.names if name != NODE]
+            text = (
+                f"there is no store {message.name!r} that could be removed: there is {', '.join(others)}"
+                if others
+                else f"there is no store {message.name!r} that could be removed, only the node's own"
+            )
+            return [self._answer(asker, Failed(message.req, Failure("InvalidName", text)))]
+        self._removing[asker] = message.name
+        return self._lead(self.membership.leave(message.name, now), now)
+
+    def _on_stores(self, peer: PeerName, message: Stores, now: Millis) -> Effects:
+        asker = (peer, message.req)
+        if asker not in self._inquiries:
+            self._inquiries[asker] = {}
+        others = [name for name in self.membership.ring.live if name != NODE]
+        missing = [name for name in others if name not in self._inquiries[asker]]
+        effects: Effects = [Send(name, Inquire(message.req)) for name in missing]
+        return effects + self._report(asker)
+
+    def _report(self, asker: Asker) -> Effects:
+        """Answer a client that asked for the stores, once all have said what they have."""
+        ring, store, found = self.membership.ring, self.store, self._inquiries[asker]
+        if any(name not in found for name in ring.live if name != NODE):
+            return []
+        del self._inquiries[asker]
+        mine = StoreStats(NODE, store.key_count, store.nbytes, 0, 0.0)
+        stores = [mine, *(found[name] for name in ring.live if name != NODE)]
+        rates = {stats.name: stats for stats in self.membership.stats(0.0)}
+        for stats in stores:
+            last = rates.get(stats.name)
+            if last is not None:
+                stats.operations, stats.span_ms = last.operations, last.span_ms
+        settled = not ring.former
+        reply = StoresReply(asker[1], stores, ring.replication, ring.epoch, settled, ring.current.raised)
+        return [Send(asker[0], reply)]
+
+    def _report_all(self) -> Effects:
+        return [effect for asker in list(self._inquiries) for effect in self._report(asker)]
+
+    # ------------------------------------------------------------ policies
+
+    def _on_stats(self, peer: PeerName, message: StoreStats, now: Millis) -> Effects:
+        if message.req:
+            for found in self._inquiries.values():
+                found[message.name] = message
+            return self._report_all()
+        self.membership.note(message, now)
+        return self._adapt(now)
+
+    def _adapt(self, now: Millis) -> Effects:
+        """Do what the load asks for."""
+        membership = self.membership
+        effects: Effects = []
+        wanted, names = membership.wanted(now), membership.names
+        if wanted > len(names):
+            effects.append(self._spawn(membership.spawn()))
+        elif wanted < len(names) and not membership.spawned:
+            effects += self._lead(membership.leave(names[-1], now), now)
+        effects += self._lead(membership.raise_keys(membership.hot(now), now), now)
+        if any(stats.operations for stats in membership.stats(now)):  # it may be less by then
+            effects.append(SetTimer(LOAD_TIMER, now + (SILENT_PERIODS + 0.5) * self._config.stats_ms))
+        return effects

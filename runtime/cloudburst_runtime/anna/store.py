@@ -1,0 +1,541 @@
+"""One store among several: a replica, and what it owes to the others.
+
+Law: nothing is acknowledged that one crash could lose, and nothing is read that is older than what the
+reader has seen. With one store this file hands on, and does nothing else.
+
+*Who serves.* The current owners of a key serve it (`owners`); others answer `Elsewhere`, with the ring.
+
+*Writes* go to any owner. It merges, tells the other owners (`exchange`), and acknowledges once one of them
+has the change: so two have it, whichever one dies. If a deletion overtook it there, the writer is told to put
+again.
+
+*Reads* go to any owner, and carry the floor of their session. An owner that is not informed up to it *pulls*
+the key from the stores concerned before it answers.
+
+*Changes of the ring.* An owner compares each part that has changed hands, or lost an owner, with all of its
+sources, former owners among them (`reconcile`); until then it pulls what it is asked for, unless it was
+an owner all along. When every store has compared everything, the node settles the ring, and who keeps a
+part no longer drops it. What changes while the ring is settled is compared once more some time later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from cloudburst_runtime.anna.exchange import Exchange
+from cloudburst_runtime.anna.owners import Owners
+from cloudburst_runtime.anna.pulls import Pulls, merged_keys
+from cloudburst_runtime.anna.reconcile import Reconciler
+from cloudburst_runtime.anna.records import Cold
+from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.usage import Usage
+from cloudburst_runtime.anna.withheld import Kept, Withheld
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import Load, PeerLost, Received, Send, SetTimer, Timer, Unwritten
+from cloudburst_runtime.ids import NODE, Millis, PeerName
+from cloudburst_runtime.lattices import AnyLattice
+from cloudburst_runtime.lattices.wrap import is_lost, private_bytes
+from cloudburst_runtime.messages import (
+    Compare,
+    Compared,
+    Delete,
+    Elsewhere,
+    Entry,
+    Forget,
+    Get,
+    GetReply,
+    Gossip,
+    Heard,
+    Inquire,
+    Keys,
+    KeysReply,
+    Pull,
+    Pulled,
+    Put,
+    PutReply,
+    Ring,
+    Settled,
+    StoreStats,
+    Update,
+    Want,
+    Wanted,
+)
+from cloudburst_runtime.vectors import Vector
+
+TIMER = "store"
+
+Effects = list[Any]
+Request = Put | Delete | Get
+
+EARLY_MAX = 100_000
+"""Messages that may wait until the ring is known."""
+
+
+class StoreCore:
+    """A store as a core.
+
+    Parameters
+    ----------
+    config
+        For ``resend_ms``, ``anti_entropy_ms`` and ``stats_ms``.
+    replica
+        What it keeps.
+
+    Examples
+    --------
+    >>> from cloudburst_runtime.lattices import Max
+    >>> from cloudburst_runtime.messages import Members
+    >>> store = StoreCore(Config(), ReplicaCore(Config()))
+    >>> members = Members(["node", "s2"])
+    >>> ring = Ring(1, members, 2, live=members.names, born=2)
+    >>> _ = store.handle(Received("node", ring), 0.0)
+    >>> [gossip, timer] = store.handle(Received("c1", Put(1, "k", Max(7))), 1.0)
+    >>> gossip.peer, gossip.message.keys
+    ('s2', ['k'])
+    """
+
+    def __init__(self, config: Config, replica: ReplicaCore) -> None:
+        self.replica = replica
+        self.name = replica.name
+        self.owners: Owners | None = None
+        self.exchange = Exchange(config.resend_ms, self._entry, lambda: replica.seq)
+        self.reconciler = Reconciler(config, replica, self.exchange, self._absorb)
+        self.pulls = Pulls(config.resend_ms)
+        self.usage = Usage(config.stats_ms)
+        self._withheld = Withheld()
+        self._elastic = config.stores_max > 1
+        self._early: list[Received] = []
+        self._armed: Millis | None = None
+        self._handlers: dict[type, Callable[[PeerName, Any, Millis], Effects]] = {
+            Ring: self._on_ring,
+            Gossip: self._on_gossip,
+            Heard: self._on_heard,
+            Pull: self._on_pull,
+            Pulled: self._on_pulled,
+            Compare: self._on_question,
+            Want: self._on_question,
+            Compared: self._on_answer,
+            Wanted: self._on_answer,
+            Keys: self._on_keys,
+            KeysReply: self._on_keys_reply,
+            Put: self._on_request,
+            Delete: self._on_request,
+            Get: self._on_request,
+            Forget: self._on_forget,
+            Inquire: self._on_inquire,
+        }
+
+    # ------------------------------------------------------------ the core's face
+
+    @property
+    def key_count(self) -> int:
+        """How many keys there are here."""
+        return self.replica.key_count
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes they take."""
+        return self.replica.nbytes
+
+    def holders(self, key: str) -> list[PeerName]:
+        """The peers that have cached the key from here."""
+        return self.replica.holders(key)
+
+    def start(self, now: Millis) -> Effects:
+        """Nothing: a store waits to be asked."""
+        return list(self.replica.start(now))
+
+    def handle(self, event: Any, now: Millis) -> Effects:
+        """Take one event; return what is to be done, in order."""
+        if self.owners is None:
+            return self._alone(event, now)
+        if type(event) is Received:
+            handler = self._handlers.get(type(event.message))
+            if handler is None:
+                return self._informed(self.replica.handle(event, now))
+            loads = self._loads(event)
+            return loads or self._armed_with(handler(event.peer, event.message, now), now)
+        if type(event) is Timer:
+            return self._on_timer(now) if event.key == TIMER else []
+        if type(event) is PeerLost:
+            self.pulls.lose(event.peer)
+        elif type(event) is Unwritten:
+            return self._unwritten(event, now)
+        return list(self.replica.handle(event, now))
+
+    def _loads(self, event: Received) -> Effects:
+        """What must be in memory before other stores' messages are taken."""
+        if not self.replica.records.cold:
+            return []
+        message: Any = event.message
+        keys: list[str] = []
+        if isinstance(message, (Gossip, Heard, Wanted, Pull)):
+            keys = message.keys
+        elif isinstance(message, Pulled):
+            keys = self.pulls.keys(message.req)
+        elif isinstance(message, Want):
+            keys, _ = self.reconciler.lacking(message)
+        places = self.replica.keeper.cold(keys)
+        return [Load(places, event)] if places else []
+
+    def _unwritten(self, event: Unwritten, now: Millis) -> Effects:
+        """A change was taken back: what other stores sent must come again."""
+        effects = list(self.replica.handle(event, now))
+        asked = event.event
+        if isinstance(asked, Received) and self._is_store(asked.peer):
+            if isinstance(asked.message, Gossip):
+                self.exchange.untake(asked.peer, asked.message)
+            self.reconciler.begin(self._ring())
+            return self._armed_with(self.reconciler.ask(now), now)
+        return effects
+
+    def _alone(self, event: Any, now: Millis) -> Effects:
+        """Without a ring: the node's store is the only one, any other waits to be told."""
+        if type(event) is Received:
+            if type(event.message) is Ring:
+                return self._armed_with(self._on_ring(event.peer, event.message, now), now)
+            if self.name != NODE or type(event.message) in _BETWEEN_STORES:
+                return self._wait_for_ring(event)
+            if self._elastic and type(event.message) in (Put, Get, Delete):
+                self.usage.note(_keys(event.message), now)
+                return self._armed_with(list(self.replica.handle(event, now)), now)
+        if type(event) is Timer:
+            self._armed = None
+            return self._armed_with(self._reported(now), now)
+        return list(self.replica.handle(event, now))
+
+    def _wait_for_ring(self, event: Received) -> Effects:
+        if len(self._early) < EARLY_MAX:
+            self._early.append(event)
+        return []
+
+    # ------------------------------------------------------------ the ring
+
+    def _on_ring(self, peer: PeerName, ring: Ring, now: Millis) -> Effects:
+        if self.owners is None:
+            self.replica.records.alone = False
+            self.reconciler.index()
+        elif ring.epoch <= self.owners.epoch:
+            return self._report()
+        self.owners = owners = Owners(ring)
+        others = [name for name in ring.live if name != self.name]
+        self.exchange.epoch = ring.epoch
+        self.exchange.meet(others)
+        self.reconciler.begin(owners)
+        effects: Effects = []
+        for key in self._withheld.keys:
+            self._tell(key)
+            effects += self._release(key)
+        if owners.is_settled:
+            effects += self.reconciler.find_strays()
+        effects += [Send(name, ring) for name in self.replica.watches.peers if not self._is_store(name)]
+        effects += self._send_away()
+        effects += self._again(now)
+        return effects + self._flush(now) + self.reconciler.ask(now) + self._report()
+
+    def _send_away(self) -> Effects:
+        """Reads that wait here for keys that others keep now."""
+        owners, watches = self._ring(), self.replica.watches
+        gone = [key for key in watches.parked if self.name not in owners.of(key)]
+        reads = [read for key in gone for read in watches.awaken(key)]
+        return [Send(peer, Elsewhere(get.req, owners.ring)) for peer, get in reads]
+
+    def _again(self, now: Millis) -> Effects:
+        """What waits for other stores, or came too early, is taken anew: the ring may say otherwise now."""
+        early, self._early = self._early, []
+        effects: Effects = []
+        for event in [*self.pulls.clear(), *early]:
+            handler = self._handlers.get(type(event.message))
+            if handler is None:
+                effects += self._informed(self.replica.handle(event, now))
+            else:
+                effects += handler(event.peer, event.message, now)
+        return effects
+
+    def _report(self) -> Effects:
+        """Tell the node that nothing is left to compare."""
+        return [] if self.reconciler.handover else [Send(NODE, Settled(self._ring().epoch))]
+
+    def _ring(self) -> Owners:
+        assert self.owners is not None
+        return self.owners
+
+    def _is_store(self, name: PeerName) -> bool:
+        return self.exchange.knows(name)
+
+    # ------------------------------------------------------------ requests
+
+    def _on_request(self, peer: PeerName, message: Request, now: Millis) -> Effects:
+        owners = self._ring()
+        keys = _keys(message)
+        if not all(self.name in owners.of(key) for key in keys):
+            return [Send(peer, Elsewhere(message.req, owners.ring))]
+        floor = message.floor if type(message) is Get else {}
+        lacking = self._lacking(keys, floor)
+        if lacking:
+            return self.pulls.begin(Received(peer, message), lacking, now)
+        return self._serve(peer, message, now)
+
+    def _lacking(self, keys: Iterable[str], floor: Vector) -> dict[PeerName, list[str]]:
+        """Whom to ask about which of the keys before they may be served."""
+        lacking: dict[PeerName, list[str]] = {}
+        unseen = [store for store, number in floor.items() if self._is_behind(store, number)]
+        for key in keys:
+            stores = dict.fromkeys(unseen)
+            if self.reconciler.handover:
+                stores.update(dict.fromkeys(self.reconciler.unready(key)))
+            for store in stores:
+                lacking.setdefault(store, []).append(key)
+        return lacking
+
+    def _is_behind(self, store: PeerName, number: int) -> bool:
+        if store == self.name or self.exchange.informed(store) >= number:
+            return False
+        return not self._ring().is_past(store)
+
+    def _serve(self, peer: PeerName, message: Request, now: Millis) -> Effects:
+        before = self.replica.seq
+        effects = self._informed(self.replica.handle(Received(peer, message), now))
+        if isinstance(message, Get):
+            self.usage.note(message.keys, now)
+            return self._guard(message.keys, effects)
+        self.usage.note([message.key], now)
+        if self.replica.seq != before:
+            self._changed(message.key, now)
+        if self.replica.seq != before or not self._ring().is_settled:
+            self._tell(message.key)
+        return self._guard([message.key], effects, message) + self._flush(now)
+
+    def _informed(self, effects: Iterable[Any]) -> Effects:
+        """Say with each answer and update what is included of the other stores' changes."""
+        known = {} if self.reconciler.handover else self.exchange.known()
+        out = list(effects)
+        for effect in out:
+            if type(effect) is Send and isinstance(effect.message, (GetReply, Update)):
+                effect.message.known = known
+        return out
+
+    def _on_forget(self, peer: PeerName, message: Forget, now: Millis) -> Effects:
+        self.pulls.forget(peer, message.req)
+        return list(self.replica.handle(Received(peer, message), now))
+
+    # ------------------------------------------------------------ what one crash could lose
+
+    def _partners(self, key: str) -> list[PeerName]:
+        """The other owners of a key."""
+        return [name for name in self._ring().of(key) if self._is_store(name)]
+
+    def _tell(self, key: str) -> None:
+        record = self.replica.records.find(key)
+        if record is not None:
+            nbytes = 0 if record.lattice is None else _private(record.lattice)
+            self.exchange.change(key, nbytes, record.seq, self._partners(key))
+
+    def _is_safe(self, key: str, seq: int) -> bool:
+        """Whether another owner has the key's changes up to this one, or there is no other."""
+        partners = self._partners(key)
+        return not partners or any(self.exchange.has(name, key, seq) for name in partners)
+
+    def _unsafe(self, keys: Iterable[str]) -> list[tuple[str, int]]:
+        """The keys whose last change only this store may have."""
+        find = self.replica.records.find
+        last = [(key, record.seq) for key in keys if (record := find(key)) is not None]
+        return [(key, seq) for key, seq in last if not self._is_safe(key, seq)]
+
+    def _guard(self, keys: Iterable[str], effects: Effects, write: Put | Delete | None = None) -> Effects:
+        """Keep back whatever shows the last change of one of the keys, until that is safe."""
+        shows = self._unsafe(keys)
+        if not shows:
+            return effects
+        out: Effects = []
+        for effect in effects:
+            message = effect.message if type(effect) is Send else None
+            if isinstance(message, GetReply) and write is not None:  # it waited for this key, and others
+                self._withheld.add(Kept(effect, shows + self._unsafe(self._withheld.keys)))
+            elif isinstance(message, (GetReply, Update)) or _is_merged(write, message):
+                self._withheld.add(Kept(effect, shows))
+            else:
+                out.append(effect)
+        return out
+
+    def _flush(self, now: Millis) -> Effects:
+        """Tell the other stores what may be told now."""
+        if self.replica.records.cold:
+            places = self.replica.keeper.cold(self.exchange.next_keys())
+            if places:
+                return [Load(places, Timer(TIMER))]
+        return list(self.exchange.flush(now))
+
+    def _release(self, key: str) -> Effects:
+        """Give out what shows nothing any more that is not safe."""
+        effects: Effects = []
+        for kept in self._withheld.take(key):
+            shows = [(key, seq) for key, seq in kept.shows if not self._is_safe(key, seq)]
+            if shows:
+                self._withheld.add(kept._replace(shows=shows))
+                continue
+            reply = kept.send.message
+            if isinstance(reply, PutReply):  # put into a generation that has ended: it will be put again
+                reply.generation = max(reply.generation, self.replica.records.generation(key))
+            effects.append(kept.send)
+        return effects
+
+    # ------------------------------------------------------------ gossip
+
+    def _absorb(
+        self, epoch: int, keys: Iterable[str], entries: Iterable[Entry | None], now: Millis
+    ) -> Effects:
+        """Merge what a store whose ring is of this epoch says, unless it comes too late to be ours."""
+        owners = self._ring()
+        late = owners.is_settled and epoch <= owners.epoch
+        effects: Effects = []
+        for key, entry in zip(keys, entries, strict=False):
+            if entry is None or is_lost(entry.lattice) or (late and self.name not in owners.of(key)):
+                continue
+            before = self.replica.seq
+            effects += self._guard([key], self._informed(self.replica.absorb(key, entry)))
+            if self.replica.seq != before:
+                self._changed(key, now)
+        return effects
+
+    def _changed(self, key: str, now: Millis) -> None:
+        self.usage.touch(now)
+        self.reconciler.note(key, now)
+
+    def _on_gossip(self, peer: PeerName, message: Gossip, now: Millis) -> Effects:
+        if not self._is_store(peer):
+            return self._wait_for_ring(Received(peer, message)) if not self._ring().is_past(peer) else []
+        effects: Effects = []
+        heard = Heard(0, self.exchange.told(peer))
+        if self.exchange.takes(peer, message):
+            if any(is_lost(entry.lattice) for entry in message.entries):
+                heard.plain = True
+            else:
+                effects += self._absorb(message.told.epoch, message.keys, message.entries, now)
+                self.exchange.take(peer, message)
+        for key, entry in zip(message.keys, message.entries, strict=True):
+            mine = self.replica.records.find(key)
+            if mine is not None and mine.generation > entry.generation:
+                newer = self._entry(key, True)
+                assert newer is not None
+                heard.keys.append(key)
+                heard.entries.append(newer)
+        heard.number = self.exchange.taken(peer)
+        return [*effects, Send(peer, heard)]
+
+    def _on_heard(self, peer: PeerName, message: Heard, now: Millis) -> Effects:
+        effects = self._absorb(message.told.epoch, message.keys, message.entries, now)
+        had, again = self.exchange.acknowledge(peer, message, now)
+        for key in had:
+            effects += self._release(key)
+        effects += self.reconciler.drop_strays()
+        return [*effects, *again, *self._flush(now)]
+
+    # ------------------------------------------------------------ pulling
+
+    def _on_pull(self, peer: PeerName, message: Pull, now: Millis) -> Effects:
+        if not self._is_store(peer):
+            return self._wait_for_ring(Received(peer, message)) if not self._ring().is_past(peer) else []
+        entries = [self._entry(key, message.plain) for key in message.keys]
+        return [Send(peer, Pulled(message.req, entries, self.exchange.told(peer)))]
+
+    def _on_pulled(self, peer: PeerName, message: Pulled, now: Millis) -> Effects:
+        keys = self.pulls.keys(message.req)
+        if any(entry is not None and is_lost(entry.lattice) for entry in message.entries):
+            return self.pulls.again(message.req, now)
+        effects = self._absorb(message.told.epoch, keys, message.entries, now)
+        self.exchange.promise(peer, message.told)
+        event = self.pulls.take(message.req)
+        if event is not None:
+            effects += self._serve(event.peer, event.message, now)  # type: ignore[arg-type]
+        return effects
+
+    def _entry(self, key: str, as_plain: bool) -> Entry | None:
+        record = self.replica.records.find(key)
+        if record is None or isinstance(record.lattice, Cold):  # there is nothing, or it cannot be read
+            return None
+        return self.replica.records.entry(record, as_plain)
+
+    # ------------------------------------------------------------ comparing
+
+    def _on_question(self, peer: PeerName, message: Compare | Want, now: Millis) -> Effects:
+        if message.epoch > self._ring().epoch:
+            return self._wait_for_ring(Received(peer, message))
+        if isinstance(message, Compare):
+            return [self.reconciler.compare(peer, message)]
+        keys, more = self.reconciler.lacking(message)
+        found = {key: entry for key in keys if (entry := self._entry(key, False)) is not None}
+        return [Send(peer, Wanted(message.epoch, message.part, list(found), list(found.values()), more))]
+
+    def _on_answer(self, peer: PeerName, message: Compared | Wanted, now: Millis) -> Effects:
+        was_handover = self.reconciler.handover
+        if isinstance(message, Compared):
+            effects = self.reconciler.compared(peer, message, now)
+        else:
+            effects = self.reconciler.wanted(peer, message, now)
+        return effects + self._report() if was_handover else effects
+
+    # ------------------------------------------------------------ all keys
+
+    def _on_keys(self, peer: PeerName, message: Keys, now: Millis) -> Effects:
+        """A list of all keys: those of all stores, unless a store asks."""
+        others = [name for name in self._ring().ring.live if self._is_store(name)]
+        if self._is_store(peer) or not others:
+            return list(self.replica.handle(Received(peer, message), now))
+        return self.pulls.list_keys(Received(peer, message), others, now)
+
+    def _on_keys_reply(self, peer: PeerName, message: KeysReply, now: Millis) -> Effects:
+        event, replies = self.pulls.take_keys(message)
+        if event is None:
+            return []
+        [mine] = self.replica.handle(event, now)
+        return [Send(event.peer, merged_keys(event.message.req, [mine.message, *replies]))]  # type: ignore
+
+    def _on_inquire(self, peer: PeerName, message: Inquire, now: Millis) -> Effects:
+        return [Send(peer, StoreStats(self.name, self.key_count, self.nbytes, 0, 0.0, {}, message.req))]
+
+    # ------------------------------------------------------------ time
+
+    def _on_timer(self, now: Millis) -> Effects:
+        self._armed = None
+        effects = self._flush(now)
+        if not any(type(effect) is Load for effect in effects):
+            effects += self.exchange.overdue(now)
+        effects += self.pulls.overdue(now)
+        effects += self.reconciler.overdue(now)
+        return self._armed_with(effects + self._reported(now), now)
+
+    def _reported(self, now: Millis) -> Effects:
+        return list(self.usage.report(self.name, self.key_count, self.nbytes, now))
+
+    def _armed_with(self, effects: Effects, now: Millis) -> Effects:
+        """Set the timer for what is due first."""
+        dues = [self.exchange.due, self.reconciler.due, self.pulls.due, self.usage.due(now)]
+        due = min((each for each in dues if each is not None), default=None)
+        if due is None or (self._armed is not None and self._armed <= due):
+            return effects
+        self._armed = due
+        return [*effects, SetTimer(TIMER, due)]
+
+    def validate(self) -> None:
+        """Assert what must hold between events."""
+        assert not self.reconciler.handover or not self._ring().is_settled
+
+
+_BETWEEN_STORES = (Gossip, Heard, Pull, Pulled, Compare, Compared, Want, Wanted)
+
+
+def _keys(message: Any) -> list[str]:
+    return list(message.keys) if isinstance(message, Get) else [message.key]
+
+
+def _private(lattice: AnyLattice | Cold) -> int:
+    return 0 if isinstance(lattice, Cold) else private_bytes(lattice)
+
+
+def _is_merged(write: Put | Delete | None, reply: Any) -> bool:
+    """Whether this acknowledges a write that was merged, and not one that has to be put again."""
+    if write is None or not isinstance(reply, PutReply):
+        return False
+    return isinstance(write, Delete) or reply.generation == write.generation

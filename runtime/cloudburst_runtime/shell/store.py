@@ -1,0 +1,74 @@
+"""A store process: one of several stores, behind a hub of its own. It ends with the node."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+from typing import Any, NoReturn
+
+from cloudburst_runtime.anna.journal import Journal
+from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.store import StoreCore
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import PeerLost, Received
+from cloudburst_runtime.ids import NODE, Millis, PeerName
+from cloudburst_runtime.messages import Hello, Retire
+from cloudburst_runtime.shell.arena import Heir
+from cloudburst_runtime.shell.disks import open_scratch, within_memory
+from cloudburst_runtime.shell.holding import HOLDING, install
+from cloudburst_runtime.shell.loop import Loop
+from cloudburst_runtime.shell.transport import Hub
+
+ROLE = "store"
+
+
+class _Served:
+    """A store's core in a process that ends when the node says so, or is gone."""
+
+    def __init__(self, core: StoreCore, heir: Heir) -> None:
+        self.core = core
+        self.heir = heir
+
+    def start(self, now: Millis) -> list[Any]:
+        return self.core.start(now)
+
+    def handle(self, event: Any, now: Millis) -> list[Any]:
+        if type(event) is PeerLost:
+            if event.peer == NODE:
+                os._exit(0)
+            self.heir.inherit(event.peer)
+        elif type(event) is Received and type(event.message) is Retire:
+            os._exit(0)
+        return self.core.handle(event, now)
+
+
+def run_store(directory: str, name: PeerName, config: Config) -> NoReturn:
+    """Serve until the node is gone or says to leave.
+
+    Parameters
+    ----------
+    directory
+        The runtime's directory.
+    name
+        This store's peer name.
+    config
+        The runtime's configuration.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    hub = Hub(directory, Hello(name, ROLE, os.getpid(), 0, os.uname().nodename))
+    install()
+    heir = Heir(directory, HOLDING.segments)
+    HOLDING.on_release = heir.free
+    replica = ReplicaCore(within_memory(config), name)
+    served = _Served(StoreCore(config, replica), heir)
+    core = Journal(served, None, lambda: open_scratch(directory, config, name), config.flush_ms)
+    loop = Loop(core, hub, {})
+    hub.listen()
+    loop.start()
+    if hub.connect(NODE) is None:
+        os._exit(1)
+    gc.collect()
+    gc.freeze()
+    loop.wait(lambda: False)
+    os._exit(0)

@@ -1,0 +1,178 @@
+"""Stores and caches together, in the world of cluster_world: no seed fails, and every mutant is caught."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from cloudburst_runtime.anna.cache import CacheCore
+from cloudburst_runtime.anna.reconcile import Reconciler
+from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.store import StoreCore
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import Send
+from cloudburst_runtime.messages import (
+    Compared,
+    Entry,
+    Gossip,
+    Heard,
+    Ring,
+    Settled,
+    Wanted,
+)
+from cloudburst_runtime.vectors import Vector
+from tests.cluster_world import ClusterWorld
+
+SEEDS = 64
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_seeds(block: int) -> None:
+    for seed in range(block, SEEDS, 4):
+        try:
+            ClusterWorld(seed).run()
+        except AssertionError as error:
+            raise AssertionError(f"ClusterWorld({seed}).run(): {error}") from error
+
+
+def test_the_seeds_reach_what_they_are_for() -> None:
+    """Changes of the ring, deaths among them; pulls, acknowledgements kept back, parts that differ."""
+    seen: Counter[str] = Counter()
+
+    class Watched(ClusterWorld):
+        def send(self, send: Send, source: str) -> None:
+            message = send.message
+            seen[type(message).__name__] += 1
+            if isinstance(message, Heard) and message.keys:
+                seen["a newer generation"] += 1
+            if isinstance(message, Compared) and message.differing:
+                seen["differing"] += 1
+            if isinstance(message, Wanted) and message.keys:
+                seen["repaired"] += 1
+            if isinstance(message, Ring) and message.current.raised:
+                seen["raised"] += 1
+            super().send(send, source)
+
+        def end_store(self, name: str, killed: bool) -> None:
+            seen["killed" if killed else "left"] += 1
+            super().end_store(name, killed)
+
+    for seed in range(32):
+        Watched(seed).run()
+    wanted = ["Gossip", "Pull", "Elsewhere", "Ring", "differing", "repaired", "raised", "killed", "left"]
+    assert all(seen[what] >= 5 for what in wanted), seen
+    assert seen["a newer generation"], seen
+
+
+# ---------------------------------------------------------------- mutants
+
+
+class DropsGossip(StoreCore):
+    """Acknowledges gossip without merging it, now and then."""
+
+    def _on_gossip(self, peer: str, message: Gossip, now: float) -> list[Any]:
+        if message.told.number % 3 == 0:
+            message.keys, message.entries = [], []
+        return super()._on_gossip(peer, message, now)
+
+
+class AcknowledgesAlone(StoreCore):
+    """Acknowledges a write before a second store has it."""
+
+    def _is_safe(self, key: str, seq: int) -> bool:
+        return True
+
+
+class HandsOverIncompletely(StoreCore):
+    """Loses the first key of each part that is handed over."""
+
+    def _on_answer(self, peer: str, message: Compared | Wanted, now: float) -> list[Any]:
+        if isinstance(message, Wanted):
+            message.keys, message.entries = message.keys[1:], message.entries[1:]
+        return super()._on_answer(peer, message, now)
+
+
+class ServesUnready(StoreCore):
+    """Serves a part that it has not compared yet."""
+
+    class Hasty(Reconciler):
+        def unready(self, key: str) -> list[str]:
+            return []
+
+    def __init__(self, config: Config, replica: ReplicaCore) -> None:
+        super().__init__(config, replica)
+        self.reconciler = self.Hasty(config, replica, self.exchange, self._absorb)
+
+
+class SettlesAtOnce(StoreCore):
+    """Says that it has all that is its own to keep before it has compared it."""
+
+    def _report(self) -> list[Any]:
+        return [Send("node", Settled(self._ring().epoch))]
+
+
+class IgnoresFloors(StoreCore):
+    """Answers from what it has, whatever the reader has seen."""
+
+    def _is_behind(self, store: str, number: int) -> bool:
+        return False
+
+
+class DropsTooEarly(StoreCore):
+    """Drops what others are to keep as soon as the ring says so."""
+
+    def _on_ring(self, peer: str, ring: Ring, now: float) -> list[Any]:
+        effects = super()._on_ring(peer, ring, now)
+        return effects + self.reconciler.find_strays()
+
+
+class ForgetsWhatItAsked(CacheCore):
+    """Takes what it holds for as fresh as any floor."""
+
+    def peek(self, key: str, floor: Vector) -> Entry | None:
+        return super().peek(key, {})
+
+
+class StaysWithTheOldStore(CacheCore):
+    """Goes on holding what an old owner watches for it."""
+
+    def _told_ring(self, ring: Ring, store: str, now: float) -> list[Any]:
+        held = dict(self._held)
+        effects = super()._told_ring(ring, store, now)
+        for key, entry in held.items():
+            if key not in self._held:
+                self._shelf.put(key, entry)
+        return effects
+
+
+STORES = [
+    DropsGossip,
+    AcknowledgesAlone,
+    HandsOverIncompletely,
+    ServesUnready,
+    SettlesAtOnce,
+    IgnoresFloors,
+    DropsTooEarly,
+]
+CACHES = [ForgetsWhatItAsked, StaysWithTheOldStore]
+
+
+def caught(seeds: range, **kinds: Any) -> int | None:
+    for seed in seeds:
+        try:
+            ClusterWorld(seed, **kinds).run()
+        except AssertionError:
+            return seed
+    return None
+
+
+@pytest.mark.parametrize("mutant", STORES)
+def test_mutant_stores_are_caught(mutant: type[StoreCore]) -> None:
+    assert caught(range(256), store=mutant) is not None
+
+
+@pytest.mark.parametrize("mutant", CACHES)
+def test_mutant_caches_are_caught(mutant: type[CacheCore]) -> None:
+    assert caught(range(256), cache=mutant) is not None
