@@ -52,7 +52,7 @@ from cloudburst_runtime.executor.tasks import (
 )
 from cloudburst_runtime.executor.waiting import Waiting
 from cloudburst_runtime.executor.witness import witness
-from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName, TaskId
+from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName, TaskId, is_store
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.causal import draft
 from cloudburst_runtime.levels import CAUSAL
@@ -303,9 +303,11 @@ class ExecutorCore:
         return self.operations.snapshots.release((message.client, message.number, message.attempt))
 
     def _on_peer_lost(self, peer: PeerName, now: Millis) -> Effects:
-        """A client that is gone wants nothing any more; an executor has nothing any more."""
+        """A client that is gone wants nothing any more; an executor or a store has nothing any more."""
         if peer == NODE:
             return [Leave()]
+        if is_store(peer):
+            return self._to_cache(PeerLost(peer), now)
         self.past.lose_peer(peer)
         dropped = self._drop([task for task in self.tasks.values() if task.id.client == peer])
         snapshots = self.operations.snapshots
