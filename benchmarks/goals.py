@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from benchmarks.cases.levels import LATENCY, label
 from benchmarks.chosen import by_name, ours, row
 from benchmarks.table import figure_text
 
@@ -109,6 +110,16 @@ def per_key(result: Result) -> float | None:
     return float(mine["p50"]) if mine else None
 
 
+def at_level(level: str, figure: str) -> Callable[[Result], float | None]:
+    """A percentile of random DAGs at a level, as a multiple of the same at ``lww``."""
+
+    def ratio(result: Result) -> float | None:
+        plain, other = row(result, LATENCY), row(result, LATENCY, label(level))
+        return other[figure] / plain[figure] if plain and other else None
+
+    return ratio
+
+
 def _ratio(found: dict[str, Any] | None, name: str) -> float | None:
     return float(found[name]["p50"]) if found and found[name] else None
 
@@ -132,6 +143,7 @@ GOALS = (
         "10-way fan-out and fan-in, to ten messages in two pieces", to_limit("10 at once and their sum"), 2.5
     ),
     *(Goal(f"{name}", rate(name), 30_000.0, "/s", least=True) for name in BURST),
+    Goal("durable puts, 100 writers", rate("put, 100 writers at once, on disk"), 20_000.0, "/s", least=True),
     *(Goal(f"{name}, ahead of the best peer", ahead(name), 5.0, least=True) for name in BURST),
     Goal("10 × 8 MB, hot, beyond the time in one process", beyond("10 × 8 MB, hot"), 0.25e-3, "s"),
     Goal("10 × 8 MB, cold, to one process on newly mapped memory", to_limit("10 × 8 MB, cold"), 1.5),
@@ -142,6 +154,9 @@ GOALS = (
     Goal("put from the client, 8 MB, to a copy", to_limit("put from the client, 8 MB"), 1.6),
     Goal("get from the client, 8 MB", median("get from the client, 8 MB"), 0.1e-3, "s"),
     Goal("shared counter, to a ping-pong", to_limit(COUNTER), 2.5),
+    Goal("random DAGs at dsc, to lww", at_level("dsc", "p50"), 1.3),
+    Goal("their p99, to that of lww", at_level("dsc", "p99"), 2.0),
+    Goal("random DAGs at dsrr, to lww", at_level("dsrr", "p50"), 1.15),
     Goal("import", median("import"), 0.15, "s"),
     Goal("up, to the first result", median("up, to the first result"), 0.25, "s"),
     Goal("down", median("down"), 0.15, "s"),

@@ -1,20 +1,23 @@
 """This project as a contender: two executors, as any user would use it.
 
-Law: public names of `cloudburst_nb` only.
+Law: public names of `cloudburst_nb` only, but for the writers of `benchmarks.writers`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from benchmarks import work
+from benchmarks import dags, work
 from benchmarks.clients import close_all, shared
 from benchmarks.contender import Contender
 from benchmarks.measure import Probe, timed
+from benchmarks.writers import Writers
 
 
 class Cloudburst(Contender):
@@ -24,6 +27,8 @@ class Cloudburst(Contender):
     ----------
     executors, policy, trace
         As for `cloudburst_nb.up`; the number of executors is fixed, since that of the peers is.
+    durable
+        Whether with a ``state_dir``, which is removed at the end.
     only_for
         Which cases a runtime is kept for, where what one leaves behind would disturb others.
     """
@@ -46,8 +51,14 @@ cb.down()
 """
 
     def __init__(
-        self, executors: int = 2, policy: str = "locality", only_for: str = "", trace: bool = False
+        self,
+        executors: int = 2,
+        policy: str = "locality",
+        only_for: str = "",
+        trace: bool = False,
+        durable: bool = False,
     ) -> None:
+        self._state_dir = tempfile.mkdtemp(prefix="bench-state-", dir=".") if durable else None
         self._trace = trace
         self._executors = executors
         self._policy = policy
@@ -65,6 +76,7 @@ cb.down()
             policy=self._policy,
             name=self._only_for or "local",
             trace=self._trace,
+            state_dir=self._state_dir,
         )
         self.same = cb.function(work.same, name="same")
         self.same(1).get(timeout=60)
@@ -83,6 +95,8 @@ cb.down()
         close_all(self._stations)
         if hasattr(self, "cb"):
             self.cb.down()
+        if self._state_dir is not None:
+            shutil.rmtree(self._state_dir, ignore_errors=True)
 
     # ------------------------------------------------------------ calls
 
@@ -194,6 +208,11 @@ cb.down()
         self.cb.put(f"value{size}", work.value_of(size))
         return timed(lambda: self.cb.get(f"value{size}"))
 
+    def puts_in_flight(self, writers: int, puts: int) -> Probe:
+        """Small puts by so many writers at once; the time for one."""
+        many = Writers(self.address().removeprefix("unix:"), writers)
+        return lambda count, seconds: [many.put(puts)]
+
     def put_inside(self, size: int) -> Probe:
         return self._inside("put", size)
 
@@ -211,6 +230,52 @@ cb.down()
 
         inside = self._function("measured", measured)
         return lambda count, seconds: inside(kind, size, count, seconds).get()
+
+    # ------------------------------------------------------------ consistency levels
+
+    def random_dag(self, level: str) -> Probe:
+        """A random DAG, from the call to its result."""
+        pipes, draws = self._random_dags(level), dags.draw(1, level)
+
+        def once() -> None:
+            shape, given = next(draws)
+            pipes[shape](consistency=level, **given).get()
+
+        return timed(once)
+
+    def session_bytes(self, level: str) -> Probe:
+        """What a random DAG has carried along at its end."""
+        pipes, draws = self._random_dags(level), dags.draw(2, level)
+
+        def block(count: int, seconds: float) -> list[float]:
+            samples: list[float] = []
+
+            def once() -> None:
+                shape, given = next(draws)
+                samples.append(float(pipes[shape](consistency=level, **given).get()))
+
+            timed(once)(count, seconds)
+            return samples
+
+        return block
+
+    def _random_dags(self, level: str) -> list[Any]:
+        """The shapes as DAGs, over keys that are there."""
+        if "dags" not in self._made:
+            names = [self._function(name, dags.visit).name for name in dags.FUNCTIONS]
+            self._made["dags"] = [
+                self.cb.dag(
+                    f"shape{number}",
+                    functions=names[: 1 + max(end for _, end in edges)],
+                    edges=[(names[start], names[end]) for start, end in edges],
+                )
+                for number, edges in enumerate(dags.SHAPES)
+            ]
+        if level not in self._made:
+            self._made[level] = True
+            for number in range(dags.KEYS):
+                self.cb.put(dags.key(level, number), 0)
+        return list(self._made["dags"])
 
     # ------------------------------------------------------------ growth
 

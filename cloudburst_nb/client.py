@@ -8,6 +8,7 @@ the runtime of this process.
 from __future__ import annotations
 
 import importlib
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ import msgspec
 from cloudburst_nb import runtimes
 from cloudburst_nb.addresses import listening
 from cloudburst_nb.arguments import BY_KEY, pack_arguments, plain_arguments
+from cloudburst_nb.browsing import Store
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
 from cloudburst_nb.errors import (
@@ -27,13 +29,14 @@ from cloudburst_nb.errors import (
 )
 from cloudburst_nb.function import CloudFunction
 from cloudburst_nb.future import RESULTS_PREFIX, CloudburstFuture
+from cloudburst_nb.history import Version, versions_of
 from cloudburst_nb.journal import Journal
 from cloudburst_nb.making import function
 from cloudburst_nb.packaging import Packed
 from cloudburst_nb.pipeline import Dag
 from cloudburst_nb.reference import CloudburstReference
 from cloudburst_nb.sessions import ENTERED, Session, current
-from cloudburst_nb.status import Status
+from cloudburst_nb.status import Status, StoreStatus
 from cloudburst_runtime import messages
 from cloudburst_runtime.client.calls import OwnedCall
 from cloudburst_runtime.client.session import ClientSession
@@ -91,6 +94,8 @@ class Client:
         self._settings = settings
         self._nodes: dict[str, list[str]] = {}
         self._journal = Journal()
+        self._followers: list[Callable[[DagSpec | None], None]] = []
+        self._displays: dict[str, Any] = {}  # of DAGs, by name
         self.name = shell.name
         self._listening = listening(shell)
 
@@ -212,6 +217,7 @@ class Client:
         registered = self._shell.ask(lambda req: messages.Register(req, spec))
         made._version = registered.version
         made._home = self
+        self._changed(None)
 
     def register(self, packed: Packed) -> CloudFunction:
         """Register what `packaging.pack` made."""
@@ -486,18 +492,60 @@ class Client:
             check_name(name, "DAG"), what, functions, edges, colocated=colocated, gpu=gpu, batching=batching
         )
         self._define(spec, replace)
-        return Dag(self, spec)
+        return self._handle(spec)
 
     def _define(self, spec: DagSpec, replace: bool) -> None:
         runtimes.settle(self)
         self._shell.ask(lambda req: messages.DefineDag(req, spec, replace))
         self._nodes[spec.name] = [node.function for node in spec.nodes]
         runtimes.state.dags[spec.name] = spec
+        self._changed(spec)
+
+    def _on_change(self, follower: Callable[[DagSpec | None], None]) -> None:
+        """Have ``follower`` told of each DAG defined here, and (None) when a function is registered."""
+        self._followers.append(follower)
+
+    def _changed(self, spec: DagSpec | None) -> None:
+        for follower in self._followers:
+            follower(spec)
 
     def define_dag(self, spec: DagSpec, replace: bool = True) -> Dag:
         """Define a DAG from its specification."""
         self._define(spec, replace)
-        return Dag(self, spec)
+        return self._handle(spec)
+
+    def builder(self, name: str | None = None) -> Dag:
+        """An empty DAG, to be drawn in a notebook: displayed, it is a drawing board.
+
+        Parameters
+        ----------
+        name
+            What it is registered as once it has functions; if not given, a free ``"drawn_1"``, ``"drawn_2"``…
+            A DAG of that name is replaced by what is drawn.
+
+        Returns
+        -------
+        Dag
+            What is drawn in it can be called at once.
+
+        Examples
+        --------
+        >>> draft = cb.builder("draft")
+        >>> draft
+        <cloud DAG draft: nothing is drawn yet>
+        """
+        if name is None:
+            taken = set(self.dags())
+            name = next(free for count in itertools.count(1) if (free := f"drawn_{count}") not in taken)
+        return self._handle(DagSpec(check_name(name, "DAG"), []))
+
+    def _handle(self, spec: DagSpec) -> Dag:
+        """A handle of a DAG; if it is on display, the handle follows what is drawn there."""
+        dag = Dag(self, spec)
+        display = self._displays.get(spec.name)
+        if display is not None:
+            display.hold(dag)
+        return dag
 
     def get_dag(self, name: str) -> Dag:
         """The DAG registered under ``name``.
@@ -515,7 +563,7 @@ class Client:
         """
         spec = self._shell.ask(lambda req: messages.Describe(req, "dag", check_name(name, "DAG"))).dag
         self._nodes[name] = [node.function for node in spec.nodes]
-        return Dag(self, spec)
+        return self._handle(spec)
 
     def delete_dag(self, name: str) -> None:
         """Forget a DAG; its calls in flight finish, and its functions stay.
@@ -629,7 +677,13 @@ class Client:
             self._shell.core.requests.store.sync = sync
 
     def get(
-        self, key: str, default: Any = _REQUIRED, *, siblings: bool = False, timeout: float | None = 60.0
+        self,
+        key: str,
+        default: Any = _REQUIRED,
+        *,
+        siblings: bool = False,
+        version: int | None = None,
+        timeout: float | None = 60.0,
     ) -> Any:
         """The value under a key. An array is a read-only view.
 
@@ -642,13 +696,15 @@ class Client:
         siblings
             All values that were written side by side at a causal level, as a list, the latest first. Without
             it, the latest of them.
+        version
+            The number of an earlier version, as `history` shows it; None: the current one.
         timeout
             Seconds to wait for the store; None: as long as it takes.
 
         Raises
         ------
         KeyNotFound
-            If there is no such key, and no default is given.
+            If there is no such key, or no such version, and no default is given.
         CallTimeout
             If the store does not answer in time.
 
@@ -658,13 +714,58 @@ class Client:
         >>> cb.get("threshold"), cb.get("no such key", 0)
         (0.5, 0)
         """
-        session = current(self)
-        (lattice,) = self._shell.store("read", [check_name(key, "key")], timeout=timeout, session=session)
+        check_name(key, "key")
+        if version is None:
+            (lattice,) = self._shell.store("read", [key], timeout=timeout, session=current(self))
+        else:
+            lattice = self._version(key, version, timeout)
         if lattice is None:
             if default is _REQUIRED:
-                raise KeyNotFound(f"there is no key {key!r} in the store")
+                what = "" if version is None else f"version {version!r} of "
+                raise KeyNotFound(f"there is no {what}key {key!r} in the store")
             return default
         return all_values(lattice, decode) if siblings else reveal(lattice, decode)
+
+    def _version(self, key: str, version: int, timeout: float | None) -> Any:
+        asked: Any = self._shell.ask(lambda req: messages.GetVersion(req, key, version), timeout)
+        return None if asked.entry is None else asked.entry.lattice
+
+    def history(self, key: str, *, timeout: float | None = 60.0) -> list[Version]:
+        """The versions of a key that are kept, the current one first; `get` takes their numbers.
+
+        As many are kept as ``up(history=…)`` says, and of large values fewer. A deletion ends with them.
+
+        Parameters
+        ----------
+        key
+            1 to 255 bytes of UTF-8.
+        timeout
+            Seconds to wait for the store; None: as long as it takes.
+
+        Returns
+        -------
+        list of Version
+            Each with ``version``, ``time``, ``writer``, ``lattice``, ``nbytes`` and ``clock``.
+
+        Raises
+        ------
+        KeyNotFound
+            If there is no such key.
+        CallTimeout
+            If the store does not answer in time.
+
+        Examples
+        --------
+        >>> for rate in (0.1, 0.2, 0.3):
+        ...     cb.put("rate", rate)
+        >>> [cb.get("rate", version=each.version) for each in cb.history("rate")]
+        [0.3, 0.2, 0.1]
+        """
+        check_name(key, "key")
+        versions = versions_of(self._shell.ask(lambda req: messages.History(req, key), timeout))
+        if not versions:
+            raise KeyNotFound(f"there is no key {key!r} in the store")
+        return versions
 
     def session(self, level: object) -> Session:
         """Reads, writes and calls at a consistency level, for a ``with`` block.
@@ -746,8 +847,20 @@ class Client:
         """
         return list(self._keys(prefix).keys)
 
-    def _keys(self, prefix: str) -> messages.KeysReply:
-        reply: messages.KeysReply = self._shell.ask(lambda req: messages.Keys(req, prefix))
+    def browse(self, prefix: str = "") -> Store:
+        """The keys that begin with ``prefix`` as a table; in a notebook, one to look into.
+
+        Examples
+        --------
+        >>> cb.put("user/ada", 1)
+        >>> cb.browse("user/")
+        key       lattice  size  cached by
+        user/ada  lww      ...
+        """
+        return Store(self, prefix)
+
+    def _keys(self, prefix: str, timeout: float | None = 60.0) -> messages.KeysReply:
+        reply: messages.KeysReply = self._shell.ask(lambda req: messages.Keys(req, prefix), timeout=timeout)
         kept = [
             index
             for index, key in enumerate(reply.keys)
@@ -959,6 +1072,72 @@ class Client:
         """
         runtimes.settle(self)
         return self._status()
+
+    def stores(self) -> list[StoreStatus]:
+        """The processes that keep keys, as of now; the first is the node's.
+
+        Examples
+        --------
+        >>> cb.put("k", 1)
+        >>> [(store.name, store.keys) for store in cb.stores()]
+        [('node', 1)]
+        """
+        reply = self._shell.ask(messages.Stores)
+        return [StoreStatus.of(stats) for stats in reply.stores]
+
+    def add_store(self, timeout: float | None = 60.0) -> str:
+        """Start one more process that keeps keys, and wait until it has its share.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait; None for ever.
+
+        Returns
+        -------
+        str
+            Its name.
+
+        Raises
+        ------
+        CallTimeout
+            If it takes longer; it goes on.
+        RuntimeUnavailable
+            If the process ends before it has joined.
+        StorageError
+            If the runtime has a ``state_dir``.
+
+        Examples
+        --------
+        >>> cb.add_store()
+        's2'
+        >>> cb.remove_store("s2")
+        """
+        reply = self._shell.ask(messages.AddStore, timeout=timeout)
+        return str(reply.name)
+
+    def remove_store(self, name: str, timeout: float | None = 60.0) -> None:
+        """Let a store hand over what it has, and end.
+
+        Parameters
+        ----------
+        name
+            As `add_store` or `stores` gives it; the node's own cannot be removed.
+        timeout
+            Seconds to wait; None for ever.
+
+        Raises
+        ------
+        InvalidName
+            If there is no such store.
+        CallTimeout
+            If it takes longer; it goes on.
+
+        Examples
+        --------
+        >>> cb.remove_store(cb.add_store())
+        """
+        self._shell.ask(lambda req: messages.RemoveStore(req, name), timeout=timeout)
 
     def _status(self, timeout: float | None = 60.0) -> Status:
         reply = self._shell.ask(messages.Status, timeout=timeout)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cloudburst_nb import runtimes
 from cloudburst_nb.dag import graph_of
+from cloudburst_nb.errors import InvalidDag
 from cloudburst_runtime.messages import DagSpec
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from cloudburst_nb.client import Client
     from cloudburst_nb.future import CloudburstFuture
+    from cloudburst_nb.widgets.drawing.widget import DagWidget
 
 
 class Dag:
@@ -38,8 +41,13 @@ class Dag:
 
     def __init__(self, client: Client, spec: DagSpec) -> None:
         self._client = client
-        self._spec = spec
+        self._heard: Callable[[CloudburstFuture], None] | None = None
         self.name = spec.name
+        self._adopt(spec)
+
+    def _adopt(self, spec: DagSpec) -> None:
+        """This is what it is from now on."""
+        self._spec = spec
         self.functions = [node.function for node in spec.nodes]
 
     def __call__(
@@ -88,12 +96,17 @@ class Dag:
         >>> pipe(square=[3], scale=[0.5]).get()
         4.5
         """
+        if not self._spec.nodes:
+            raise InvalidDag(f"DAG {self.name!r} has no function yet: display it, and draw some")
         client = runtimes.ensure()
         if client is not self._client:
             client._define(self._spec, replace=True)
             self._client = client
         after = continuation.name if isinstance(continuation, Dag) else continuation
-        return client._call_dag(self, args, node_args, consistency, output_key, timeout, after, retries)
+        future = client._call_dag(self, args, node_args, consistency, output_key, timeout, after, retries)
+        if self._heard is not None:
+            future._subscribe(self._heard)
+        return future
 
     @property
     def graph(self) -> networkx.DiGraph:
@@ -114,6 +127,20 @@ class Dag:
 
         return plot(self)
 
+    @property
+    def widget(self) -> DagWidget:
+        """The editor as a widget, to be put among others; a notebook shows it for the DAG itself."""
+        from cloudburst_nb.widgets.drawing.board import shown
+
+        return shown(self).widget
+
+    def _ipython_display_(self) -> None:
+        """In a notebook that somebody looks at: the editor. Elsewhere the picture, or plain text."""
+        from cloudburst_nb.widgets.drawing.board import show
+
+        if not show(self):
+            raise NotImplementedError
+
     def _repr_html_(self) -> str:
         from cloudburst_nb.display.dags import html
 
@@ -122,4 +149,4 @@ class Dag:
     def __repr__(self) -> str:
         names = self.functions
         edges = ", ".join(f"{names[source]}→{names[target]}" for source, target in self._spec.edges)
-        return f"<cloud DAG {self.name}: {edges or ', '.join(names)}>"
+        return f"<cloud DAG {self.name}: {edges or ', '.join(names) or 'nothing is drawn yet'}>"

@@ -34,7 +34,7 @@ class Handle:
         return str(self.bundles[-1]["text/html"])
 
 
-class Counter:
+class Counter(cards.Simple):
     """A card that shows a number."""
 
     period_s = 0.2
@@ -208,13 +208,13 @@ def test_a_button_is_carried_out_in_a_thread_of_its_own(shown: list[Handle]) -> 
 
 
 def test_messages_of_the_page_are_let_in_while_a_cell_runs() -> None:
-    from cloudburst_nb.widgets.live import _deliver_while_busy
+    from cloudburst_nb.widgets.live import deliver_while_busy
 
     comm: Any = SimpleNamespace(_reply_subshell_for=lambda data, default: "the cell's")
-    _deliver_while_busy(comm)
+    deliver_while_busy(comm)
     assert comm._reply_subshell_for({}, "the page's") == "the page's"
     older: Any = SimpleNamespace()
-    _deliver_while_busy(older)
+    deliver_while_busy(older)
     assert vars(older) == {}
 
 

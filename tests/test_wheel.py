@@ -75,6 +75,7 @@ def test_the_wheel_has_every_module_and_nothing_but_the_packages(wheel: Path) ->
         modules = {f"{package}/{path.relative_to(folder).as_posix()}" for path in folder.rglob("*.py")}
         assert modules <= set(names)
         assert f"{package}/py.typed" in names
+    assert {f"cloudburst_nb/widgets/static/dag.{kind}" for kind in ("js", "css")} <= set(names)
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.startswith("cloudburst_nb-")} == set(PACKAGES)
     assert not [name for name in names if "__pycache__" in name]

@@ -10,6 +10,8 @@ from benchmarks.cases.arrays import size_text
 GROUP = "Store"
 SIZES = (8, 1_000, 64_000, 1_000_000, 8_000_000, 64_000_000)
 SIZES_QUICK = (8, 64_000, 8_000_000, 64_000_000)
+WRITERS = 100
+WRITTEN, WRITTEN_QUICK = 20_000, 5_000
 BYTES_MAX_SMALL = 100_000
 WAYS = (
     ("put from the client", "put"),
@@ -34,6 +36,25 @@ def store(effort: Effort) -> list[Case]:
         )
         for name, probe in WAYS
         for size in (SIZES_QUICK if effort.quick else SIZES)
+    ]
+
+
+@cases_of
+def writers(effort: Effort) -> list[Case]:
+    """Many small puts at once, in memory and on disk: there, those that wait are written together."""
+    puts = WRITTEN_QUICK if effort.quick else WRITTEN
+    return [
+        Case(
+            GROUP,
+            f"put, {WRITERS} writers at once, {where}",
+            "puts_in_flight",
+            (WRITERS, puts),
+            peers=False,
+            each="put",
+            options={"durable": where == "on disk", "only_for": f"writers {where}"},
+            **messages_limit("flood", puts),
+        )
+        for where in ("in memory", "on disk")
     ]
 
 

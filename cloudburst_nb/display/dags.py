@@ -23,8 +23,11 @@ PATIENCE_S = 1.0
 
 def html(dag: Dag) -> str:
     """The DAG's picture, in its own size: a large one is scrolled."""
-    words = words_of(dag)
-    picture = image(drawing(dag.graph, words).encode(), "image/svg+xml", repr(dag), "max-width:none")
+    if not dag.functions:
+        return card(
+            STATES["running"], line(faint("cloud DAG"), bold(dag.name), faint("nothing is drawn yet"))
+        )
+    picture = image(drawing(dag.graph, words_of(dag)).encode(), "image/svg+xml", repr(dag), "max-width:none")
     together = ", ".join(dag._spec.colocated)
     return card(
         STATES["running"],

@@ -31,7 +31,7 @@ PLAIN_FONT = "font-family=\"'DejaVu Sans',Verdana,'Segoe UI',Helvetica,Arial,san
 
 def placed(graph: Any, words: Mapping[str, str]) -> Layout:
     """The layout of a graph whose nodes are names, with ``words`` below them."""
-    return layered(graph, {node: _width(node, words.get(node, "")) for node in graph})
+    return layered(graph, {node: width_of(node, words.get(node, "")) for node in graph})
 
 
 def drawing(graph: Any, words: Mapping[str, str]) -> str:
@@ -75,7 +75,8 @@ def short(name: str) -> str:
     return f"{name[:half]}…{name[-half + 1 :]}"
 
 
-def _width(name: str, words: str) -> float:
+def width_of(name: str, words: str) -> float:
+    """Of a card with a name and smaller words below it, in pixels."""
     return max(_columns(short(name)) * NAME_PIXELS, _columns(words) * WORD_PIXELS, 40.0) + 20.0
 
 

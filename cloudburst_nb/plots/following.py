@@ -6,13 +6,12 @@ page exchanges the picture and nothing around it, so it does not flicker.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cloudburst_nb import runtimes
 from cloudburst_nb.display.html import code, faint, image
 from cloudburst_nb.plots.picking import draw, pick
-from cloudburst_nb.widgets.cards import Action
+from cloudburst_nb.widgets.cards import Simple
 from cloudburst_nb.widgets.showing import show
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def live(name: str, kind: str | None = None) -> Any:
     return None
 
 
-class PlotCard:
+class PlotCard(Simple):
     """A figure of what is remembered of a function's or DAG's calls."""
 
     period_s = 0.5
@@ -89,14 +88,5 @@ class PlotCard:
         shown = image(png, "image/png", self.text(), f"width:{size['width']}px")
         return f"<div>{shown}</div><div>{faint(f'{self.name}: {count:,} calls')}</div>"
 
-    def actions(self) -> list[Action]:
-        return []
-
-    def act(self, op: str, given: dict[str, Any]) -> str:
-        return ""
-
     def over(self) -> bool:
         return self.client.closed or self.client.lost
-
-    def subscribe(self, changed: Callable[[], None]) -> None:
-        """Calls end by the thousand: they are seen at the next look."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cloudburst_nb.display.stores import State, browser, found, pages
+
 if TYPE_CHECKING:
+    from cloudburst_nb.browsing import Store
     from cloudburst_nb.client import Client
     from cloudburst_nb.display.tally import Tally
     from cloudburst_nb.function import CloudFunction
@@ -46,6 +49,9 @@ class Card(Protocol):
     def html(self) -> str:
         """What is shown, as of now; it needs no script."""
 
+    def still(self) -> str:
+        """The same for the document, where nothing answers."""
+
     def actions(self) -> list[Action]:
         """What can be done now."""
 
@@ -59,7 +65,26 @@ class Card(Protocol):
         """Have ``changed`` called when something happens that is not to wait for the next look."""
 
 
-class FutureCard:
+class Simple:
+    """What most cards have in common: no buttons, and nothing that is urgent."""
+
+    def html(self) -> str:
+        raise NotImplementedError
+
+    def still(self) -> str:
+        return self.html()
+
+    def actions(self) -> list[Action]:
+        return []
+
+    def act(self, op: str, given: dict[str, Any]) -> str:
+        return ""
+
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """Changes are seen at the next look."""
+
+
+class FutureCard(Simple):
     """One call: it ends with the call."""
 
     period_s = 0.25
@@ -89,7 +114,7 @@ class FutureCard:
         self.future._subscribe(lambda _: changed())
 
 
-class TallyCard:
+class TallyCard(Simple):
     """How far many calls are; whoever waits for them says when it is over."""
 
     period_s = 0.25
@@ -117,11 +142,8 @@ class TallyCard:
     def over(self) -> bool:
         return self.ended
 
-    def subscribe(self, changed: Callable[[], None]) -> None:
-        """Whoever waits says what changes."""
 
-
-class RuntimeCard:
+class RuntimeCard(Simple):
     """A runtime: its executors and what they run, what is registered, what the store holds."""
 
     period_s = 1.0
@@ -137,20 +159,11 @@ class RuntimeCard:
         status, self._first = self._first, None
         return status._repr_html_() if status is not None else self.client._repr_html_()
 
-    def actions(self) -> list[Action]:
-        return []
-
-    def act(self, op: str, given: dict[str, Any]) -> str:
-        return ""
-
     def over(self) -> bool:
         return self.client.closed or self.client.lost
 
-    def subscribe(self, changed: Callable[[], None]) -> None:
-        """Nothing in a runtime is so urgent."""
 
-
-class FunctionCard:
+class FunctionCard(Simple):
     """A function: its text, how it is called, and the way back to an earlier version."""
 
     period_s = 2.0
@@ -178,5 +191,43 @@ class FunctionCard:
     def over(self) -> bool:
         return self.client.closed or self.client.lost
 
-    def subscribe(self, changed: Callable[[], None]) -> None:
-        """Others register versions too: they are seen at the next look."""
+
+class StoreCard(Simple):
+    """The store: what is filtered, sorted, turned and chosen in it."""
+
+    period_s = 2.0
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.state = State()
+
+    def text(self) -> str:
+        return repr(self.store)
+
+    def html(self) -> str:
+        rows = self.store.rows()
+        self.state.page = min(self.state.page, pages(len(found(rows, self.state))) - 1)
+        chosen = next((row for row in rows if row.key == self.state.chosen), None)
+        detail = self.store.whole(chosen, self.state.at) if chosen is not None else ""
+        return browser(rows, self.store.prefix, self.state, detail)
+
+    def still(self) -> str:
+        return self.store._repr_html_()
+
+    def act(self, op: str, given: dict[str, Any]) -> str:
+        value = str(given.get("choice") or "")
+        if op == "words":
+            self.state.words, self.state.page = value, 0
+        elif op == "sort":
+            self.state.down = not self.state.down if self.state.sort == value else value != "key"
+            self.state.sort, self.state.page = value, 0
+        elif op == "page":
+            self.state.page = max(0, int(value))
+        elif op == "choose":
+            self.state.chosen, self.state.at = "" if value == self.state.chosen else value, -1
+        elif op == "version":
+            self.state.at = int(value)
+        return ""
+
+    def over(self) -> bool:
+        return self.store.client.closed or self.store.client.lost

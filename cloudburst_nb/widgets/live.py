@@ -47,7 +47,7 @@ class Live(anywidget.AnyWidget):
         self._display = display
         self._lock = threading.Lock()
         self.on_msg(self._told)
-        _deliver_while_busy(self.comm)
+        deliver_while_busy(self.comm)
 
     def update(self, card: Card) -> None:
         """Say what is new; nothing is sent if nothing is."""
@@ -68,7 +68,7 @@ class Live(anywidget.AnyWidget):
             self._display.press(content)
 
 
-def _deliver_while_busy(comm: Any) -> None:
+def deliver_while_busy(comm: Any) -> None:
     """Let messages of the page in while a cell runs.
 
     ipykernel 7 hands them to the thread of whoever spoke last on the comm, which is the cell's; the page

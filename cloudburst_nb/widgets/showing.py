@@ -64,6 +64,8 @@ class Display:
         self.looked_at = 0.0
         self.changed = False
         self._as_view = as_view
+        self._pressed: list[dict[str, Any]] = []
+        self._pressing = threading.Lock()
         self._context = contextvars.copy_context()
         self._live: Live | None = None
         self._handle: Any = None
@@ -83,7 +85,7 @@ class Display:
     def bundle(self) -> dict[str, Any]:
         """What stands in the document: never a widget, but where a front end opens none by itself."""
         assert self._live is not None
-        inner = f'<div data-cloudburst-live="{self.place}">{self._live.html}</div>'
+        inner = f'<div data-cloudburst-live="{self.place}">{self.card.still()}</div>'
         plain: dict[str, Any] = {"text/plain": self.card.text(), "text/html": inner}
         if self._as_view:
             plain[VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self._live.model_id}
@@ -127,14 +129,26 @@ class Display:
     def _settle(self) -> None:
         assert self._live is not None
         with contextlib.suppress(Exception):  # whatever is shown has ended; what it last said remains
-            self._live.html = self.card.html()
+            self._live.html = self.card.still()
         self._handle.update({"text/plain": self.card.text(), "text/html": self._live.html}, raw=True)
         self._live.close()
 
     def press(self, content: dict[str, Any]) -> None:
-        """Carry out what a button asks for, without keeping the front end's messages waiting."""
-        run = self._context.copy().run
-        threading.Thread(target=run, args=(self._press, content), daemon=True).start()
+        """Carry out what is asked for, one after the other, without keeping the page's messages waiting."""
+        with self._pressing:
+            self._pressed.append(content)
+            if len(self._pressed) > 1:
+                return
+        threading.Thread(target=self._context.copy().run, args=(self._work,), daemon=True).start()
+
+    def _work(self) -> None:
+        left = True
+        while left:
+            self._press(self._pressed[0])
+            with self._pressing:
+                del self._pressed[0]
+                left = bool(self._pressed)
+        self.tell()
 
     def _press(self, content: dict[str, Any]) -> None:
         assert self._live is not None
@@ -143,7 +157,6 @@ class Display:
         except Exception as error:
             said = f"{type(error).__name__}: {error}"
         self._live.say(said)
-        self.tell()
 
 
 class Displays:

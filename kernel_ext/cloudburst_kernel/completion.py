@@ -15,6 +15,9 @@ from cloudburst_kernel.line import FLAGS, OPTIONS
 
 FIGURES = ("latency", "breakdown", "timeline", "over-time", "throughput", "compare")
 
+KEYS_MAX = 1_000
+"""No front end shows more."""
+
 
 def complete(line: str, namespace: Mapping[str, Any]) -> list[str]:
     """What may stand at the end of ``line``, which begins with the magic's name.
@@ -53,6 +56,8 @@ def _arguments(done: list[str], namespace: Mapping[str, Any]) -> list[str]:
         return [] if done[-1] in UP_OPTIONS else [option for option in UP_OPTIONS if option not in done]
     if command in ("list", "call", "plot") and count == 1:
         return _sorted(_registered(dags=True), _handles(namespace))
+    if command == "keys" and count == 1:
+        return _keys()
     if command == "dag" and count >= 2:
         return _sorted(_registered(dags=False), _handles(namespace))
     if command == "plot":
@@ -72,6 +77,14 @@ def _registered(dags: bool) -> list[str]:
             return []
         return [*api.functions(), *(api.dags() if dags else [])]
     except Exception:  # a key press must not end in a traceback
+        return []
+
+
+def _keys() -> list[str]:
+    try:
+        api = client.api()
+        return list(api.keys())[:KEYS_MAX] if api.running() else []
+    except Exception:  # as above
         return []
 
 

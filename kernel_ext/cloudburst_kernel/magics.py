@@ -167,11 +167,11 @@ class CloudburstMagics(Magics):
         dags = [name for name in client.api().dags() if name.startswith(prefix)]
         return Names({"functions": list(client.api().functions(prefix)), "dags": dags})
 
-    def _keys(self, rest: str) -> Names | Note:
+    def _keys(self, rest: str) -> Any:
         prefix = commands.parse_word("keys", rest, "")
         if not client.api().running():
             return Note(NOT_RUNNING)
-        return Names({"keys": list(client.api().keys(prefix))})
+        return client.api().browse(prefix)
 
     def _plot(self, rest: str) -> Any:
         name, kind, follow = commands.parse_plot(rest)

@@ -102,8 +102,7 @@ def notebook(browser: Browser, address: Address, request: pytest.FixtureRequest)
         made = lab.Notebook(page, address, name)
         opened.append(made)
         made.open()
-        if theme != lab.LIGHT:
-            made.theme(theme)
+        made.theme(theme)  # the server remembers that of the test before
         return made
 
     yield open_one

@@ -98,3 +98,35 @@ def test_a_saved_notebook_shows_it_all_without_its_kernel_and_without_trust(note
         assert again.page.locator(CANCEL).count() == 0
         assert again.errors() == []
         again.picture("reopened" if trusted else "reopened_untrusted")
+
+
+STORE = """
+for number in range(40):
+    cb.put(f"user/{number:02}", {"name": f"user {number}"})
+cb.put("visits", 3, lattice="counter")
+cb.put("tags", {"a", "b"})
+cb.put("weights", np.arange(10_000.0).reshape(100, 100))"""
+
+
+def test_the_store_is_looked_into(notebook: Opener) -> None:
+    opened = notebook([BEGIN.removesuffix("client"), STORE, "%cloudburst keys"])
+    opened.run_all()
+    assert opened.errors() == []
+    store = opened.outputs(2)
+    store.get_by_text("43 keys").wait_for()
+    store.get_by_text("page 1 of 3").wait_for()
+    store.get_by_role("button", name="on").click()
+    store.get_by_text("page 2 of 3").wait_for()
+    store.get_by_role("button", name="size").click()
+    store.get_by_text("size ▾").wait_for()
+    store.get_by_role("button", name="weights").click()
+    store.get_by_text("ndarray of shape (100, 100)").wait_for()
+    opened.picture("store")
+    store.get_by_label("filter keys").fill("tag")
+    store.get_by_text("user/").first.wait_for(state="detached")
+    store.get_by_role("button", name="tags").click()
+    store.get_by_text("{'a', 'b'}").or_(store.get_by_text("{'b', 'a'}")).wait_for()
+    opened.theme(lab.DARK)
+    opened.picture("store_filtered_dark")
+    assert "True" in opened.run("cb.put('tag/new', 1) is None")
+    store.get_by_role("button", name="tag/new").wait_for()

@@ -133,3 +133,35 @@ test("a front end may also open it where it wants", () => {
   assert.equal(el.textContent, "running");
   end();
 });
+
+test("what the HTML asks for is sent: a press, a key, and what is typed once it rests", async () => {
+  const el = place();
+  const made = model({
+    html:
+      '<span role="button" data-op="choose" data-value="a &lt;b"><code>a</code></span>' +
+      '<input data-op="words"><p>nothing</p>',
+  });
+  live.initialize({ model: made });
+  const asked = () => made.sent.filter(({ op }) => op !== "watch");
+  const inner = el.querySelector("code");
+  const shown = inner.parentNode.parentNode;
+  shown.fire("click", { target: inner });
+  assert.equal(asked().length, 1);
+  assert.equal(asked()[0].op, "choose");
+  let stopped = 0;
+  const key = (name) => ({ target: inner, key: name, stopPropagation: () => (stopped += 1) });
+  shown.fire("keydown", key("Enter"));
+  shown.fire("keydown", key("a"));
+  assert.equal(asked().length, 2);
+  assert.equal(stopped, 2);
+  shown.fire("click", { target: el.querySelector("p") });
+  const input = el.querySelector("input");
+  shown.fire("click", { target: input });
+  for (const typed of ["u", "us", "user"]) {
+    input.value = typed;
+    shown.fire("input", { target: input });
+  }
+  assert.equal(asked().length, 2);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.deepEqual(asked().slice(2), [{ op: "words", choice: "user" }]);
+});

@@ -81,6 +81,9 @@ class FakeClient:
     def keys(self, prefix=""):
         return [key for key in ("a1", "a2", "b") if key.startswith(prefix)]
 
+    def browse(self, prefix):
+        return f"store: {', '.join(self.keys(prefix))}"
+
     def get_function(self, name):
         if name not in self.registered:
             raise FunctionNotFound(name)

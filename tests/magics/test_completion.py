@@ -38,6 +38,7 @@ def test_completion_never_starts_a_runtime_nor_raises(cb, make_function):
     assert not cb.is_running
     assert complete("%cloudburst call ", mine) == ["here"]
     cb.is_running = True
+    assert complete("%cloudburst keys ", mine) == ["a1", "a2", "b"]
     cb.functions = lambda: 1 / 0
     assert complete("%cloudburst call ", mine) == ["here"]
 

@@ -39,8 +39,7 @@ def test_list_and_keys(run, cb):
     run("%cloudburst dag a_dag alpha >> beta")
     assert run("%cloudburst list")[0].strip().endswith("functions: alpha, beta\ndags: a_dag")
     assert run("%cloudburst list a")[0].strip().endswith("functions: alpha\ndags: a_dag")
-    assert run("%cloudburst keys a")[0].strip().endswith("keys: a1, a2")
-    assert run("%cloudburst keys none")[0].strip().endswith("keys: none")
+    assert run("%cloudburst keys a")[0].strip().endswith("'store: a1, a2'")
 
 
 def test_long_lists_are_cut_and_say_so():

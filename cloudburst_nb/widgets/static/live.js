@@ -4,6 +4,7 @@
 // output, wherever and whenever that is shown; `render` is for front ends that open a widget where they want it.
 
 const BEAT_MS = 10_000;
+const TYPING_MS = 150;
 
 /** Make `old` like `fresh` with as few changes as may be: what is open, selected or scrolled stays so. */
 export function morph(old, fresh) {
@@ -38,6 +39,30 @@ function morphChildren(old, fresh) {
   there.slice(wanted.length).forEach((child) => child.remove());
 }
 
+/** Elements that say with `data-op` what they ask for: what happens to them is sent to Python. */
+const ASKING = {
+  click: (view, event) => {
+    const el = asking(event.target, (op) => op.getAttribute("role") === "button");
+    if (el) view.ask(el.getAttribute("data-op"), el.getAttribute("data-value"));
+  },
+  keydown: (view, event) => {
+    // JupyterLab has keys of its own, which are not meant while somebody types here.
+    event.stopPropagation();
+    if (event.key === "Enter" || event.key === " ") ASKING.click(view, event);
+  },
+  input: (view, event) => {
+    const el = asking(event.target, () => true);
+    if (el) view.askSoon(el.getAttribute("data-op"), el);
+  },
+};
+
+function asking(el, fits) {
+  for (; el && el.getAttribute; el = el.parentNode) {
+    if (el.getAttribute("data-op") !== null) return fits(el) ? el : null;
+  }
+  return null;
+}
+
 /** The display in one element. */
 class View {
   constructor(model, el) {
@@ -48,6 +73,9 @@ class View {
     this.bar.className = "cloudburst-bar";
     el.classList.add("cloudburst-live");
     el.replaceChildren(this.shown, this.bar);
+    for (const [name, handler] of Object.entries(ASKING)) {
+      this.shown.addEventListener(name, (event) => handler(this, event));
+    }
     this.pressed = false;
     this.show();
     this.buttons();
@@ -92,6 +120,16 @@ class View {
       select.appendChild(option);
     }
     return select;
+  }
+
+  ask(op, value) {
+    this.model.send({ op, choice: value });
+  }
+
+  /** What is typed or slid, once it rests for a moment; Python answers to the last. */
+  askSoon(op, el) {
+    clearTimeout(this.soon);
+    this.soon = setTimeout(() => this.ask(op, el.value), TYPING_MS);
   }
 
   answered() {

@@ -311,7 +311,8 @@ class ExecutorCore:
         self.past.lose_peer(peer)
         dropped = self._drop([task for task in self.tasks.values() if task.id.client == peer])
         snapshots = self.operations.snapshots
-        return [*dropped, *snapshots.release_all(peer), *snapshots.lose(peer, now)]
+        effects = [*dropped, *snapshots.release_all(peer), *snapshots.lose(peer, now)]
+        return effects + self._to_cache(PeerLost(peer), now) if is_store(peer) else effects
 
     def _on_executor_lost(self, message: ExecutorLost, now: Millis) -> Effects:
         self.past.lose_executor(message.name)

@@ -1,0 +1,265 @@
+"""What is in the store as a table, and one key of it with its versions.
+
+Law: rows and a state in, HTML out; nothing here asks anybody. In the live form headings, keys, the filter and
+the slider say with ``data-op`` what they ask for; the plain form has the same words without them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import NamedTuple
+
+from cloudburst_nb.display.html import (
+    LINE,
+    SHADE,
+    STATES,
+    bold,
+    card,
+    code,
+    counted,
+    faint,
+    line,
+    size,
+    table,
+)
+
+ROWS_MAX = 15
+"""On a page of the live table."""
+PLAIN_ROWS_MAX = 200
+READERS_MAX = 4
+NEAR_S = 1.0
+"""Writes of two writers within this time are taken for made without knowledge of each other."""
+_LINK = "cursor:pointer;text-decoration:underline dotted"
+
+
+class Row(NamedTuple):
+    """One key; ``versions`` and ``replicas`` are 0 where they are not known."""
+
+    key: str
+    lattice: str
+    size: int
+    readers: Sequence[str]
+    versions: int = 0
+    replicas: int = 0
+
+
+class Version(NamedTuple):
+    """One version of a key: its number, who wrote it when (in seconds), its size, and its value as HTML."""
+
+    number: int
+    writer: str
+    at: float
+    size: int
+    value: str
+
+
+@dataclass
+class State:
+    """What somebody looks at.
+
+    Attributes
+    ----------
+    words
+        Only keys that contain this.
+    sort, down
+        The column, and whether from its end.
+    page
+        Counted from 0.
+    chosen
+        The key that is shown whole; empty: none.
+    at
+        Which of its versions, counted from the oldest; -1: the latest.
+    """
+
+    words: str = ""
+    sort: str = "key"
+    down: bool = False
+    page: int = 0
+    chosen: str = ""
+    at: int = -1
+
+
+def found(rows: Sequence[Row], state: State) -> list[Row]:
+    """The rows that contain the words, in the order asked for.
+
+    Examples
+    --------
+    >>> rows = [Row("a", "lww", 9, []), Row("ab", "set", 3, []), Row("c", "lww", 1, [])]
+    >>> [row.key for row in found(rows, State("a", "size"))]
+    ['ab', 'a']
+    """
+    kept = [row for row in rows if state.words.casefold() in row.key.casefold()]
+    return sorted(kept, key=lambda row: (_value(row, state.sort), row.key), reverse=state.down)
+
+
+def _value(row: Row, column: str) -> object:
+    return len(row.readers) if column == "readers" else getattr(row, column)
+
+
+def pages(count: int) -> int:
+    """How many pages so many rows need."""
+    return max(1, -(-count // ROWS_MAX))
+
+
+# ---------------------------------------------------------------- the table
+
+
+def plain(rows: Sequence[Row], prefix: str) -> str:
+    """All of it at once, for a notebook that nobody runs."""
+    columns = _columns(rows)
+    shown = [_cells(row, columns) for row in rows[:PLAIN_ROWS_MAX]]
+    hidden = len(rows) - len(shown)
+    rest = line(faint(f"… and {hidden:,} more")) if hidden > 0 else ""
+    return card(STATES["done"], _heading(rows, prefix), table(shown, list(columns)) + rest)
+
+
+def browser(rows: Sequence[Row], prefix: str, state: State, detail: str = "") -> str:
+    """The live form: a page of the table, and below it the chosen key."""
+    chosen = found(rows, state)
+    first = state.page * ROWS_MAX
+    columns = _columns(rows)
+    shown = [_cells(row, columns, state) for row in chosen[first : first + ROWS_MAX]]
+    return card(
+        STATES["done"],
+        _heading(rows, prefix),
+        _filter(),
+        _table(shown, columns, state) if chosen else line(faint("no key matches")),
+        _turning(len(chosen), state),
+        detail,
+    )
+
+
+def _heading(rows: Sequence[Row], prefix: str) -> str:
+    where = f"that begin with {prefix!r}" if prefix else ""
+    total = size(sum(row.size for row in rows))
+    return line(faint("Cloudburst store"), bold(counted(len(rows), "key")), faint(where), faint(f"· {total}"))
+
+
+def _filter() -> str:
+    style = f"font:inherit;color:inherit;background:{SHADE};border:1px solid {LINE};padding:1px 6px"
+    return (
+        f'<div style="margin:4px 0"><input type="search" data-op="words" placeholder="filter keys" '
+        f'aria-label="filter keys" style="{style}"></div>'
+    )
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, str]:
+    """Headings, and the fields that they sort by."""
+    known = [column for column in ("versions", "replicas") if any(getattr(row, column) for row in rows)]
+    columns = ["key", "lattice", "size", *known]
+    return {**{column: column for column in columns}, "cached by": "readers"}
+
+
+def _table(rows: Sequence[Sequence[str]], columns: dict[str, str], state: State) -> str:
+    made = table(rows, list(columns))
+    for heading, column in columns.items():
+        arrow = (" ▾" if state.down else " ▴") if column == state.sort else ""
+        words = f"sort by {heading}"
+        button = (
+            f'<span role="button" tabindex="0" data-op="sort" data-value="{column}" title="{words}" '
+            f'style="{_LINK}">{heading}</span>{arrow}'
+        )
+        made = made.replace(f">{heading}</th>", f">{button}</th>", 1)
+    return made
+
+
+def _cells(row: Row, columns: dict[str, str], state: State | None = None) -> list[str]:
+    readers = ", ".join(row.readers[:READERS_MAX])
+    more = f" and {len(row.readers) - READERS_MAX} more" if len(row.readers) > READERS_MAX else ""
+    key = code(row.key)
+    if state is not None:
+        words = escape(row.key, quote=True)
+        weight = "font-weight:bold" if row.key == state.chosen else ""
+        key = (
+            f'<span role="button" tabindex="0" data-op="choose" data-value="{words}" '
+            f'style="{_LINK};{weight}">{key}</span>'
+        )
+    known = [f"{getattr(row, column):,}" for column in ("versions", "replicas") if column in columns]
+    cached = escape(readers) + faint(more) if readers else faint("nobody")
+    return [key, escape(row.lattice), size(row.size), *known, cached]
+
+
+def _turning(count: int, state: State) -> str:
+    last = pages(count) - 1
+    if not last:
+        return ""
+    words = faint(f"page {state.page + 1} of {last + 1}")
+    back = _step("back", state.page - 1) if state.page else ""
+    on = _step("on", state.page + 1) if state.page < last else ""
+    return line(back, words, on)
+
+
+def _step(words: str, page: int) -> str:
+    return (
+        f'<span role="button" tabindex="0" data-op="page" data-value="{page}" style="{_LINK}">{words}</span>'
+    )
+
+
+# ---------------------------------------------------------------- one key
+
+
+def whole(row: Row, versions: Sequence[Version], at: int, siblings: Sequence[str] = ()) -> str:
+    """A key with the version that is chosen beside the one before it, and values that lie side by side."""
+    at = at if 0 <= at < len(versions) else len(versions) - 1
+    shown = [version for version in (at - 1, at) if version >= 0]
+    parts = [
+        line(bold(row.key), faint(f"{row.lattice}, {size(row.size)}")),
+        _slider(versions, at),
+        _warning(row, versions, at),
+        _beside([_version(versions[index], index == at) for index in shown]),
+    ]
+    if len(siblings) > 1:
+        words = f"{len(siblings)} values were written without knowledge of each other; both are kept"
+        parts += [
+            line(f'<span style="color:{STATES["failed"]}">⚠</span> {escape(words)}'),
+            _beside([_panel(f"sibling {index}", value) for index, value in enumerate(siblings, 1)]),
+        ]
+    return f'<div style="border-top:1px solid {LINE};margin-top:6px;padding-top:4px">{"".join(parts)}</div>'
+
+
+def _slider(versions: Sequence[Version], at: int) -> str:
+    if len(versions) < 2:
+        return ""
+    last = len(versions) - 1
+    return line(
+        faint("history"),
+        f'<input type="range" data-op="version" min="0" max="{last}" value="{at}" '
+        f'aria-label="version" style="vertical-align:middle;width:240px">',
+        faint(f"version {at + 1} of {len(versions)}"),
+    )
+
+
+def _warning(row: Row, versions: Sequence[Version], at: int) -> str:
+    """Whether this version put away another writer's, that it can hardly have known of."""
+    if row.lattice != "lww" or at < 1:
+        return ""
+    before, after = versions[at - 1], versions[at]
+    apart = after.at - before.at
+    if before.writer == after.writer or not before.writer or apart > NEAR_S:
+        return ""
+    kept = code('lattice="causal"')
+    return line(
+        f'<span style="color:{STATES["failed"]}">⚠ last writer wins:</span> the value of '
+        f"{code(before.writer)} was dropped {apart * 1000:.0f} ms later for that of {code(after.writer)}; "
+        f"with {kept} both would be kept"
+    )
+
+
+def _version(version: Version, chosen: bool) -> str:
+    if not version.at:
+        return _panel("value", version.value)
+    at = time.strftime("%H:%M:%S", time.localtime(version.at)) + f"{version.at % 1:.3f}"[1:]
+    words = f"{'this version' if chosen else 'the one before'} · by {version.writer or 'unknown'} at {at}"
+    return _panel(f"{words} · {size(version.size)}", version.value)
+
+
+def _panel(heading: str, inner: str) -> str:
+    style = f"flex:1 1 260px;min-width:0;border:1px solid {LINE};padding:4px 8px;overflow:auto"
+    return f'<div style="{style}">{line(faint(heading))}{inner}</div>'
+
+
+def _beside(panels: Sequence[str]) -> str:
+    return f'<div style="display:flex;flex-wrap:wrap;gap:8px;margin:4px 0">{"".join(panels)}</div>'

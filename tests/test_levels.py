@@ -1,0 +1,446 @@
+"""The consistency levels by events and effects: executors and a store, whose messages arrive when told to."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import pytest
+
+from cloudburst_runtime.anna import sessions
+from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.client.session import SEEN_SENT_MAX, ClientSession
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
+from cloudburst_runtime.executor.core import ExecutorCore
+from cloudburst_runtime.executor.snapshots import RECALL_TIMER, WANTED_TIMER
+from cloudburst_runtime.executor.tasks import Op, Outcome, Ran, Reply, Task
+from cloudburst_runtime.ids import HybridClock
+from cloudburst_runtime.lattices import LWW, Causal
+from cloudburst_runtime.lattices.causal import EMPTY, Context
+from cloudburst_runtime.lattices.wrap import delta, reveal, siblings
+from cloudburst_runtime.messages import (
+    Args,
+    Call,
+    Cancel,
+    DagNode,
+    Entry,
+    Failure,
+    Fix,
+    FunctionSpec,
+    Header,
+    Kept,
+    Message,
+    Pin,
+    Plan,
+    Put,
+    Recall,
+    Recalled,
+    Ref,
+    Release,
+    Result,
+    Session,
+    Update,
+    pack,
+    unpack,
+)
+from cloudburst_runtime.values import encode
+
+CHAIN, DIAMOND = 1, 2
+EDGES = {CHAIN: [(0, 1), (1, 2)], DIAMOND: [(0, 1), (0, 2), (1, 3), (2, 3)]}
+NAMES = ["f0", "f1", "f2", "f3"]
+PLANS = [
+    Plan(number, "p", [DagNode(name) for name in NAMES[: 3 if number == CHAIN else 4]], [1] * 4, edges)
+    for number, edges in EDGES.items()
+]
+
+
+class Cluster:
+    """Executors e1 … e4 and a store; ``held`` says which messages are kept back on their way."""
+
+    def __init__(self) -> None:
+        self.replica = ReplicaCore(Config())
+        self.executors = {
+            name: ExecutorCore(Config(), name, HybridClock(0)) for name in ("e1", "e2", "e3", "e4")
+        }
+        self.wires: deque[tuple[str, str, Message]] = deque()
+        self.told: list[Message] = []
+        self.replies: dict[int, Any] = {}
+        self.timers: dict[str, dict[str, float]] = {name: {} for name in self.executors}
+        self.held: Any = lambda sender, receiver, message: False
+        self.back: list[tuple[str, str, Message]] = []
+        self.now = 0.0
+        self.ops = 0
+        for name in self.executors:
+            self.tell("node", name, Pin([FunctionSpec(each, 1, b"") for each in NAMES], PLANS))
+
+    def tell(self, sender: str, receiver: str, message: Message) -> None:
+        self.wires.append((sender, receiver, message))
+        self.settle()
+
+    def settle(self) -> None:
+        while self.wires:
+            sender, receiver, message = self.wires.popleft()
+            if self.held(sender, receiver, message):
+                self.back.append((sender, receiver, message))
+                continue
+            received = Received(sender, unpack(pack(message)))
+            if receiver == "node":
+                effects: list[Any] = list(self.replica.handle(received, self.now))
+            elif receiver in self.executors:
+                effects = self.executors[receiver].handle(received, self.now)
+            else:
+                self.told.append(message)
+                continue
+            self.perform(receiver, effects)
+
+    def perform(self, name: str, effects: list[Any]) -> None:
+        for effect in effects:
+            if isinstance(effect, Send):
+                self.wires.append((name, effect.peer, effect.message))
+            elif isinstance(effect, Reply):
+                self.replies[effect.number] = effect.result
+            elif isinstance(effect, SetTimer) and name in self.timers:
+                self.timers[name][effect.key] = effect.due
+
+    def release(self) -> None:
+        """Let through what was kept back."""
+        self.held = lambda sender, receiver, message: False
+        self.wires.extend(self.back)
+        self.back.clear()
+        self.settle()
+
+    def fire(self, name: str, timer: str) -> None:
+        self.now = max(self.now, self.timers[name].pop(timer))
+        self.perform(name, self.executors[name].handle(Timer(timer), self.now))
+        self.settle()
+
+    # ------------------------------------------------------------ a call
+
+    def start(self, level: str, plan: int = CHAIN, number: int = 1, args: Args | None = None) -> None:
+        schedule = ["e1", "e2", "e3", "e4"][: 3 if plan == CHAIN else 4]
+        header = Header("c1", number, 0, plan, schedule, session=ClientSession(level).onward(level, "e1"))
+        self.tell("c1", "e1", Call(header, 0, args or Args(encode(((), {})))))
+
+    def running(self, name: str) -> Task:
+        [task] = self.executors[name].running
+        return task
+
+    def ask(self, name: str, kind: str, *arguments: Any) -> int:
+        self.ops += 1
+        op = Op(self.running(name), self.ops, kind, arguments)
+        self.perform(name, self.executors[name].handle(op, self.now))
+        self.settle()
+        return self.ops
+
+    def get(self, name: str, key: str) -> Any:
+        entry = self.executors[name].operations.levels.peek(self.running(name), key)
+        if entry is not None:
+            return None if entry.lattice is None else reveal(entry.lattice)
+        [found] = self.replies[self.ask(name, "read", [key])]
+        return None if found is None else reveal(found)
+
+    def put(self, name: str, key: str, value: object) -> None:
+        core = self.executors[name]
+        level = core.operations.levels.level(self.running(name))
+        element = delta(value, None, name, core.clock.tick(self.now), level)
+        assert self.replies[self.ask(name, "write", key, element)] is None
+
+    def end(self, name: str, failure: Failure | None = None) -> None:
+        outcome = Outcome(None if failure else encode(0), failure, self.now, self.now)
+        tasks = list(self.executors[name].running)
+        self.perform(name, self.executors[name].handle(Ran(tasks, [outcome]), self.now))
+        self.settle()
+
+    def outside(self, key: str, value: object, stamp: int = 10**9) -> None:
+        """Somebody else writes."""
+        self.tell("c9", "node", Put(stamp, key, LWW(stamp, "c9", encode(value))))
+
+    def stored(self, key: str) -> Entry:
+        entry = self.replica.entry(key)
+        assert entry is not None
+        return entry
+
+    def kept(self) -> list[str]:
+        return [name for name, core in self.executors.items() if core.operations.snapshots.kept]
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+# ---------------------------------------------------------------- repeatable reads
+
+
+def test_a_chain_reads_one_version_on_every_executor_though_the_key_changes(cluster):
+    cluster.outside("k", "old", 1)
+    cluster.start("dsrr")
+    assert cluster.get("e1", "k") == "old"
+    cluster.outside("k", "new", 2)
+    cluster.end("e1")
+    assert cluster.get("e2", "k") == "old"
+    cluster.end("e2")
+    assert cluster.get("e3", "k") == "old"
+
+
+def test_a_version_that_the_reader_has_itself_is_not_fetched(cluster):
+    cluster.outside("k", "old", 1)
+    cluster.start("lww", number=7)
+    cluster.end("e1")
+    assert cluster.get("e2", "k") == "old"  # held by e2 from now on
+    cluster.end("e2")
+    cluster.end("e3")
+    cluster.start("dsrr")
+    assert cluster.get("e1", "k") == "old"
+    cluster.held = lambda sender, receiver, message: isinstance(message, Recall)
+    cluster.end("e1")
+    assert cluster.get("e2", "k") == "old"
+    assert not cluster.back
+
+
+def test_absence_is_repeated_too(cluster):
+    cluster.start("dsrr")
+    assert cluster.get("e1", "k") is None
+    cluster.outside("k", "new")
+    cluster.end("e1")
+    assert cluster.get("e2", "k") is None
+
+
+def test_parallel_steps_agree_by_way_of_the_home(cluster):
+    cluster.outside("k", "old", 1)
+    cluster.start("dsrr", DIAMOND)
+    cluster.end("e1")
+    assert cluster.get("e2", "k") == "old"
+    cluster.outside("k", "new", 2)
+    assert cluster.get("e3", "k") == "old"
+    cluster.end("e2")
+    cluster.end("e3")
+    assert cluster.get("e4", "k") == "old"
+
+
+def test_what_the_call_itself_wrote_is_read_and_only_by_what_follows(cluster):
+    cluster.outside("k", "old", 1)
+    cluster.start("dsrr", DIAMOND)
+    assert cluster.get("e1", "k") == "old"
+    cluster.end("e1")
+    cluster.put("e2", "k", "own")
+    assert cluster.get("e2", "k") == "own"
+    assert cluster.get("e3", "k") == "old"
+    cluster.end("e2")
+    cluster.end("e3")
+    assert cluster.get("e4", "k") == "own"
+
+
+def test_a_reference_waits_for_its_key_and_then_counts_as_read(cluster):
+    cluster.start("dsrr", args=Args(encode(((None,), {})), [Ref(0, "k")]))
+    assert not cluster.executors["e1"].running
+    cluster.outside("k", "first", 1)
+    task = cluster.running("e1")
+    assert reveal(task.resolved[0]) == "first"
+    cluster.outside("k", "second", 2)
+    cluster.end("e1")
+    assert cluster.get("e2", "k") == "first"
+
+
+def test_the_last_step_releases_what_was_kept(cluster):
+    cluster.outside("k", "old", 1)
+    cluster.start("dsrr", DIAMOND)
+    cluster.end("e1")
+    for name in ("e2", "e3"):
+        assert cluster.get(name, "k") == "old"
+    assert cluster.kept()
+    for name in ("e2", "e3", "e4"):
+        cluster.end(name)
+    assert isinstance(cluster.told[-1], Result)
+    assert cluster.kept() == []
+    assert not any(core.operations.snapshots.pending for core in cluster.executors.values())
+
+
+@pytest.mark.parametrize("how", ["failure", "cancel", "lost client"])
+def test_what_was_kept_is_released_however_the_call_ends(cluster, how):
+    cluster.outside("k", "old", 1)
+    cluster.start("dsrr")
+    assert cluster.get("e1", "k") == "old"
+    cluster.end("e1")
+    assert cluster.get("e2", "k") == "old"
+    if how == "failure":
+        cluster.end("e2", Failure("user", "no good"))
+    for name in ("e1", "e2", "e3"):
+        if how == "cancel":
+            cluster.tell("c1", name, Cancel("c1", 1, 0))
+        elif how == "lost client":
+            cluster.perform(name, cluster.executors[name].handle(PeerLost("c1"), 0.0))
+    assert cluster.kept() == []
+
+
+def test_if_the_release_is_lost_the_client_is_asked(cluster):
+    cluster.outside("k", "old", 1)
+    cluster.start("dsrr")
+    assert cluster.get("e1", "k") == "old"
+    cluster.end("e1")
+    cluster.end("e2")
+    cluster.held = lambda sender, receiver, message: isinstance(message, Release)
+    cluster.end("e3")
+    assert cluster.kept() == ["e1"]
+    cluster.fire("e1", WANTED_TIMER)
+    assert cluster.told[-1] == Kept(1, 0, "e1")
+    cluster.tell("c1", "e1", Cancel("c1", 1, 0))
+    assert cluster.kept() == []
+    cluster.fire("e1", WANTED_TIMER)
+    assert WANTED_TIMER not in cluster.timers["e1"]
+
+
+def test_a_recall_that_was_lost_is_sent_again_and_answered_once(cluster):
+    cluster.outside("k", "old", 1)
+    cluster.start("dsrr", DIAMOND)
+    cluster.end("e1")
+    cluster.held = lambda sender, receiver, message: isinstance(message, Recall)
+    op = cluster.ask("e2", "read", ["k"])
+    assert op not in cluster.replies
+    cluster.back.clear()
+    cluster.held = lambda sender, receiver, message: False
+    cluster.fire("e2", RECALL_TIMER)
+    assert [reveal(found) for found in cluster.replies[op]] == ["old"]
+    task = cluster.running("e2")
+    cluster.tell("e1", "e2", Recalled(op, Entry(0, None)))
+    assert task.session.fixed["k"].holder == "e1"
+
+
+def test_a_version_that_is_no_longer_kept_is_said(cluster):
+    cluster.outside("k", "old", 1)
+    cluster.start("dsrr")
+    assert cluster.get("e1", "k") == "old"
+    cluster.outside("k", "new", 2)
+    cluster.end("e1")
+    cluster.tell("e3", "e1", Release("c1", 1, 0))
+    failure = cluster.replies[cluster.ask("e2", "read", ["k"])]
+    assert failure.kind == "ConsistencyError"
+    assert "'k'" in failure.message
+
+
+# ---------------------------------------------------------------- causal levels
+
+
+@pytest.mark.parametrize("level", ["sk", "mk", "dsc"])
+def test_a_write_replaces_what_its_call_has_seen_on_another_executor(cluster, level):
+    cluster.outside("k", "seed", 1)
+    cluster.start(level)
+    assert cluster.get("e1", "k") == "seed"
+    cluster.end("e1")
+    cluster.outside("k", "unseen", 2)
+    cluster.put("e2", "k", "made")
+    assert sorted(siblings(cluster.stored("k").lattice)) == ["made", "unseen"]
+    cluster.end("e2")
+    assert cluster.get("e3", "k") is not None
+    cluster.put("e3", "k", "last")
+    assert siblings(cluster.stored("k").lattice) == ["last"]
+    cluster.end("e3")
+    result = cluster.told[-1]
+    assert isinstance(result, Result)
+    assert result.session.seen["k"][1].upto == {"e2": 1, "e3": 1}
+
+
+def test_at_dsc_what_was_read_comes_with_all_that_it_depends_on(cluster):
+    """e2 holds an old x, and the update is on its way: the call has seen what was written after it."""
+    cluster.outside("x", "x1", 1)
+    cluster.start("lww", number=7)
+    cluster.end("e1")
+    assert cluster.get("e2", "x") == "x1"
+    cluster.end("e2")
+    cluster.end("e3")
+    cluster.held = lambda sender, receiver, message: receiver == "e2" and isinstance(message, Update)
+    cluster.outside("x", "x2", 2)
+    cluster.outside("y", "y2", 3)
+    cluster.start("dsc")
+    assert cluster.get("e1", "y") == "y2"
+    cluster.end("e1")
+    assert cluster.get("e2", "x") == "x2"
+
+
+@pytest.mark.parametrize(("level", "seen"), [("sk", "x1"), ("mk", "x2"), ("dsc", "x2")])
+def test_a_cache_that_has_shown_something_shows_what_it_depends_on(cluster, level, seen):
+    """y is not held and fetched; the update of x, which came before it, is still on its way."""
+    cluster.outside("x", "x1", 1)
+    cluster.start(level)
+    assert cluster.get("e1", "x") == "x1"
+    cluster.held = lambda sender, receiver, message: receiver == "e1" and isinstance(message, Update)
+    cluster.outside("x", "x2", 2)
+    cluster.outside("y", "y2", 3)
+    assert cluster.get("e1", "y") == "y2"
+    assert cluster.get("e1", "x") == seen
+
+
+def test_writes_carry_what_their_call_has_seen(cluster):
+    levels = cluster.executors["e1"].operations.levels
+    cluster.start("dsc")
+    task = cluster.running("e1")
+    levels.see(task, "other", Entry(0, None, {"s3": 5}, {"s4": 2}))
+    assert levels.terms(task, "k").deps == {"s3": 5, "s4": 2}
+    assert task.floor == {"s3": 5, "s4": 2}
+    assert levels.cut == {"s3": 5, "s4": 2}
+
+
+def test_a_plain_call_carries_nothing_until_it_meets_siblings(cluster):
+    cluster.outside("k", "plain", 1)
+    cluster.tell("c1", "e1", Call(Header("c1", 1, 0, CHAIN, ["e1", "e2", "e3"]), 0, Args(encode(((), {})))))
+    assert cluster.get("e1", "k") == "plain"
+    assert cluster.running("e1").session is None
+    cluster.tell("c9", "node", Put(5, "k", Causal(context=Context({"c9": 1}))))
+    cluster.get("e1", "k")
+    cluster.end("e1")
+    assert cluster.running("e2").session.seen["k"][1].upto == {"c9": 1}
+
+
+# ---------------------------------------------------------------- sessions
+
+
+def test_sessions_that_meet_know_what_both_knew():
+    left, right = Session("dsrr"), Session("dsrr")
+    left.fixed["k"] = Fix({"node": 1}, "e1")
+    right.fixed.update(k=Fix({"node": 1}, "e1"), other=Fix({"node": 2}, "e1"))
+    sessions.write_at(right, "k", 2)
+    sessions.join(left, right)
+    assert left.wrote == {"k": {2: 1}}
+    assert left.fixed == {"other": Fix({"node": 2}, "e1")}
+    copied = sessions.begun(left)
+    sessions.write_at(copied, "other", 3)
+    assert "other" in left.fixed
+
+
+def test_what_was_seen_in_an_older_generation_is_forgotten():
+    session = Session("sk")
+    sessions.see(session, "k", Entry(0, Causal(context=Context({"e1": 3}))))
+    sessions.see(session, "k", Entry(9, Causal(context=Context({"e1": 1}))))
+    sessions.see(session, "k", Entry(0, Causal(context=Context({"e1": 4}))))
+    assert sessions.terms(session, "k", {}) == ({}, 9, Context({"e1": 1}))
+    assert sessions.terms(session, "none", {"s": 1}) == ({"s": 1}, 0, EMPTY)
+
+
+def test_what_a_session_remembers_is_bounded():
+    session = ClientSession("sk")
+    for number in range(sessions.SEEN_MAX + 10):
+        session.read(f"k{number}", Entry(0, LWW(number, "c1", encode(0))))
+    assert session.terms("k0", {}).seen == EMPTY
+    assert session.terms(f"k{sessions.SEEN_MAX}", {}).seen != EMPTY
+    assert len(session.onward("sk", "e1").seen) == SEEN_SENT_MAX
+    assert session.onward("lww", "e1").seen == {}
+
+
+def test_a_client_session_goes_on_from_its_calls():
+    session = ClientSession("dsc")
+    told = Session("dsc", seen={"k": (0, Context({"e1": 1}))})
+    session.came_back(Result(1, 0, None, [], floor={"node": 7}, session=told))
+    assert session.floor == {"node": 7}
+    assert session.terms("k", {"node": 9}) == ({"node": 9}, 0, Context({"e1": 1}))
+
+
+def test_a_client_s_repeatable_reads_end_with_its_own_writes():
+    session = ClientSession("dsrr")
+    old, new = Entry(0, None), Entry(0, LWW(1, "c1", encode(0)))
+    assert session.read("k", old) is old
+    assert session.read("k", new) is old
+    session.wrote("k", new, {})
+    assert session.read("k", new) is new
+    session.came_back(Result(1, 0, None, [], session=Session("dsrr", wrote={"k": {0: 1}})))
+    assert session.read("k", old) is old
