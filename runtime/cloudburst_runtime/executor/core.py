@@ -303,11 +303,9 @@ class ExecutorCore:
         return self.operations.snapshots.release((message.client, message.number, message.attempt))
 
     def _on_peer_lost(self, peer: PeerName, now: Millis) -> Effects:
-        """A client that is gone wants nothing any more; an executor or a store has nothing any more."""
+        """A client that is gone wants nothing any more; an executor has nothing any more."""
         if peer == NODE:
             return [Leave()]
-        if is_store(peer):
-            return self._to_cache(PeerLost(peer), now)
         self.past.lose_peer(peer)
         dropped = self._drop([task for task in self.tasks.values() if task.id.client == peer])
         snapshots = self.operations.snapshots

@@ -29,7 +29,8 @@ def _crash_executor(world: World, luck: float) -> None:
 def _crash_store(world: World, luck: float) -> None:
     """One at a time: not while what another's death has left alone is still to be copied."""
     there, ring = world.stores(), world.node().core.stores.membership.ring
-    spare = world.config.replication > 1 and len(ring.live) > 1 and not ring.former
+    known = all(name in world.processes for name in ring.live)
+    spare = world.config.replication > 1 and len(ring.live) > 1 and known and not ring.former
     if there and spare and world.now < world.faults.heal_at:
         victim = there[int(luck * len(there))]
         if victim.name in ring.current.names:
