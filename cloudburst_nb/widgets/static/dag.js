@@ -9,6 +9,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = 24;
 const ZOOM_MIN = 0.002; // a chain of a thousand nodes
 const ZOOM_MAX = 2.5;
+const READABLE = 0.4;
 const CLICK_PIXELS = 4;
 const NUDGE = 8;
 const SYMBOLS = {
@@ -77,6 +78,15 @@ export function fitted(box, width, height) {
     x: (width - box.w * scale) / 2 - box.x * scale,
     y: (height - box.h * scale) / 2 - box.y * scale,
   };
+}
+
+/** How a drawing is first seen: all of it, or where it begins if it would be too small to read. */
+export function begun(nodes, width, height) {
+  const all = fitted(bounds(nodes), width, height);
+  if (all.scale >= READABLE) return all;
+  const first = nodes.reduce((best, node) => (node.x < best.x ? node : best));
+  const scale = 0.65;
+  return { scale, x: MARGIN - (first.x - first.w / 2) * scale, y: height / 2 - first.y * scale };
 }
 
 /** The same view, larger or smaller, with one point of the window staying where it is. */
@@ -427,7 +437,7 @@ class View {
     this.drawInputs();
     this.drawStatus();
     const foreign = !before || (!this.mine && nodes.some(({ id }) => !before.has(id)));
-    if (foreign) this.fit();
+    if (foreign) this.begin();
     this.mine = false;
     this.svg.dataset.rev = this.session.rev = this.graph.rev;
   }
@@ -779,7 +789,7 @@ class View {
     const before = { ...this.view };
     this.drag(event, {
       begin: () => this.svg.classList.add("panning"),
-      move: (now) => this.look({ ...before, x: before.x + now.clientX - event.clientX, y: before.y + now.clientY - event.clientY }),
+      move: (now) => this.lookAt({ ...before, x: before.x + now.clientX - event.clientX, y: before.y + now.clientY - event.clientY }),
       end: (now, moved) => {
         this.svg.classList.remove("panning");
         if (!moved) this.select([]);
@@ -926,17 +936,31 @@ class View {
     this.view = view;
     this.world.setAttribute("transform", `translate(${round(view.x)},${round(view.y)}) scale(${Math.round(view.scale * 1e4) / 1e4})`);
     this.svg.classList.toggle("far", view.scale < 0.55);
+    this.svg.classList.toggle("very-far", view.scale < 0.3);
     if (this.bubbles.childElementCount) this.placeBubbles();
   }
 
+  /** As the user wants it, from now on, whatever room there is. */
+  lookAt(view) {
+    this.looked = true;
+    this.look(view);
+  }
+
   fit() {
+    this.looked = false;
     const [width, height] = [this.canvas.clientWidth, this.canvas.clientHeight];
-    this.fitLater = !width;
     if (width) this.look(fitted(bounds(this.graph.nodes), width, height));
   }
 
+  /** The first look; later, if the page has no room for the editor yet. */
+  begin() {
+    const [width, height] = [this.canvas.clientWidth, this.canvas.clientHeight];
+    this.unseen = !width;
+    if (width) this.look(begun(this.graph.nodes, width, height));
+  }
+
   resized() {
-    if (this.fitLater) this.fit();
+    if (this.unseen || !this.looked) this.begin();
     else this.placeBubbles();
   }
 
@@ -953,7 +977,7 @@ class View {
     if (!event.ctrlKey && !this.root.contains(document.activeElement)) return; // the page scrolls on
     event.preventDefault();
     const box = this.svg.getBoundingClientRect();
-    this.look(zoomed(this.view, Math.exp(-Math.max(-60, Math.min(60, event.deltaY)) / 200), [event.clientX - box.left, event.clientY - box.top]));
+    this.lookAt(zoomed(this.view, Math.exp(-Math.max(-60, Math.min(60, event.deltaY)) / 200), [event.clientX - box.left, event.clientY - box.top]));
   }
 
   onDoubleClick(event) {
@@ -1044,7 +1068,7 @@ class View {
   }
 
   zoom(factor) {
-    this.look(zoomed(this.view, factor, [this.canvas.clientWidth / 2, this.canvas.clientHeight / 2]));
+    this.lookAt(zoomed(this.view, factor, [this.canvas.clientWidth / 2, this.canvas.clientHeight / 2]));
   }
 
   escape() {
@@ -1421,7 +1445,7 @@ function settle(session) {
     for (const child of place.children) child.style.display = "none";
     place.append(view.root);
     view.back();
-    if (view.fitLater !== false) view.fit();
+    if (view.unseen) view.begin();
   }
 }
 
@@ -1455,7 +1479,7 @@ export default {
     const session = new Session(model);
     const view = new View(session);
     el.append(view.root);
-    requestAnimationFrame(() => view.fit());
+    requestAnimationFrame(() => view.begin());
     return () => view.dispose();
   },
 };
