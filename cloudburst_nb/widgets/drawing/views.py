@@ -217,8 +217,8 @@ def details(name: str, run: Run | None) -> dict[str, Any]:
         "stdout": stdout[-PRINTED_CHARACTERS_MAX:],
         "stderr": stderr[-PRINTED_CHARACTERS_MAX:],
         "executor": "" if step is None else step.executor,
-        "hits": 0 if step is None else step.hits,
-        "misses": 0 if step is None else step.misses,
+        "hits": 0 if step is None or step.intake is None else step.intake.hits,
+        "misses": 0 if step is None or step.intake is None else step.intake.misses,
         "traceback": run.traceback(name),
     }
 

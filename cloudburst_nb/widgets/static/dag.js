@@ -99,13 +99,7 @@ export function zoomed(view, factor, [x, y]) {
 /** The nodes that a rectangle touches. */
 export function within(nodes, box) {
   return nodes
-    .filter(
-      (node) =>
-        node.x + node.w / 2 >= box.x &&
-        node.x - node.w / 2 <= box.x + box.w &&
-        node.y + node.h / 2 >= box.y &&
-        node.y - node.h / 2 <= box.y + box.h,
-    )
+    .filter(({ x, y, w, h }) => overlap(box, x - w / 2, y - h / 2, x + w / 2, y + h / 2))
     .map((node) => node.id);
 }
 
@@ -121,6 +115,17 @@ export function neighbour(nodes, from, key) {
     if (along + 2 * aside < least) [best, least] = [node, along + 2 * aside];
   }
   return best;
+}
+
+/** Whether two rectangles touch, the second given by its corners. */
+export function overlap(box, left, top, right, bottom) {
+  return right >= box.x && left <= box.x + box.w && bottom >= box.y && top <= box.y + box.h;
+}
+
+/** The corners of the rectangle around points, with room for an arrow's swing. */
+export function extent(points) {
+  const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
+  return [Math.min(...xs) - 90, Math.min(...ys) - 20, Math.max(...xs) + 90, Math.max(...ys) + 20];
 }
 
 function round(value) {
@@ -289,6 +294,13 @@ function furnish(made, properties, children) {
   return made;
 }
 
+/** Show a part of the drawing or not; it is touched only if that changes. */
+function hide(part, hidden) {
+  if (Boolean(part.hidden) === hidden) return;
+  part.hidden = hidden;
+  part.group.style.display = hidden ? "none" : "";
+}
+
 /** A button that says what it does, and by which key. */
 function button(label, title, act, more = {}) {
   return element("button", { type: "button", class: "cbd-button", title, onclick: act, ...more }, label);
@@ -433,6 +445,7 @@ class View {
     this.tools.redo.disabled = !this.graph.redo;
     this.drawNodes(nodes);
     this.drawEdges(nodes);
+    this.cull();
     this.drawEmpty();
     this.drawInputs();
     this.drawStatus();
@@ -551,6 +564,7 @@ class View {
     const path = through(points);
     if (path === line.path) return;
     line.path = path;
+    line.points = points;
     line.way.setAttribute("d", path);
     line.hit.setAttribute("d", path);
     const [x, y] = middle(points);
@@ -937,7 +951,20 @@ class View {
     this.world.setAttribute("transform", `translate(${round(view.x)},${round(view.y)}) scale(${Math.round(view.scale * 1e4) / 1e4})`);
     this.svg.classList.toggle("far", view.scale < 0.55);
     this.svg.classList.toggle("very-far", view.scale < 0.3);
+    this.cull();
     if (this.bubbles.childElementCount) this.placeBubbles();
+  }
+
+  /** Leave out what is not seen: the browser would lay its words out all the same. */
+  cull() {
+    if (!this.byId || !this.canvas.clientWidth) return;
+    const { x, y, scale } = this.view;
+    const box = { x: -x / scale, y: -y / scale, w: this.canvas.clientWidth / scale, h: this.canvas.clientHeight / scale };
+    for (const [id, known] of this.drawn) {
+      const node = this.node(id);
+      hide(known, !overlap(box, known.x - node.w, known.y - 2 * node.h, known.x + node.w, known.y + 2 * node.h));
+    }
+    for (const line of this.lines.values()) hide(line, !line.points || !overlap(box, ...extent(line.points)));
   }
 
   /** As the user wants it, from now on, whatever room there is. */
@@ -960,6 +987,7 @@ class View {
   }
 
   resized() {
+    this.cull();
     if (this.unseen || !this.looked) this.begin();
     else this.placeBubbles();
   }
