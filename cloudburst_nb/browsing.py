@@ -5,7 +5,6 @@ Law: it asks each time that it is shown, and is read only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cloudburst_nb.display.html import size
@@ -39,12 +38,10 @@ class Store:
         ]
 
     def whole(self, row: Row, at: int) -> str:
-        """A key with its value and its versions, as HTML."""
-        return whole(row, self._versions(row), at)
-
-    def _versions(self, row: Row) -> Sequence[Version]:
-        value = self.client.get(row.key, None, timeout=LOOK_S)
-        return [Version(1, "", 0.0, row.size, preview(value))]
+        """A key with its value, and with all that lie side by side, as HTML."""
+        values = self.client.get(row.key, [], siblings=True, timeout=LOOK_S)
+        shown = [preview(value) for value in values]
+        return whole(row, [Version(1, "", 0.0, row.size, shown[0])], at, shown) if shown else ""
 
     def __repr__(self) -> str:
         rows = self.rows()

@@ -59,6 +59,8 @@ def _started(arguments: argparse.Namespace, detach: bool) -> Any:
     options = {
         "executors": arguments.executors,
         "state_dir": arguments.state_dir,
+        "stores": arguments.stores,
+        "replication": arguments.replication,
         "listen": arguments.listen,
         "seed": arguments.seed,
     }
@@ -125,9 +127,13 @@ def _forget(address: str) -> None:
 def kv_get(arguments: argparse.Namespace) -> int:
     """Print the value of a key: a string as it is, anything else as Python writes it."""
     with connect(arguments.address) as client:
-        value = client.get(arguments.key)
-    print(value if isinstance(value, str) else repr(value))
+        value = client.get(arguments.key, version=arguments.version)
+    print(_shown(value))
     return 0
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else repr(value)
 
 
 def kv_put(arguments: argparse.Namespace) -> int:
@@ -143,6 +149,35 @@ def kv_put(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def kv_put_set(arguments: argparse.Namespace) -> int:
+    """Add elements to a set."""
+    with connect(arguments.address) as client:
+        try:
+            client.put(arguments.key, {parse_value(element) for element in arguments.elements}, "set")
+        except TypeError as error:  # an element that no set can have
+            if isinstance(error, LatticeMismatch):
+                raise
+            raise UsageError(str(error)) from None
+    return 0
+
+
+def kv_get_set(arguments: argparse.Namespace) -> int:
+    """Print the elements of a set, in order."""
+    with connect(arguments.address) as client:
+        value = client.get(arguments.key)
+    if not isinstance(value, set | frozenset | list | tuple):
+        raise UsageError(f"key {arguments.key!r} has no set but {type(value).__name__}: use `kv get`")
+    sys.stdout.writelines(f"{line}\n" for line in sorted(map(_shown, value)))
+    return 0
+
+
+def kv_history(arguments: argparse.Namespace) -> int:
+    """Print the versions of a key: number, time, writer, type and size."""
+    with connect(arguments.address) as client:
+        sys.stdout.writelines(f"{version}\n" for version in client.history(arguments.key))
+    return 0
+
+
 def kv_keys(arguments: argparse.Namespace) -> int:
     """Print the keys, one a line."""
     with connect(arguments.address) as client:
@@ -155,6 +190,28 @@ def kv_delete(arguments: argparse.Namespace) -> int:
     with connect(arguments.address) as client:
         for key in arguments.key:
             client.delete(key)
+    return 0
+
+
+def kv_nodes(arguments: argparse.Namespace) -> int:
+    """Print the processes that keep keys, one a line."""
+    with connect(arguments.address) as client:
+        stores = client.stores()
+    print(f"{'store':8} {'keys':>10} {'bytes':>14} {'operations/s':>14}")
+    for store in stores:
+        print(f"{store.name:8} {store.keys:10,} {store.nbytes:14,} {store.operations_per_s:14,.1f}")
+    return 0
+
+
+def kv_stats(arguments: argparse.Namespace) -> int:
+    """Print what the store has, each key counted once, and how it is shared."""
+    with connect(arguments.address) as client:
+        keys = len(client.keys())
+        stores = client.stores()
+    print(f"keys: {keys:,}")
+    print(f"stores: {len(stores)}")
+    print(f"copies: {sum(store.keys for store in stores):,}")
+    print(f"bytes: {sum(store.nbytes for store in stores):,}")
     return 0
 
 

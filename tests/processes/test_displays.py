@@ -121,3 +121,22 @@ def test_the_status_says_which_call_runs_for_long(client: Client) -> None:
     eventually(lambda: "wait" in [each.running for each in cb.status().executors])
     waiting.cancel()
     eventually(lambda: not any(each.running for each in cb.status().executors))
+
+
+def test_the_store_shows_values_that_lie_side_by_side(client: Client) -> None:
+    cb.put("together/plain", {"a"})
+    left, right = cb.session("sk"), cb.session("sk")
+    for session, value in ((left, "left"), (right, "right")):
+        with session:
+            cb.put("together/draft", value)
+    store = cb.browse("together/")
+    draft, plain = store.rows()
+    assert (draft.key, draft.lattice, plain.lattice) == ("together/draft", "causal", "set")
+    said = read(store.whole(draft, -1))
+    assert "2 values were written without knowledge of each other" in said
+    assert "sibling 1 'right' sibling 2 'left'" in said
+    assert read(store.whole(plain, -1)).endswith("value {'a'}")
+    assert "together/draft causal" in read(store._repr_html_())
+    assert "together/draft" in repr(store)
+    cb.delete("together/plain")
+    assert store.whole(plain, -1) == ""
