@@ -240,16 +240,23 @@ def _add_kv(commands: Any) -> None:
     for name, told in (
         ("get", "print the value of a key"),
         ("put", "set a key to a Python literal, or else a string"),
+        ("get-set", "print the elements of a set, one a line"),
+        ("put-set", "add elements, Python literals or else strings, to a set"),
         ("keys", "list the keys"),
+        ("history", "list the versions of a key, the latest first"),
         ("delete", "delete keys"),
     ):
         action = actions.add_parser(name, help=told)
         action.add_argument("--address", metavar="ADDRESS", help="default: the last one started by `up`")
-        action.set_defaults(command=_from_runtime(f"kv_{name}"))
+        action.set_defaults(command=_from_runtime(f"kv_{name.replace('-', '_')}"))
         if name == "keys":
             action.add_argument("prefix", metavar="PREFIX", nargs="?", default="")
         else:
             action.add_argument("key", metavar="KEY", nargs="+" if name == "delete" else None)
+        if name == "get":
+            action.add_argument("--version", metavar="N", type=int, help="an earlier one, as `history` says")
+        if name == "put-set":
+            action.add_argument("elements", metavar="ELEMENT", nargs="+")
         if name == "put":
             action.add_argument("value", metavar="VALUE")
             action.add_argument(

@@ -809,6 +809,49 @@ class StoresReply(Wire, tag=140):
     raised: dict[str, int] = {}
 
 
+class History(Wire, tag=110):
+    """Ask for the versions of a key that are kept."""
+
+    req: int
+    key: str
+
+
+class Version(Wire):
+    """A version of a key: the number of the change that made it, when and by whom, its type and its size.
+
+    ``clock`` names the changes that it includes, as of an `Entry`.
+    """
+
+    number: int
+    stamp: Micros
+    writer: PeerName
+    lattice: str
+    nbytes: int
+    clock: Vector
+
+
+class HistoryReply(Wire, tag=111):
+    """The versions of a key, the latest first; none if there is no such key."""
+
+    req: int
+    versions: list[Version]
+
+
+class GetVersion(Wire, tag=112):
+    """Ask for one version of a key, by its number; the value itself, not where it lies in shared memory."""
+
+    req: int
+    key: str
+    number: int
+
+
+class VersionReply(Wire, tag=113):
+    """That version; None if it is not kept."""
+
+    req: int
+    entry: Entry | None
+
+
 # ---------------------------------------------------------------- calls
 
 
@@ -1109,6 +1152,10 @@ Message: TypeAlias = (
     | Unwatch
     | Resync
     | Forget
+    | History
+    | HistoryReply
+    | GetVersion
+    | VersionReply
     | Ring
     | Elsewhere
     | Gossip

@@ -144,6 +144,10 @@ class CacheCore:
         """The highest changes that were heard of: the floor for whoever continues from here."""
         return self._sources.floor
 
+    def store_of(self, key: str) -> PeerName:
+        """Which store is asked about a key."""
+        return self._sources.store_of(key)
+
     @property
     def nbytes(self) -> int:
         """About how many bytes are held."""
