@@ -105,6 +105,12 @@ for number in range(40):
     cb.put(f"user/{number:02}", {"name": f"user {number}"})
 cb.put("visits", 3, lattice="counter")
 cb.put("tags", {"a", "b"})
+cb.put("rate", 0.5)
+cb.put("rate", 0.75)
+cb.function(lambda cloudburst: cloudburst.put("rate", 0.25), name="slower")().get()
+for who in ("left", "right"):
+    with cb.session("sk"):
+        cb.put("draft", f"what {who} has written")
 cb.put("weights", np.arange(10_000.0).reshape(100, 100))"""
 
 
@@ -113,7 +119,7 @@ def test_the_store_is_looked_into(notebook: Opener) -> None:
     opened.run_all()
     assert opened.errors() == []
     store = opened.outputs(2)
-    store.get_by_text("43 keys").wait_for()
+    store.get_by_text("45 keys").wait_for()
     store.get_by_text("page 1 of 3").wait_for()
     store.get_by_role("button", name="on").click()
     store.get_by_text("page 2 of 3").wait_for()
@@ -128,5 +134,19 @@ def test_the_store_is_looked_into(notebook: Opener) -> None:
     store.get_by_text("{'a', 'b'}").or_(store.get_by_text("{'b', 'a'}")).wait_for()
     opened.theme(lab.DARK)
     opened.picture("store_filtered_dark")
-    assert "True" in opened.run("cb.put('tag/new', 1) is None")
-    store.get_by_role("button", name="tag/new").wait_for()
+    opened.theme(lab.LIGHT)
+    store.get_by_label("filter keys").fill("rate")
+    store.get_by_role("button", name="rate").click()
+    store.get_by_text("last writer wins").wait_for()
+    store.get_by_label("version").fill("1")
+    store.get_by_text("version 2 of 3").wait_for()
+    store.get_by_text("0.75").wait_for()
+    store.get_by_label("version").fill("2")
+    store.get_by_text("version 3 of 3").wait_for()
+    opened.picture("store_history", store)
+    store.get_by_label("filter keys").fill("draft")
+    store.get_by_role("button", name="draft").click()
+    store.get_by_text("both are kept").wait_for()
+    opened.picture("store_siblings", store)
+    assert "True" in opened.run("cb.put('draft/new', 1) is None")
+    store.get_by_role("button", name="draft/new").wait_for()
