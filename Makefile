@@ -61,16 +61,16 @@ $(VENV)/.bench: pyproject.toml $(VENV)/.base
 	  || echo "They could not all be installed; the benchmarks run with those that are there." >&2
 	@touch $@
 
-bench: $(VENV)/.bench  ## this project, its peers and the machine's limit; QUICK=1: in three minutes
+bench: $(VENV)/.bench  ## this project, its peers and the machine's limit: ten minutes; QUICK=1: three
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) --json out/bench.json
 
 bench-report: $(VENV)/.base  ## docs/benchmarks.md, docs/latency.md and the README's table, from make bench
 	$(BIN)/python -m benchmarks.report out/bench.json --readme README.md
 
 records: $(VENV)/.base  ## record the example notebooks again, after a change that is meant
-	@for notebook in notebooks/*.ipynb; do \
-	  $(BIN)/cloudburst-nb record $$notebook -o notebooks/records/$$(basename $$notebook .ipynb) --seed 1 \
-	    $$(grep -q images_served $$notebook && echo "-p images_served 100") || exit 1; done
+	@for notebook in notebooks/*.ipynb; do record=notebooks/records/$$(basename $$notebook .ipynb); \
+	  $(BIN)/cloudburst-nb record $$notebook -o $$record --seed 1 \
+	    $$(test -f $$record.yaml && echo "-y $$record.yaml") || exit 1; done
 
 lab: $(VENV)/.lab  ## JupyterLab on the notebooks; its options in LAB="…"
 	$(BIN)/jupyter lab $(LAB) notebooks

@@ -17,7 +17,7 @@ import msgspec
 
 from cloudburst_nb import runtimes
 from cloudburst_nb.addresses import listening
-from cloudburst_nb.arguments import BY_KEY, pack_arguments, plain_arguments
+from cloudburst_nb.arguments import are_plain, pack_arguments, plain_arguments
 from cloudburst_nb.browsing import Store
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
@@ -36,7 +36,7 @@ from cloudburst_nb.packaging import Packed
 from cloudburst_nb.pipeline import Dag
 from cloudburst_nb.reference import CloudburstReference
 from cloudburst_nb.sessions import ENTERED, Session, current
-from cloudburst_nb.status import Status
+from cloudburst_nb.status import Status, StoreStatus
 from cloudburst_runtime import messages
 from cloudburst_runtime.client.calls import OwnedCall
 from cloudburst_runtime.client.session import ClientSession
@@ -338,14 +338,8 @@ class Client:
         self, kind: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], nodes: list[str]
     ) -> CloudburstFuture:
         """The common call: arguments for the only source, and no options; without detours."""
-        if ENTERED.get() is not None:
+        if ENTERED.get() is not None or not are_plain(args, kwargs):
             return self._submit(kind, name, {None: (args, kwargs)})
-        for arg in args:
-            if type(arg) in BY_KEY:
-                return self._submit(kind, name, {None: (args, kwargs)})
-        for arg in kwargs.values():
-            if type(arg) in BY_KEY:
-                return self._submit(kind, name, {None: (args, kwargs)})
         shell = self._shell
         call = OwnedCall(shell.new_number(), kind, name, {None: plain_arguments(name, args, kwargs)})
         future = CloudburstFuture(self, call.number, name, nodes, now_ms())
@@ -365,7 +359,7 @@ class Client:
         futures: list[CloudburstFuture] = []
         now = now_ms()
         for row in rows:
-            if ENTERED.get() is not None or any(type(arg) in BY_KEY for arg in row):
+            if ENTERED.get() is not None or not are_plain(row, {}):
                 futures.append(self._submit("function", name, {None: (row, {})}))
                 continue
             args: dict[str | None, Args] = {None: plain_arguments(name, row, {})}
@@ -776,7 +770,8 @@ class Client:
         Parameters
         ----------
         level
-            One of ``"lww" "dsrr" "sk" "mk" "dsc"``, or a `Consistency`.
+            One of ``"lww" "dsrr" "sk" "mk" "dsc" "atomic"``, or a `Consistency`. At ``"atomic"`` each call
+            publishes its writes all or none; a put or get of the notebook itself is one by itself.
 
         Returns
         -------
@@ -1074,6 +1069,72 @@ class Client:
         """
         runtimes.settle(self)
         return self._status()
+
+    def stores(self) -> list[StoreStatus]:
+        """The processes that keep keys, as of now; the first is the node's.
+
+        Examples
+        --------
+        >>> cb.put("k", 1)
+        >>> [(store.name, store.keys) for store in cb.stores()]
+        [('node', 1)]
+        """
+        reply = self._shell.ask(messages.Stores)
+        return [StoreStatus.of(stats) for stats in reply.stores]
+
+    def add_store(self, timeout: float | None = 60.0) -> str:
+        """Start one more process that keeps keys, and wait until it has its share.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait; None for ever.
+
+        Returns
+        -------
+        str
+            Its name.
+
+        Raises
+        ------
+        CallTimeout
+            If it takes longer; it goes on.
+        RuntimeUnavailable
+            If the process ends before it has joined.
+        StorageError
+            If the runtime has a ``state_dir``.
+
+        Examples
+        --------
+        >>> cb.add_store()
+        's2'
+        >>> cb.remove_store("s2")
+        """
+        reply = self._shell.ask(messages.AddStore, timeout=timeout)
+        return str(reply.name)
+
+    def remove_store(self, name: str, timeout: float | None = 60.0) -> None:
+        """Let a store hand over what it has, and end.
+
+        Parameters
+        ----------
+        name
+            As `add_store` or `stores` gives it; the node's own cannot be removed.
+        timeout
+            Seconds to wait; None for ever.
+
+        Raises
+        ------
+        InvalidName
+            If there is no such store.
+        CallTimeout
+            If it takes longer; it goes on.
+
+        Examples
+        --------
+        >>> cb.remove_store(cb.add_store())
+        """
+        self._shell.ask(lambda req: messages.RemoveStore(req, name), timeout=timeout)
 
     def _status(self, timeout: float | None = 60.0) -> Status:
         reply = self._shell.ask(messages.Status, timeout=timeout)

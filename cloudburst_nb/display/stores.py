@@ -244,7 +244,7 @@ def _warning(row: Row, versions: Sequence[Version], at: int) -> str:
     return line(
         f'<span style="color:{STATES["failed"]}">⚠ last writer wins:</span> the value of '
         f"{code(before.writer)} was dropped {apart * 1000:.0f} ms later for that of {code(after.writer)}; "
-        f"with {kept} both would be kept"
+        f"where one does not know of the other, {kept} keeps both"
     )
 
 

@@ -21,10 +21,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from .ids import CallId, Micros, PeerName, TaskId
-from .lattices import AnyLattice
+from .lattices import LWW, AnyLattice
 from .lattices.causal import Context as Writes
 from .values import Value
 from .vectors import Vector
+
+TAKEN = "Taken"
+"""The kind of the failure with which the store refuses a put that is to be made ``once``."""
 
 
 class Wire(msgspec.Struct, array_like=True, gc=False):
@@ -149,15 +152,32 @@ class Arrival(Wire):
     at: float
 
 
+class Intake(Wire):
+    """What a task got, and what that took: of tasks that others feed, that read the store, or are watched.
+
+    Attributes
+    ----------
+    decode_ms
+        How long its arguments took to decode, just before user code began.
+    arrivals
+        Its inputs, in the order of the arguments.
+    hits, misses
+        How many keys it read, as references or in user code, that the executor's cache had, and that had
+        to be fetched.
+    """
+
+    decode_ms: float = 0.0
+    arrivals: list[Arrival] = []
+    hits: int = 0
+    misses: int = 0
+
+
 class Step(Wire):
     """What one task did: it rides along the triggers and arrives with the result.
 
     Times are on the host's monotonic clock, in milliseconds: the task's inputs were complete; user code
-    began; it ended. Decoding the arguments took ``decode_ms`` just before user code began; ``arrivals``
-    are the inputs in the order of the arguments; ``hits`` and ``misses`` count the keys that it read, as
-    references or in user code, which the executor's cache had, and which it had to fetch; ``version`` is the
-    function's. There is a witness if the call is recorded, and there are ``stamps`` if the runtime is traced
-    (`shell.tracing`).
+    began; it ended. ``version`` is the function's. There is an intake if there is something to say of it, a
+    witness if the call is recorded, and there are ``stamps`` if the runtime is traced (`shell.tracing`).
     """
 
     node: int
@@ -168,10 +188,7 @@ class Step(Wire):
     stdout: str = ""
     stderr: str = ""
     witness: Witness | None = None
-    decode_ms: float = 0.0
-    arrivals: list[Arrival] = []
-    hits: int = 0
-    misses: int = 0
+    intake: Intake | None = None
     stamps: list[float] | None = None
     version: int = 0
 
@@ -185,6 +202,14 @@ class Fix(Wire):
     version: Vector
     holder: PeerName
     wrote: dict[int, int] = {}
+    order: tuple[Micros, PeerName] = (0, "")
+
+
+class Due(Wire):
+    """What a key is to be read at least at, after another write of this transaction was read."""
+
+    order: tuple[Micros, PeerName]
+    transaction: str
 
 
 class Session(Wire):
@@ -201,6 +226,8 @@ class Session(Wire):
         has read or made. A write replaces these.
     fixed, wrote
         At ``dsrr``, what is read of each key, and by key the call's own writes: by node, how many.
+    writes, due
+        At ``atomic``, what is to be published, and what the reads so far make due.
     """
 
     level: str
@@ -208,6 +235,8 @@ class Session(Wire):
     seen: dict[str, tuple[Micros, Writes]] = {}
     fixed: dict[str, Fix] = {}
     wrote: dict[str, dict[int, int]] = {}
+    writes: dict[str, LWW] = {}
+    due: dict[str, Due] = {}
 
 
 class Header(Wire):
@@ -508,7 +537,8 @@ class Put(Wire, tag=40):
     """Merge ``lattice`` into the key. ``generation`` is the last deletion that the writer knows of.
 
     ``sync``: acknowledge when it is on disk, if there is one. ``stamp``: when it was written, by the writer.
-    ``deps``: the changes that the writer has seen, if whoever reads this must find them.
+    ``deps``: the changes that the writer has seen, if whoever reads this must find them. ``once``: refuse it,
+    as `TAKEN`, if there is such a key or was one.
     """
 
     req: int
@@ -518,6 +548,7 @@ class Put(Wire, tag=40):
     sync: bool = True
     stamp: Micros = 0
     deps: Vector = {}
+    once: bool = False
 
 
 class PutReply(Wire, tag=41):
@@ -883,7 +914,10 @@ class Trigger(Wire, tag=61):
 
 
 class Result(Wire, tag=62):
-    """Executor → client: the call's outcome, a value or a failure."""
+    """Executor → client: the call's outcome, a value or a failure.
+
+    ``published``: the attempt whose writes and value these are, if it is another one.
+    """
 
     number: int
     attempt: int
@@ -893,6 +927,7 @@ class Result(Wire, tag=62):
     clock: Micros = 0
     floor: Vector = {}
     session: Session | None = None
+    published: int | None = None
 
 
 class Cancel(Wire, tag=63):
@@ -993,7 +1028,7 @@ class Recall(Wire, tag=72):
     """Executor → executor: send me what this call reads of a key, after its own writes ``wrote``.
 
     ``fix``: if it is not fixed yet, do so now, with all changes up to ``floor``; with ``wait``, once the key
-    exists.
+    exists. ``session``: at ``atomic``, what the asker has read so far.
     """
 
     req: int
@@ -1006,10 +1041,11 @@ class Recall(Wire, tag=72):
     fix: bool = False
     floor: Vector = {}
     wait: bool = False
+    session: Session | None = None
 
 
 class Recalled(Wire, tag=73):
-    """The entry that was asked for; None: it is no longer kept."""
+    """The entry that was asked for; None: it is no longer kept, or does not go with what was read."""
 
     req: int
     entry: Entry | None
@@ -1029,6 +1065,19 @@ class Kept(Wire, tag=75):
     number: int
     attempt: int
     executor: PeerName
+
+
+class Astray(Wire, tag=76):
+    """Executor → client: this attempt cannot see what its level promises; begin another one.
+
+    ``free``: it has published nothing.
+    """
+
+    number: int
+    attempt: int
+    executor: PeerName
+    why: str
+    free: bool = False
 
 
 # ---------------------------------------------------------------- scheduler ↔ executor
@@ -1193,6 +1242,7 @@ Message: TypeAlias = (
     | Recalled
     | Release
     | Kept
+    | Astray
     | Pin
     | Unpin
     | Fetch

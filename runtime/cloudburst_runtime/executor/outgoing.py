@@ -11,12 +11,14 @@ from typing import TypeAlias
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.executor.tasks import Known, Outcome, Task
 from cloudburst_runtime.ids import Micros, Millis, PeerName
+from cloudburst_runtime.levels import REPEATABLE
 from cloudburst_runtime.messages import (
     Arrival,
     Failure,
     Gone,
     Handover,
     Header,
+    Intake,
     Message,
     Probe,
     Produced,
@@ -50,7 +52,7 @@ def outputs(
     if not targets:
         number, attempt = task.id.number, task.id.attempt
         session = _told(task.session)
-        result = Result(number, attempt, value, task.steps, failure, clock, floor, session)
+        result = Result(number, attempt, value, task.steps, failure, clock, floor, session, task.published)
         return [(task.id.client, result), *releases(task)]
     header = _onward(task.header, clock, floor, task.session)
     node, steps = task.id.node, task.steps
@@ -79,7 +81,7 @@ def _told(session: Session | None) -> Session | None:
 def releases(task: Task) -> Outputs:
     """To all that may keep something for the call: it is over."""
     session, header = task.session, task.header
-    if session is None or session.level != "dsrr":
+    if session is None or session.level not in REPEATABLE:
         return []
     holders = (fix.holder for fix in session.fixed.values())
     release = Release(header.client, header.number, header.attempt)
@@ -107,7 +109,7 @@ def _onward(header: Header, clock: Micros, floor: Vector, session: Session | Non
 
 def step_of(task: Task, outcome: Outcome, executor: PeerName, witness: Witness | None) -> Step:
     """What a task did, now that it has run."""
-    inputs, arrived = task.inputs, task.arrived
+    told = task.inputs or task.hits or task.misses or task.header.watched
     return Step(
         task.id.node,
         executor,
@@ -117,12 +119,14 @@ def step_of(task: Task, outcome: Outcome, executor: PeerName, witness: Witness |
         outcome.stdout,
         outcome.stderr,
         witness,
-        outcome.decode_ms,
-        [_arrival(trigger, arrived[trigger.source]) for trigger in inputs] if inputs else [],
-        task.hits,
-        task.misses,
+        _intake(task, outcome) if told else None,
         version=0 if task.function is None else task.function.version,
     )
+
+
+def _intake(task: Task, outcome: Outcome) -> Intake:
+    arrivals = [_arrival(trigger, task.arrived[trigger.source]) for trigger in task.inputs]
+    return Intake(outcome.decode_ms, arrivals, task.hits, task.misses)
 
 
 def _arrival(trigger: Trigger, at: Millis) -> Arrival:
