@@ -92,6 +92,7 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_records(commands)
+    _add_report(commands)
     _add_export(commands)
     _add_runtime(commands)
     _add_kv(commands)
@@ -173,6 +174,17 @@ def _add_records(commands: Any) -> None:
     replay.set_defaults(command=_from("headless.replays", "replay_command"))
 
 
+def _add_report(commands: Any) -> None:
+    report = commands.add_parser(
+        "report",
+        help="make one HTML page of a record",
+        description="Write a record as one self-contained page: cells, figures, DAGs, functions, timings.",
+    )
+    report.add_argument("record", metavar="RECORD", type=Path)
+    report.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: beside it, as NAME.html")
+    report.set_defaults(command=_from("headless.reports", "report_command"))
+
+
 def _add_export(commands: Any) -> None:
     export = commands.add_parser(
         "export",
@@ -240,16 +252,23 @@ def _add_kv(commands: Any) -> None:
     for name, told in (
         ("get", "print the value of a key"),
         ("put", "set a key to a Python literal, or else a string"),
+        ("get-set", "print the elements of a set, one a line"),
+        ("put-set", "add elements, Python literals or else strings, to a set"),
         ("keys", "list the keys"),
+        ("history", "list the versions of a key, the latest first"),
         ("delete", "delete keys"),
     ):
         action = actions.add_parser(name, help=told)
         action.add_argument("--address", metavar="ADDRESS", help="default: the last one started by `up`")
-        action.set_defaults(command=_from_runtime(f"kv_{name}"))
+        action.set_defaults(command=_from_runtime(f"kv_{name.replace('-', '_')}"))
         if name == "keys":
             action.add_argument("prefix", metavar="PREFIX", nargs="?", default="")
         else:
             action.add_argument("key", metavar="KEY", nargs="+" if name == "delete" else None)
+        if name == "get":
+            action.add_argument("--version", metavar="N", type=int, help="an earlier one, as `history` says")
+        if name == "put-set":
+            action.add_argument("elements", metavar="ELEMENT", nargs="+")
         if name == "put":
             action.add_argument("value", metavar="VALUE")
             action.add_argument(

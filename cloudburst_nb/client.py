@@ -17,7 +17,7 @@ import msgspec
 
 from cloudburst_nb import runtimes
 from cloudburst_nb.addresses import listening
-from cloudburst_nb.arguments import BY_KEY, pack_arguments, plain_arguments
+from cloudburst_nb.arguments import are_plain, pack_arguments, plain_arguments
 from cloudburst_nb.browsing import Store
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
@@ -29,6 +29,7 @@ from cloudburst_nb.errors import (
 )
 from cloudburst_nb.function import CloudFunction
 from cloudburst_nb.future import RESULTS_PREFIX, CloudburstFuture
+from cloudburst_nb.history import Version, versions_of
 from cloudburst_nb.journal import Journal
 from cloudburst_nb.making import function
 from cloudburst_nb.packaging import Packed
@@ -337,14 +338,8 @@ class Client:
         self, kind: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], nodes: list[str]
     ) -> CloudburstFuture:
         """The common call: arguments for the only source, and no options; without detours."""
-        if ENTERED.get() is not None:
+        if ENTERED.get() is not None or not are_plain(args, kwargs):
             return self._submit(kind, name, {None: (args, kwargs)})
-        for arg in args:
-            if type(arg) in BY_KEY:
-                return self._submit(kind, name, {None: (args, kwargs)})
-        for arg in kwargs.values():
-            if type(arg) in BY_KEY:
-                return self._submit(kind, name, {None: (args, kwargs)})
         shell = self._shell
         call = OwnedCall(shell.new_number(), kind, name, {None: plain_arguments(name, args, kwargs)})
         future = CloudburstFuture(self, call.number, name, nodes, now_ms())
@@ -364,7 +359,7 @@ class Client:
         futures: list[CloudburstFuture] = []
         now = now_ms()
         for row in rows:
-            if ENTERED.get() is not None or any(type(arg) in BY_KEY for arg in row):
+            if ENTERED.get() is not None or not are_plain(row, {}):
                 futures.append(self._submit("function", name, {None: (row, {})}))
                 continue
             args: dict[str | None, Args] = {None: plain_arguments(name, row, {})}
@@ -676,7 +671,13 @@ class Client:
             self._shell.core.requests.store.sync = sync
 
     def get(
-        self, key: str, default: Any = _REQUIRED, *, siblings: bool = False, timeout: float | None = 60.0
+        self,
+        key: str,
+        default: Any = _REQUIRED,
+        *,
+        siblings: bool = False,
+        version: int | None = None,
+        timeout: float | None = 60.0,
     ) -> Any:
         """The value under a key. An array is a read-only view.
 
@@ -689,13 +690,15 @@ class Client:
         siblings
             All values that were written side by side at a causal level, as a list, the latest first. Without
             it, the latest of them.
+        version
+            The number of an earlier version, as `history` shows it; None: the current one.
         timeout
             Seconds to wait for the store; None: as long as it takes.
 
         Raises
         ------
         KeyNotFound
-            If there is no such key, and no default is given.
+            If there is no such key, or no such version, and no default is given.
         CallTimeout
             If the store does not answer in time.
 
@@ -705,13 +708,58 @@ class Client:
         >>> cb.get("threshold"), cb.get("no such key", 0)
         (0.5, 0)
         """
-        session = current(self)
-        (lattice,) = self._shell.store("read", [check_name(key, "key")], timeout=timeout, session=session)
+        check_name(key, "key")
+        if version is None:
+            (lattice,) = self._shell.store("read", [key], timeout=timeout, session=current(self))
+        else:
+            lattice = self._version(key, version, timeout)
         if lattice is None:
             if default is _REQUIRED:
-                raise KeyNotFound(f"there is no key {key!r} in the store")
+                what = "" if version is None else f"version {version!r} of "
+                raise KeyNotFound(f"there is no {what}key {key!r} in the store")
             return default
         return all_values(lattice, decode) if siblings else reveal(lattice, decode)
+
+    def _version(self, key: str, version: int, timeout: float | None) -> Any:
+        asked: Any = self._shell.ask(lambda req: messages.GetVersion(req, key, version), timeout)
+        return None if asked.entry is None else asked.entry.lattice
+
+    def history(self, key: str, *, timeout: float | None = 60.0) -> list[Version]:
+        """The versions of a key that are kept, the current one first; `get` takes their numbers.
+
+        As many are kept as ``up(history=…)`` says, and of large values fewer. A deletion ends with them.
+
+        Parameters
+        ----------
+        key
+            1 to 255 bytes of UTF-8.
+        timeout
+            Seconds to wait for the store; None: as long as it takes.
+
+        Returns
+        -------
+        list of Version
+            Each with ``version``, ``time``, ``writer``, ``lattice``, ``nbytes`` and ``clock``.
+
+        Raises
+        ------
+        KeyNotFound
+            If there is no such key.
+        CallTimeout
+            If the store does not answer in time.
+
+        Examples
+        --------
+        >>> for rate in (0.1, 0.2, 0.3):
+        ...     cb.put("rate", rate)
+        >>> [cb.get("rate", version=each.version) for each in cb.history("rate")]
+        [0.3, 0.2, 0.1]
+        """
+        check_name(key, "key")
+        versions = versions_of(self._shell.ask(lambda req: messages.History(req, key), timeout))
+        if not versions:
+            raise KeyNotFound(f"there is no key {key!r} in the store")
+        return versions
 
     def session(self, level: object) -> Session:
         """Reads, writes and calls at a consistency level, for a ``with`` block.

@@ -125,9 +125,13 @@ def _forget(address: str) -> None:
 def kv_get(arguments: argparse.Namespace) -> int:
     """Print the value of a key: a string as it is, anything else as Python writes it."""
     with connect(arguments.address) as client:
-        value = client.get(arguments.key)
-    print(value if isinstance(value, str) else repr(value))
+        value = client.get(arguments.key, version=arguments.version)
+    print(_shown(value))
     return 0
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else repr(value)
 
 
 def kv_put(arguments: argparse.Namespace) -> int:
@@ -140,6 +144,35 @@ def kv_put(arguments: argparse.Namespace) -> int:
             raise
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from None
+    return 0
+
+
+def kv_put_set(arguments: argparse.Namespace) -> int:
+    """Add elements to a set."""
+    with connect(arguments.address) as client:
+        try:
+            client.put(arguments.key, {parse_value(element) for element in arguments.elements}, "set")
+        except TypeError as error:  # an element that no set can have
+            if isinstance(error, LatticeMismatch):
+                raise
+            raise UsageError(str(error)) from None
+    return 0
+
+
+def kv_get_set(arguments: argparse.Namespace) -> int:
+    """Print the elements of a set, in order."""
+    with connect(arguments.address) as client:
+        value = client.get(arguments.key)
+    if not isinstance(value, set | frozenset | list | tuple):
+        raise UsageError(f"key {arguments.key!r} has no set but {type(value).__name__}: use `kv get`")
+    sys.stdout.writelines(f"{line}\n" for line in sorted(map(_shown, value)))
+    return 0
+
+
+def kv_history(arguments: argparse.Namespace) -> int:
+    """Print the versions of a key: number, time, writer, type and size."""
+    with connect(arguments.address) as client:
+        sys.stdout.writelines(f"{version}\n" for version in client.history(arguments.key))
     return 0
 
 

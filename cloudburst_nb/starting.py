@@ -161,9 +161,9 @@ def up(
         if detach:
             runtimes.state.detached.append(runtime)
         client = Client(shell, None if detach else runtime, config)
+        runtimes.use(client)
         if state:
             _warn_of_damage(client)
-        runtimes.use(client)
         return client
 
 

@@ -39,7 +39,8 @@ class FakeClient:
     def shutdown(self) -> None:
         self.calls.append("shutdown")
 
-    def get(self, key: str) -> Any:
+    def get(self, key: str, version: int | None = None) -> Any:
+        assert version is None
         if key not in self.store:
             raise KeyNotFound(f"no key {key!r}\nkeys that there are: a, b")
         return self.store[key]

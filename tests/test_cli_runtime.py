@@ -45,6 +45,14 @@ def test_a_runtime_outlives_the_command_that_starts_it_until_down(command: Comma
     assert command("kv", "put", "n", "3", "--lattice", "counter") == (0, "", "")
     assert command("kv", "put", "n", "4", "--lattice", "counter") == (0, "", "")
     assert command("kv", "get", "n") == (0, "7\n", "")
+    latest, first = (line.split() for line in command("kv", "history", "n")[1].splitlines())
+    assert latest[4] == first[4] == "counter"
+    assert command("kv", "get", "n", "--version", first[0]) == (0, "3\n", "")
+    assert command("kv", "put-set", "names", "Ada", "7") == (0, "", "")
+    assert command("kv", "put-set", "names", "Bob") == (0, "", "")
+    assert command("kv", "get-set", "names") == (0, "7\nAda\nBob\n", "")
+    assert "key 'n' has no set but int" in command("kv", "get-set", "n")[2]
+    assert command("kv", "delete", "names") == (0, "", "")
     assert command("kv", "keys") == (0, "n\n", "")
     assert command("kv", "delete", "n") == (0, "", "")
     assert command("kv", "get", "n") == (1, "", "cloudburst-nb: there is no key 'n' in the store\n")

@@ -174,6 +174,21 @@ def unpack(place: bytes, data: memoryview | bytes, warm_bytes_max: int | None = 
     return Stored(lattice, generation, seq, others, stamp, writer, fields.nbytes, fields.deps)
 
 
+def is_whole(place: bytes, data: memoryview | bytes) -> bool:
+    """Whether these bytes were written under this place.
+
+    Examples
+    --------
+    >>> is_whole(HERE, pack(HERE, Here(FORMAT, "node"))), is_whole(HERE, b"anything")
+    (True, False)
+    """
+    try:
+        unpack(place, data, 0)
+    except Damaged:
+        return False
+    return True
+
+
 def _checked(place: bytes, head: bytes, body: bytes) -> bytes:
     tail = _sums.pack(0, len(head), zlib.crc32(body))[4:]
     return zlib.crc32(place + tail + head).to_bytes(4, "little") + tail + head + body

@@ -65,6 +65,8 @@ class Keeper:
         for key, versions in found.versions.items():
             for version in records.recall(key, [versions[seq] for seq in sorted(versions)]):
                 self._begun.append(Persist(version_place(key, version.seq), None))
+        for places in found.damaged.values():  # a place is never used again while something else lies there
+            records.seq = max(records.seq, *(int.from_bytes(place[-8:], "big") for place in places))
         records.deleted = dict(sorted(records.deleted.items(), key=lambda item: item[1].seq))
         if found.here is not None:
             records.succeed(found.here.name)
@@ -131,6 +133,12 @@ class Keeper:
             if record is not None and isinstance(record.lattice, Cold) and key not in self.unreadable:
                 places.append(version_place(key, record.seq))
         return places
+
+    def cold_version(self, key: str, seq: int) -> list[bytes]:
+        """Where one version of a key lies, if it is not in memory."""
+        version = self._records.at(key, seq)
+        cold = version is not None and isinstance(version.lattice, Cold) and key not in self.unreadable
+        return [version_place(key, seq)] if cold else []
 
     def use(self, keys: Iterable[str]) -> None:
         """These keys are used."""

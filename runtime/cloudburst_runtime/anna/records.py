@@ -19,7 +19,7 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.ids import NODE, Micros, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice
 from cloudburst_runtime.lattices.wrap import newest, plain
-from cloudburst_runtime.messages import Entry
+from cloudburst_runtime.messages import Entry, Version
 from cloudburst_runtime.vectors import Vector, covers, joined
 
 
@@ -158,6 +158,17 @@ class Records:
         """The versions of a key that exists, the latest first."""
         record = self.live.get(key)
         return [] if record is None else [record, *reversed(self.past.get(key, ()))]
+
+    def at(self, key: str, seq: int) -> Stored | None:
+        """One version of a key, by the number of its change."""
+        return next((version for version in self.versions(key) if version.seq == seq), None)
+
+    def describe(self, record: Stored) -> Version:
+        """What is told of a version of a key that exists."""
+        assert record.lattice is not None
+        return Version(
+            record.seq, record.stamp, record.writer, record.lattice.name, record.nbytes, self.version(record)
+        )
 
     def entry(self, record: Stored | None, as_plain: bool = False) -> Entry | None:
         """A record as it is sent; ``as_plain``: with the value itself, not where it lies in shared memory."""

@@ -31,6 +31,7 @@ from cloudburst_runtime.ids import NODE, Micros, Millis, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice, below, join
 from cloudburst_runtime.lattices.wrap import bounded, is_lost
 from cloudburst_runtime.messages import (
+    TAKEN,
     Delete,
     Entry,
     Failed,
@@ -38,6 +39,9 @@ from cloudburst_runtime.messages import (
     Forget,
     Get,
     GetReply,
+    GetVersion,
+    History,
+    HistoryReply,
     Keys,
     KeysReply,
     Message,
@@ -45,11 +49,12 @@ from cloudburst_runtime.messages import (
     PutReply,
     Resync,
     Unwatch,
+    VersionReply,
 )
 from cloudburst_runtime.shared import LOST
 from cloudburst_runtime.vectors import Vector
 
-REQUESTS = (Put, Get, Delete, Keys, Unwatch, Resync, Forget)
+REQUESTS = (Put, Get, Delete, Keys, Unwatch, Resync, Forget, History, GetVersion)
 """The messages that are for a replica."""
 
 DELETES_KEPT_MAX = 4096
@@ -100,6 +105,8 @@ class ReplicaCore:
             Unwatch: self._unwatch,
             Resync: self._resync,
             Forget: self._forget,
+            History: self._history,
+            GetVersion: self._get_version,
         }
 
     def start(self, now: Millis) -> list[Effect]:
@@ -124,7 +131,7 @@ class ReplicaCore:
         if handler is None:
             return []
         if self.records.cold:
-            places = self.keeper.cold(self._needed(message))
+            places = self._needed(message)
             if places:
                 return [Load(places, event)]
         effects = handler(event.peer, message)
@@ -132,7 +139,13 @@ class ReplicaCore:
             effects += self.keeper.shrink()
         return effects
 
-    def _needed(self, message: Message) -> list[str]:
+    def _needed(self, message: Message) -> list[bytes]:
+        """Where the values lie that a request looks at and that are not in memory."""
+        if isinstance(message, GetVersion):
+            return self.keeper.cold_version(message.key, message.number)
+        return self.keeper.cold(self._read(message))
+
+    def _read(self, message: Message) -> list[str]:
         """The keys whose values a request looks at: not that which a later write replaces."""
         if isinstance(message, Get):
             self.keeper.use(message.keys)
@@ -182,6 +195,8 @@ class ReplicaCore:
     def _put(self, peer: PeerName, put: Put) -> list[Effect]:
         key, theirs = put.key, put.lattice
         known = self.records.generation(key)
+        if put.once and self.records.find(key) is not None:
+            return [Send(peer, Failed(put.req, Failure(TAKEN, f"there is a key {key!r}, or was one")))]
         if put.generation < known:
             return [self._acknowledge(peer, put.req, known)]
         if is_lost(theirs):
@@ -318,6 +333,15 @@ class ReplicaCore:
         readers = [self.holders(key) for key in names]
         reply = KeysReply(keys.req, names, kinds, [live[key].nbytes for key in names], readers)
         return [Send(peer, reply)]
+
+    def _history(self, peer: PeerName, history: History) -> list[Effect]:
+        versions = [self.records.describe(version) for version in self.records.versions(history.key)]
+        return [Send(peer, HistoryReply(history.req, versions))]
+
+    def _get_version(self, peer: PeerName, get: GetVersion) -> list[Effect]:
+        version = self.records.at(get.key, get.number)
+        entry = None if version is None else self.records.entry(version, True)
+        return [Send(peer, VersionReply(get.req, entry))]
 
     # ------------------------------------------------------------ watches
 

@@ -16,7 +16,7 @@ from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Received, Send, Timer
 from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName
-from cloudburst_runtime.messages import Failed, Failure
+from cloudburst_runtime.messages import Failed, Failure, GetVersion, History
 from cloudburst_runtime.vectors import Vector, joined
 
 Effects = list[Any]
@@ -74,7 +74,11 @@ class Requests:
     def ask(self, message: Any, now: Millis) -> Send:
         """Send a request, and keep it until it is answered."""
         self.unanswered[message.req] = _Request(message, now + self._resend_ms, self._resend_ms)
-        return Send(NODE, message)
+        return Send(self._peer_of(message), message)
+
+    def _peer_of(self, message: Any) -> PeerName:
+        """Whom to ask: a store about a key of its own, the node about all else."""
+        return self.store.store_of(message.key) if isinstance(message, History | GetVersion) else NODE
 
     def take(self, req: int) -> bool:
         """This request is answered; False if it was not waited for."""
@@ -87,7 +91,7 @@ class Requests:
             if request.send_at <= now:
                 request.after = min(request.after * 2, 10 * self._resend_ms)
                 request.send_at = now + request.after
-                again.append(Send(NODE, request.message))
+                again.append(Send(self._peer_of(request.message), request.message))
         return again
 
     def answer_all(self, failure: Failure) -> Effects:

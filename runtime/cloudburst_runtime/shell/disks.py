@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from cloudburst_runtime.anna.durable import FORMAT, Recovered, recover
+from cloudburst_runtime.anna.durable import FORMAT, Recovered, is_whole, recover
 from cloudburst_runtime.anna.journal import Storage
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import StorageError
@@ -43,7 +43,7 @@ def open_state(config: Config, name: PeerName) -> Disk | None:
     from cloudburst_runtime.shell.storage import LmdbStorage
 
     directory = os.path.join(config.state_dir, name)
-    storage = LmdbStorage(directory, config.disk_bytes_max)
+    storage = LmdbStorage(directory, config.disk_bytes_max, is_whole=is_whole)
     found = recover(storage.records())
     if found.here is not None and found.here.format != FORMAT:
         raise StorageError(

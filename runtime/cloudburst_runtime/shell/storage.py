@@ -18,7 +18,7 @@ import errno
 import fcntl
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 import lmdb
@@ -47,6 +47,8 @@ class LmdbStorage:
         How large the file may become; None: as large as the disk lets it.
     sync
         Whether a commit waits for the disk. Without, it survives this process and not the machine.
+    is_whole
+        Whether a record that was found in a damaged file is one of ours.
 
     Attributes
     ----------
@@ -69,8 +71,15 @@ class LmdbStorage:
     b'7'
     """
 
-    def __init__(self, directory: str, bytes_max: int | None = None, sync: bool = True) -> None:
+    def __init__(
+        self,
+        directory: str,
+        bytes_max: int | None = None,
+        sync: bool = True,
+        is_whole: Callable[[bytes, memoryview], bool] = lambda place, data: True,
+    ) -> None:
         self.faults: list[str] = []
+        self._is_whole = is_whole
         self._path = os.path.join(directory, DATA_NAME)
         self._bytes_max = bytes_max
         self._sync = sync
@@ -194,9 +203,10 @@ class LmdbStorage:
     def _rescue(self, found: pages.Found) -> None:
         new, aside = self._beside(NEW_NAME), self._aside()
         env = self._open(new)
+        rescued = [each for each in found.records if each.reached or self._is_whole(each.key, each.value)]
         try:
-            for start in range(0, len(found.records), COPY_RECORDS_MAX):
-                self._copy(env, found.records[start : start + COPY_RECORDS_MAX])
+            for start in range(0, len(rescued), COPY_RECORDS_MAX):
+                self._copy(env, rescued[start : start + COPY_RECORDS_MAX])
             env.sync(True)
         finally:
             env.close()
@@ -205,7 +215,7 @@ class LmdbStorage:
         self.faults = [
             f"{self._path} is damaged: {found.faults[0]}"
             + (f", and {len(found.faults) - 1} more faults" if len(found.faults) > 1 else ""),
-            f"{len(found.records)} records were found in it; the damaged file is kept as {aside}",
+            f"{len(rescued)} records were found in it; the damaged file is kept as {aside}",
         ]
 
     def _copy(self, env: lmdb.Environment, records: list[pages.Record]) -> None:

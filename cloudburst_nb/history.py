@@ -1,0 +1,55 @@
+"""The versions of a key, as `Client.history` shows them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from cloudburst_nb.display.html import size
+from cloudburst_runtime import messages
+
+
+class Version(NamedTuple):
+    """A version of a key that the store has kept.
+
+    Attributes
+    ----------
+    version : int
+        Its number, as ``get(key, version=…)`` takes it; a later version has a larger one.
+    time : datetime
+        When it was written, by the writer's clock.
+    writer : str
+        The client or executor that wrote it.
+    lattice : str
+        Its type.
+    nbytes : int
+        Its size in bytes.
+    clock : dict
+        The changes of the stores that it includes.
+    """
+
+    version: int
+    time: datetime
+    writer: str
+    lattice: str
+    nbytes: int
+    clock: dict[str, int]
+
+    def __str__(self) -> str:
+        at = f"{self.time:%Y-%m-%d %H:%M:%S}"
+        return f"{self.version:>8}  {at}  {self.writer:<14} {self.lattice:<10} {size(self.nbytes)}"
+
+
+def versions_of(reply: messages.HistoryReply) -> list[Version]:
+    """What the store has answered, for people."""
+    return [
+        Version(
+            each.number,
+            datetime.fromtimestamp(each.stamp / 1e6),
+            each.writer,
+            each.lattice,
+            each.nbytes,
+            each.clock,
+        )
+        for each in reply.versions
+    ]
