@@ -32,7 +32,6 @@ from cloudburst_runtime.messages import (
 )
 
 REMIND_TIMER, LOAD_TIMER = "stores:remind", "stores:load"
-TIMERS = (STORE_TIMER, REMIND_TIMER, LOAD_TIMER)
 
 ANSWERS_KEPT_MAX = 256
 """Answers that are kept for a request that comes again."""
@@ -166,6 +165,8 @@ class Steward:
         if membership.due is not None and sends:
             effects.append(SetTimer(REMIND_TIMER, membership.due))
         effects += [Send(name, Retire()) for name in membership.gone()]
+        for asker in self._inquiries if sends else ():
+            effects += self._inquire(asker)
         return effects + self._settle_askers()
 
     def _settle_askers(self) -> Effects:
@@ -207,6 +208,9 @@ class Steward:
             return [Send(peer, self._answers[asker])]
         if asker in self._adding:
             return []
+        if self._config.state_dir:
+            text = "a runtime with a state_dir keeps its keys in one store: start one without to add stores"
+            return [self._answer(asker, Failed(message.req, Failure("StorageError", text)))]
         name = self._adding[asker] = self.membership.spawn()
         return [self._spawn(name)]
 
@@ -229,12 +233,14 @@ class Steward:
 
     def _on_stores(self, peer: PeerName, message: Stores, now: Millis) -> Effects:
         asker = (peer, message.req)
-        if asker not in self._inquiries:
-            self._inquiries[asker] = {}
-        others = [name for name in self.membership.ring.live if name != NODE]
-        missing = [name for name in others if name not in self._inquiries[asker]]
-        effects: Effects = [Send(name, Inquire(message.req)) for name in missing]
-        return effects + self._report(asker)
+        self._inquiries.setdefault(asker, {})
+        return self._inquire(asker) + self._report(asker)
+
+    def _inquire(self, asker: Asker) -> Effects:
+        """Ask the stores that have not said what they have."""
+        found = self._inquiries[asker]
+        live = self.membership.ring.live
+        return [Send(name, Inquire(asker[1])) for name in live if name != NODE and name not in found]
 
     def _report(self, asker: Asker) -> Effects:
         """Answer a client that asked for the stores, once all have said what they have."""
@@ -243,7 +249,8 @@ class Steward:
             return []
         del self._inquiries[asker]
         mine = StoreStats(NODE, store.key_count, store.nbytes, 0, 0.0)
-        stores = [mine, *(found[name] for name in ring.live if name != NODE)]
+        others = sorted((name for name in ring.live if name != NODE), key=lambda name: int(name[1:]))
+        stores = [mine, *(found[name] for name in others)]
         rates = {stats.name: stats for stats in self.membership.stats(0.0)}
         for stats in stores:
             last = rates.get(stats.name)
