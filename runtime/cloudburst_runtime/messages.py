@@ -609,13 +609,16 @@ class Keys(Wire, tag=45):
 
 
 class KeysReply(Wire, tag=46):
-    """Keys in order, with the lattice's name, its size in bytes, and who caches it."""
+    """Keys in order, with the lattice's name, its size in bytes, who caches it, how many versions are kept,
+    and in how many stores it is."""
 
     req: int
     keys: list[str]
     lattices: list[str]
     sizes: list[int]
     readers: list[list[PeerName]]
+    versions: list[int]
+    replicas: list[int]
 
 
 class Update(Wire, tag=47):

@@ -268,9 +268,12 @@ class ReplicaCore:
         return self._changed(self.records.keep(key, generation, lattice, stamp, writer, deps), sync, new)
 
     def _changed(self, change: Change, sync: bool, new: bool) -> list[Effect]:
-        key, entry = change.key, self.records.entry(change.record)
-        assert entry is not None
-        effects: list[Effect] = [*self.keeper.changed(change, sync), *self._publish(key, entry)]
+        key = change.key
+        effects: list[Effect] = [*self.keeper.changed(change, sync)]
+        if self.watches.readers(key):
+            entry = self.records.entry(change.record)
+            assert entry is not None
+            effects += self._publish(key, entry)
         if new:
             for peer, get in self.watches.awaken(key):
                 effects += self._received(Received(peer, get))
@@ -331,8 +334,9 @@ class ReplicaCore:
         names = sorted(key for key in live if key.startswith(keys.prefix))
         kinds = [lattice.name for key in names if (lattice := live[key].lattice) is not None]
         readers = [self.holders(key) for key in names]
-        reply = KeysReply(keys.req, names, kinds, [live[key].nbytes for key in names], readers)
-        return [Send(peer, reply)]
+        sizes = [live[key].nbytes for key in names]
+        versions = [1 + len(self.records.past.get(key, ())) for key in names]
+        return [Send(peer, KeysReply(keys.req, names, kinds, sizes, readers, versions, [1] * len(names)))]
 
     def _history(self, peer: PeerName, history: History) -> list[Effect]:
         versions = [self.records.describe(version) for version in self.records.versions(history.key)]

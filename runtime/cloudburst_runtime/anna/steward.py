@@ -32,7 +32,6 @@ from cloudburst_runtime.messages import (
 )
 
 REMIND_TIMER, LOAD_TIMER = "stores:remind", "stores:load"
-TIMERS = (STORE_TIMER, REMIND_TIMER, LOAD_TIMER)
 
 ANSWERS_KEPT_MAX = 256
 """Answers that are kept for a request that comes again."""

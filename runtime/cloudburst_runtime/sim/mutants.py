@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.anna.outbox import Terms
 from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.client.core import ClientCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.executor.core import ExecutorCore
@@ -31,6 +32,7 @@ class Mutant(NamedTuple):
     executor: type[ExecutorCore] = ExecutorCore
     node: type[NodeCore] = NodeCore
     replica: type[ReplicaCore] = ReplicaCore
+    store: type[StoreCore] = StoreCore
     scenario: str = "calls"
 
 

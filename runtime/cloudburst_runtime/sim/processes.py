@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.client.calls import (
     Answered,
     Ask,
@@ -21,7 +22,7 @@ from cloudburst_runtime.client.calls import (
     Submit,
 )
 from cloudburst_runtime.client.session import ClientSession
-from cloudburst_runtime.effects import Send, SetTimer, Timer
+from cloudburst_runtime.effects import Received, Send, SetTimer, Timer
 from cloudburst_runtime.executor.tasks import (
     Execute,
     Interrupt,
@@ -32,7 +33,7 @@ from cloudburst_runtime.executor.tasks import (
 )
 from cloudburst_runtime.ids import Millis, PeerName, TaskId
 from cloudburst_runtime.lattices.wrap import delta
-from cloudburst_runtime.messages import Message, Result
+from cloudburst_runtime.messages import Message, Result, Retire
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.scheduler.events import Kill, Spawn, Stop
 from cloudburst_runtime.sim.faults import SkewedClock
@@ -109,6 +110,24 @@ class NodeProcess(Process):
         self.carry[Spawn] = lambda effect: world.spawn(effect.name)
         self.carry[Kill] = lambda effect: world.kill(effect.name, effect.reason)
         self.carry[Stop] = lambda effect: None
+
+
+class StoreProcess(Process):
+    """One of several stores, besides the node's own; it ends with the node, or when that says so."""
+
+    core: StoreCore
+
+    def __init__(self, world: World, name: PeerName) -> None:
+        super().__init__(world, name)
+        self.replica = world.mutant.replica(world.config, name)
+        self.core = world.mutant.store(world.config, self.replica)
+
+    def take(self, event: Any) -> None:
+        """Let the core take an event, unless it is the end."""
+        if isinstance(event, Received) and isinstance(event.message, Retire):
+            self.world.kill(self.name, "it left")
+        else:
+            super().take(event)
 
 
 class ClientProcess(Process):
