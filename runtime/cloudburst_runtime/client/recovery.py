@@ -28,6 +28,7 @@ from cloudburst_runtime.messages import (
     Probe,
     Running,
     Trigger,
+    UnderWay,
     Unknown,
 )
 
@@ -166,8 +167,9 @@ class Recovery:
     def on_kept(self, message: Kept, now: Millis) -> Effects:
         """An executor keeps something for a call; if it is over, the word of that was lost."""
         call = self._calls.get(message.number)
-        wanted = call is not None and message.attempt == call.attempt
-        return [] if wanted else self._unwanted(message)
+        if call is None or message.attempt != call.attempt:
+            return self._unwanted(message)
+        return [Send(message.executor, UnderWay(self._name, message.number, message.attempt))]
 
     def on_astray(self, message: Astray, now: Millis) -> Effects:
         """An attempt cannot see what its level promises: begin another one."""
