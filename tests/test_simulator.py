@@ -46,7 +46,8 @@ LEVEL_REGRESSIONS = (
     ("dsrr", 95),  # a version was recalled from a dead executor, for ever
     ("dsrr", 252),  # a write after a recalled read was stamped before it
     ("dsrr", 439),  # a version was kept for a dead client that its holder had never spoken with
-    ("dsrr/stores", 29),  # another was recalled for a client whose loss was known, and kept
+    ("dsrr", 941),  # another was recalled for a client whose loss was known, and kept
+    ("dsrr/stores", 29),  # the same over several stores
     ("lww/stores", 9),  # a client that asked a dead store did not learn of another
     ("lww/stores", 21),  # nor did one that had never spoken with it
 )
