@@ -124,17 +124,24 @@ def test_functions_dags_and_state_come_back(tmp_path: Path) -> None:
     cb.delete_dag("gone")
     cb.put("array", np.arange(100_000))
     cb.put("names", {"Ada"})
+    cb.function(lambda cloudburst: cloudburst.put("calls", 1, lattice="counter"), name="count")().get()
     cb.put("deleted", 1)
     cb.delete("deleted")
     cb.get_function("double")(1).get()
     cb.down()
     cb.runtimes.state.known.clear()
     cb.up(executors=1, state_dir=tmp_path)
-    assert (cb.functions(), cb.dags(), cb.keys()) == (["double"], ["twice"], ["array", "names"])
+    assert (cb.functions(), cb.dags(), cb.keys()) == (
+        ["count", "double"],
+        ["twice"],
+        ["array", "calls", "names"],
+    )
     assert cb.get_dag("twice")(4).get() == 8
     assert np.array_equal(cb.get("array"), np.arange(100_000))
+    cb.get_function("count")().get()
+    assert cb.get("calls") == 2, "an executor counts under a name that none before it had"
     assert cb.function(lambda x: 3 * x, name="double")(4).get() == 12
-    assert cb.status().functions == {"double": 2}
+    assert cb.status().functions == {"count": 1, "double": 2}
 
 
 def test_a_state_dir_in_use_is_refused_with_the_pid(tmp_path: Path) -> None:
