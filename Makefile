@@ -68,9 +68,9 @@ bench-report: $(VENV)/.base  ## docs/benchmarks.md, docs/latency.md and the READ
 	$(BIN)/python -m benchmarks.report out/bench.json --readme README.md
 
 records: $(VENV)/.base  ## record the example notebooks again, after a change that is meant
-	@for notebook in notebooks/*.ipynb; do \
-	  $(BIN)/cloudburst-nb record $$notebook -o notebooks/records/$$(basename $$notebook .ipynb) --seed 1 \
-	    $$(grep -q images_served $$notebook && echo "-p images_served 100") || exit 1; done
+	@for notebook in notebooks/*.ipynb; do record=notebooks/records/$$(basename $$notebook .ipynb); \
+	  $(BIN)/cloudburst-nb record $$notebook -o $$record --seed 1 \
+	    $$(test -f $$record.yaml && echo "-y $$record.yaml") || exit 1; done
 
 lab: $(VENV)/.lab  ## JupyterLab on the notebooks; its options in LAB="…"
 	$(BIN)/jupyter lab $(LAB) notebooks

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cloudburst_nb.function import CloudFunction
     from cloudburst_runtime.client.calls import OwnedCall
 
-BY_KEY = (CloudburstReference, CloudburstFuture)
+BY_KEY = frozenset((CloudburstReference, CloudburstFuture))
 """Arguments that become values only where the function runs."""
 NOTHING = encode(((), {}))
 _NO_REFS: list[Ref] = []
@@ -37,6 +37,8 @@ def pack_arguments(
     refs: dict[str, None],
 ) -> Args:
     """Encode arguments; a reference or a future leaves a hole, to be filled with its value."""
+    if are_plain(args, kwargs):
+        return plain_arguments(name, args, kwargs)
     packed = Args(NOTHING, [], [])
     slots: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
     holes = {slot: arg for slot, arg in slots if type(arg) in BY_KEY}
@@ -68,6 +70,19 @@ def _pack_future(
             future.get()
         assert future._result.value is not None
         packed.inline.append(Inline(slot, future._result.value))
+
+
+def are_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether there is no reference and no future among the arguments.
+
+    Examples
+    --------
+    >>> are_plain((1, [2]), {"x": 3}), are_plain((), {"x": CloudburstReference("key")})
+    (True, False)
+    """
+    return BY_KEY.isdisjoint(map(type, args)) and (
+        not kwargs or BY_KEY.isdisjoint(map(type, kwargs.values()))
+    )
 
 
 def plain_arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Args:

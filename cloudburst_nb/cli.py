@@ -92,6 +92,7 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_records(commands)
+    _add_report(commands)
     _add_export(commands)
     _add_runtime(commands)
     _add_kv(commands)
@@ -171,6 +172,17 @@ def _add_records(commands: Any) -> None:
     options.add_tolerance(replay)
     replay.add_argument("--json", action="store_true", help="print a JSON object at the end")
     replay.set_defaults(command=_from("headless.replays", "replay_command"))
+
+
+def _add_report(commands: Any) -> None:
+    report = commands.add_parser(
+        "report",
+        help="make one HTML page of a record",
+        description="Write a record as one self-contained page: cells, figures, DAGs, functions, timings.",
+    )
+    report.add_argument("record", metavar="RECORD", type=Path)
+    report.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: beside it, as NAME.html")
+    report.set_defaults(command=_from("headless.reports", "report_command"))
 
 
 def _add_export(commands: Any) -> None:

@@ -17,7 +17,7 @@ import msgspec
 
 from cloudburst_nb import runtimes
 from cloudburst_nb.addresses import listening
-from cloudburst_nb.arguments import BY_KEY, pack_arguments, plain_arguments
+from cloudburst_nb.arguments import are_plain, pack_arguments, plain_arguments
 from cloudburst_nb.browsing import Store
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
@@ -338,14 +338,8 @@ class Client:
         self, kind: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], nodes: list[str]
     ) -> CloudburstFuture:
         """The common call: arguments for the only source, and no options; without detours."""
-        if ENTERED.get() is not None:
+        if ENTERED.get() is not None or not are_plain(args, kwargs):
             return self._submit(kind, name, {None: (args, kwargs)})
-        for arg in args:
-            if type(arg) in BY_KEY:
-                return self._submit(kind, name, {None: (args, kwargs)})
-        for arg in kwargs.values():
-            if type(arg) in BY_KEY:
-                return self._submit(kind, name, {None: (args, kwargs)})
         shell = self._shell
         call = OwnedCall(shell.new_number(), kind, name, {None: plain_arguments(name, args, kwargs)})
         future = CloudburstFuture(self, call.number, name, nodes, now_ms())
@@ -365,7 +359,7 @@ class Client:
         futures: list[CloudburstFuture] = []
         now = now_ms()
         for row in rows:
-            if ENTERED.get() is not None or any(type(arg) in BY_KEY for arg in row):
+            if ENTERED.get() is not None or not are_plain(row, {}):
                 futures.append(self._submit("function", name, {None: (row, {})}))
                 continue
             args: dict[str | None, Args] = {None: plain_arguments(name, row, {})}

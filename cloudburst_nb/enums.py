@@ -34,6 +34,7 @@ class Consistency(enum.StrEnum):
     ``SK``     single-key causal: concurrent writes are kept as siblings
     ``MK``     multi-key causal: each cache is a causal cut
     ``DSC``    distributed session causal: all caches that a DAG touches form a causal cut together
+    ``ATOMIC`` a DAG's writes are published when it ends, all or none, and only once if it is run again
     =========  =======================================================================================
 
     ``NORMAL``, ``SINGLE`` and ``MULTI`` are the original's names for LWW, SK and DSC. Single calls, DAGs
@@ -50,6 +51,7 @@ class Consistency(enum.StrEnum):
     SK = "sk"
     MK = "mk"
     DSC = "dsc"
+    ATOMIC = "atomic"
     NORMAL = "normal"
     SINGLE = "single"
     MULTI = "multi"

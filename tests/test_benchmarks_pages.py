@@ -13,6 +13,7 @@ from benchmarks import digest, goals, latency_page, report, run
 from benchmarks.__main__ import chosen
 from benchmarks.case import FULL, QUICK, Case
 from benchmarks.cases.stages import GROUP, TOTAL
+from benchmarks.contender import PEERS
 from cloudburst_runtime.shell.tracing import STAGES
 from tests.test_benchmarks import entry, result_of
 
@@ -55,11 +56,10 @@ def test_goals_are_read_off_the_figures_and_those_not_measured_are_left_out() ->
 @pytest.mark.parametrize("effort", [QUICK, FULL])
 def test_every_goal_is_of_a_case_that_is_measured(effort: Any) -> None:
     """With a figure of one for everybody, so that a case that was renamed is found out."""
-    ours = ["cloudburst-nb", goals.AWAITED, goals.IN_TURN]
-    peers = ["ProcessPoolExecutor", "Ray", "Dask distributed"]
-    rows = [("limit", "limit"), *[("ours", label) for label in ours], *[("peer", label) for label in peers]]
-    measured = [(entry(role, label), [[1.0]] * 2) for role, label in rows]
-    cases = [run.describe(each, measured, {}) for each in chosen(effort, "")]
+    cases = []
+    for each in chosen(effort, ""):
+        measured = [(row, [[1.0]] * 2) for row in run.entries(each, PEERS)]
+        cases.append(run.describe(each, measured, {}))
     found = [text for text, *_ in goals.verdicts(result_of(*cases))]
     missing = {goal.text for goal in goals.GOALS} - set(found)
     assert missing <= {f"{name}{more}" for name in goals.BURST for more in ("", ", ahead of the best peer")}

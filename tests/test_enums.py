@@ -27,8 +27,8 @@ def test_every_spelling_of_a_level_is_understood(name: str, meaning: str) -> Non
     assert Consistency.parse(name) == meaning
 
 
-def test_there_are_eight_levels() -> None:
-    names = "NORMAL SINGLE MULTI LWW DSRR SK MK DSC"
+def test_the_levels_are_these() -> None:
+    names = "NORMAL SINGLE MULTI LWW DSRR SK MK DSC ATOMIC"
     assert sorted(member.name for member in Consistency) == sorted(names.split())
 
 

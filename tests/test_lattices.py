@@ -14,6 +14,7 @@ from cloudburst_runtime.errors import LatticeMismatch, SerializationError
 from cloudburst_runtime.lattices import (
     LWW,
     AnyLattice,
+    Atomic,
     Bool,
     Causal,
     Counter,
@@ -73,6 +74,9 @@ def causals(draw: st.DrawFn) -> Causal:
 STRATEGIES: dict[str, st.SearchStrategy[AnyLattice]] = {
     "lww": lww,
     "causal": causals(),
+    "atomic": st.builds(
+        lambda plain, name: Atomic(plain.stamp, plain.writer, plain.value, name, ("k", name)), lww, names
+    ),
     "custom": st.builds(Custom, st.just("mine"), causals()),
     "priority": priorities,
     "set": st.builds(SetLattice, elements),
@@ -104,9 +108,9 @@ def maps(draw: st.DrawFn, depth: int = 2) -> tuple[MapLattice, MapLattice, MapLa
     return made[0], made[1], made[2]
 
 
-mixed = lww | causals()
-TRIPLES = [st.tuples(kind, kind, kind) for kind in (*STRATEGIES.values(), mixed)] + [maps()]
-NAMES = [*STRATEGIES, "lww and causal", "map"]
+mixed = [lww | causals() | STRATEGIES["atomic"], lww | STRATEGIES["atomic"]]
+TRIPLES = [st.tuples(kind, kind, kind) for kind in (*STRATEGIES.values(), *mixed)] + [maps()]
+NAMES = [*STRATEGIES, "lww, atomic and causal", "lww and atomic", "map"]
 
 
 def test_every_lattice_is_checked() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.case import Case, Effort, Row, cases_of
 
 GROUP = "Consistency levels"
-LEVELS = ("lww", "dsrr", "sk", "mk", "dsc")
+LEVELS = ("lww", "dsrr", "sk", "mk", "dsc", "atomic")
 RANDOM = {"executors": 3, "policy": "random", "only_for": "levels"}
 LATENCY, METADATA = "random DAG of three functions", "session of a random DAG"
 

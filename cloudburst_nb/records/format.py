@@ -175,7 +175,8 @@ class Called(Entry, tag="call"):
     """A call, once it has its outcome; ``index`` counts the calls of the record in the order of submission.
 
     ``nodes`` are the plan's: function, version, the invalid results of a node that runs once per input, and
-    whether it is called with batches. ``pinned`` has the results of nodes that were given and did not run.
+    whether it is called with batches. ``pinned`` has the results of nodes that were given and did not run;
+    ``level`` is that of its consistency.
     """
 
     index: int
@@ -197,6 +198,7 @@ class Called(Entry, tag="call"):
     continuation: str | None = None
     cell: int = 0
     pinned: dict[str, Kept] = {}
+    level: str = "lww"
 
 
 class Stored(Entry, tag="store"):

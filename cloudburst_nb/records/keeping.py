@@ -27,7 +27,7 @@ from cloudburst_nb.records.format import (
 )
 from cloudburst_nb.records.showing import show
 from cloudburst_runtime.lattices import LWW, AnyLattice
-from cloudburst_runtime.lattices.wrap import detached, plain, reveal
+from cloudburst_runtime.lattices.wrap import detached, is_lost, plain, reveal
 from cloudburst_runtime.messages import Args, Failure, FunctionSpec, Seen, Step
 from cloudburst_runtime.values import Value, decode
 
@@ -101,6 +101,8 @@ class Keeper:
         kind, version = type(lattice).__name__, version or {}
         if isinstance(lattice, LWW):
             return KeptLattice(kind, self.value(lattice.value), b"", lattice.stamp, lattice.writer, version)
+        if is_lost(lattice):
+            return KeptLattice(kind, LOST, version=version)
         bare = detached(plain(lattice))
         return KeptLattice(kind, self._revealed(bare), self._log.keep(_pack([bare])), version=version)
 

@@ -55,15 +55,17 @@ class Librarian(UserLibrary):
         super().__init__(core, self._refuse, lambda done, timeout: done())
         self._record = record
         self._left: list[KeptSeen] = []
+        self._level = "lww"
         self.strayed = ""
 
     @staticmethod
     def _refuse(kind: str, arguments: tuple[Any, ...]) -> Any:
         raise AssertionError("a replay asks no store")
 
-    def begin(self, seen: list[KeptSeen]) -> None:
-        """The next call asked for these."""
+    def begin(self, seen: list[KeptSeen], level: str) -> None:
+        """The next call asked for these, at this level of consistency."""
         self._left = list(seen)
+        self._level = level
         self.strayed = ""
 
     def end(self) -> str:
@@ -122,6 +124,11 @@ class Librarian(UserLibrary):
     def _check(self, what: str, before: Any, now: Any) -> None:
         for difference in differences(before, now):
             self._stray(f"{what} something else: {difference}")
+
+    @property
+    def consistency(self) -> str:
+        """The level that the call had then."""
+        return self._level
 
     def recv(self, timeout: float | None = 0) -> list[tuple[str, Any]]:
         """The messages that it was given then."""

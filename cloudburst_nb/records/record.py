@@ -92,6 +92,8 @@ class Record:
             return None
         if kept.kind == LWW.__name__:
             return LWW(kept.stamp, kept.writer, self.value(kept.value))
+        if kept.raw == b"":
+            raise RecordError(f"{self.name}: what a key held is not in the record")
         return _lattices.decode(self.files.data(kept.raw))[0]
 
     def revealed(self, kept: KeptLattice | None) -> Any:

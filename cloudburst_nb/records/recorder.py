@@ -165,7 +165,7 @@ class Recorder:
         at, cell = now_ms(), self.cell()
         failure = answer if isinstance(answer, Failure) else None
         keys = list(arguments[0]) if kind == "read" else [arguments[0]]
-        lattices = arguments[1:] if kind == "write" else answer if kind == "read" and not failure else ()
+        lattices = arguments[1:2] if kind == "write" else answer if kind == "read" and not failure else ()
         self.note(
             lambda: Stored(
                 client, kind, at, keys, [self.keeper.lattice(each) for each in lattices],
@@ -290,7 +290,7 @@ class WatchedShell:
 
         future._subscribe(resolved)
 
-    def ask(self, make: Callable[[int], Any], timeout: float | None = 60.0) -> Any:
+    def ask(self, make: Callable[[int], Any], *more: Any, **options: Any) -> Any:
         """As of the shell."""
         made: list[Any] = []
 
@@ -298,14 +298,14 @@ class WatchedShell:
             made.append(make(req))
             return made[0]
 
-        answer = self._shell.ask(kept, timeout)
+        answer = self._shell.ask(kept, *more, **options)
         self._recorder.asked(self._client, made[0], answer)
         return answer
 
-    def store(self, kind: str, *arguments: Any, timeout: float | None = 60.0) -> Any:
+    def store(self, kind: str, *arguments: Any, **options: Any) -> Any:
         """As of the shell."""
         try:
-            answer = self._shell.store(kind, *arguments, timeout=timeout)
+            answer = self._shell.store(kind, *arguments, **options)
         except CloudburstError as error:
             failure = Failure(type(error).__name__, str(error))
             self._recorder.stored(self._client, kind, arguments, failure)
@@ -350,6 +350,7 @@ def _called(keeper: Keeper, index: int, opened: Opened, result: Result, at: floa
         call.continuation,
         opened.cell,
         {name: keeper.value(value) for name, value in call.pinned.items()},
+        call.level,
     )
 
 

@@ -143,7 +143,7 @@ class Replay:
             return
         sandbox = self._sandbox(call, step)
         librarian: Any = sandbox.library
-        librarian.begin(step.seen)
+        librarian.begin(step.seen, call.level)
         sandbox.built = None if step.built is None else self.record.value(step.built)
         outcomes = sandbox.run(tasks)
         strayed = librarian.end()

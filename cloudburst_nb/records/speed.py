@@ -228,6 +228,7 @@ class _Rerun:
         refs = tuple(dict.fromkeys(ref.key for each in args.values() for ref in each.refs))
         again = OwnedCall(shell.new_number(), call.kind, call.target, args, refs=refs)
         again.output_key, again.timeout = call.output_key, call.timeout
+        again.level = call.level
         again.pinned = {name: self._record.value(kept) for name, kept in call.pinned.items()}
         names = [name for name, *_ in call.nodes]
         future = CloudburstFuture(self._client, again.number, call.target, names, now_ms())

@@ -21,10 +21,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from .ids import CallId, Micros, PeerName, TaskId
-from .lattices import AnyLattice
+from .lattices import LWW, AnyLattice
 from .lattices.causal import Context as Writes
 from .values import Value
 from .vectors import Vector
+
+TAKEN = "Taken"
+"""The kind of the failure with which the store refuses a put that is to be made ``once``."""
 
 
 class Wire(msgspec.Struct, array_like=True, gc=False):
@@ -185,6 +188,14 @@ class Fix(Wire):
     version: Vector
     holder: PeerName
     wrote: dict[int, int] = {}
+    order: tuple[Micros, PeerName] = (0, "")
+
+
+class Due(Wire):
+    """What a key is to be read at least at, after another write of this transaction was read."""
+
+    order: tuple[Micros, PeerName]
+    transaction: str
 
 
 class Session(Wire):
@@ -201,6 +212,8 @@ class Session(Wire):
         has read or made. A write replaces these.
     fixed, wrote
         At ``dsrr``, what is read of each key, and by key the call's own writes: by node, how many.
+    writes, due
+        At ``atomic``, what is to be published, and what the reads so far make due.
     """
 
     level: str
@@ -208,6 +221,8 @@ class Session(Wire):
     seen: dict[str, tuple[Micros, Writes]] = {}
     fixed: dict[str, Fix] = {}
     wrote: dict[str, dict[int, int]] = {}
+    writes: dict[str, LWW] = {}
+    due: dict[str, Due] = {}
 
 
 class Header(Wire):
@@ -508,7 +523,8 @@ class Put(Wire, tag=40):
     """Merge ``lattice`` into the key. ``generation`` is the last deletion that the writer knows of.
 
     ``sync``: acknowledge when it is on disk, if there is one. ``stamp``: when it was written, by the writer.
-    ``deps``: the changes that the writer has seen, if whoever reads this must find them.
+    ``deps``: the changes that the writer has seen, if whoever reads this must find them. ``once``: refuse it,
+    as `TAKEN`, if there is such a key or was one.
     """
 
     req: int
@@ -518,6 +534,7 @@ class Put(Wire, tag=40):
     sync: bool = True
     stamp: Micros = 0
     deps: Vector = {}
+    once: bool = False
 
 
 class PutReply(Wire, tag=41):
@@ -880,7 +897,10 @@ class Trigger(Wire, tag=61):
 
 
 class Result(Wire, tag=62):
-    """Executor → client: the call's outcome, a value or a failure."""
+    """Executor → client: the call's outcome, a value or a failure.
+
+    ``published``: the attempt whose writes and value these are, if it is another one.
+    """
 
     number: int
     attempt: int
@@ -890,6 +910,7 @@ class Result(Wire, tag=62):
     clock: Micros = 0
     floor: Vector = {}
     session: Session | None = None
+    published: int | None = None
 
 
 class Cancel(Wire, tag=63):
@@ -990,7 +1011,7 @@ class Recall(Wire, tag=72):
     """Executor → executor: send me what this call reads of a key, after its own writes ``wrote``.
 
     ``fix``: if it is not fixed yet, do so now, with all changes up to ``floor``; with ``wait``, once the key
-    exists.
+    exists. ``session``: at ``atomic``, what the asker has read so far.
     """
 
     req: int
@@ -1003,10 +1024,11 @@ class Recall(Wire, tag=72):
     fix: bool = False
     floor: Vector = {}
     wait: bool = False
+    session: Session | None = None
 
 
 class Recalled(Wire, tag=73):
-    """The entry that was asked for; None: it is no longer kept."""
+    """The entry that was asked for; None: it is no longer kept, or does not go with what was read."""
 
     req: int
     entry: Entry | None
@@ -1026,6 +1048,19 @@ class Kept(Wire, tag=75):
     number: int
     attempt: int
     executor: PeerName
+
+
+class Astray(Wire, tag=76):
+    """Executor → client: this attempt cannot see what its level promises; begin another one.
+
+    ``free``: it has published nothing.
+    """
+
+    number: int
+    attempt: int
+    executor: PeerName
+    why: str
+    free: bool = False
 
 
 # ---------------------------------------------------------------- scheduler ↔ executor
@@ -1190,6 +1225,7 @@ Message: TypeAlias = (
     | Recalled
     | Release
     | Kept
+    | Astray
     | Pin
     | Unpin
     | Fetch

@@ -10,7 +10,7 @@ from cloudburst_nb.errors import ConsistencyError, LatticeMismatch
 pytestmark = pytest.mark.usefixtures("functions")
 
 LIMIT = 20.0
-LEVELS = ["lww", "dsrr", "sk", "mk", "dsc"]
+LEVELS = ["lww", "dsrr", "sk", "mk", "dsc", "atomic"]
 
 
 @cb.function
@@ -61,7 +61,7 @@ def test_a_dag_sees_what_its_level_promises(level):
     left, right, last, shown = fan("levels/fan", consistency=level).get(LIMIT)
     assert (left, last, shown) == (["first", "changed"], "changed", level)
     assert right[0] == "first"
-    if level == "dsrr":
+    if level in ("dsrr", "atomic"):
         assert right[1] == "first"
 
 
@@ -142,6 +142,44 @@ def test_a_local_run_has_the_session_s_level():
     with cb.session("mk"):
         assert both.local(1, 2, "levels/local") == (1, 2, 1, "mk")
     assert both.local(1, 2, "levels/local") == (1, 2, 1, "lww")
+
+
+def test_writes_of_a_dag_are_published_when_it_ends_all_or_none(client):
+    @cb.function
+    def both_keys(cloudburst, value):
+        cloudburst.put("levels/x", value)
+        cloudburst.put("levels/y", [value] * 10_000)
+        return value
+
+    @cb.function
+    def check(cloudburst, value):
+        assert cloudburst.get("levels/x") == value
+        if value == "bad":
+            raise ArithmeticError(value)
+        return client_sees(cloudburst)
+
+    def client_sees(cloudburst):
+        return cloudburst.consistency
+
+    pair = cb.dag("pair", both_keys >> check)
+    assert pair("good", consistency="atomic").get(LIMIT) == "atomic"
+    assert (cb.get("levels/x"), cb.get("levels/y")[0]) == ("good", "good")
+    with pytest.raises(ArithmeticError):
+        pair("bad", consistency="atomic").get(LIMIT)
+    assert (cb.get("levels/x"), cb.get("levels/y")[0]) == ("good", "good")
+    assert cb.keys("levels/x") == ["levels/x"]
+    assert not any("atomic" in name for name in list(cb.keys("")))
+    cb.put("levels/x", "plain")
+    assert cb.get("levels/x") == "plain"
+
+
+def test_what_cannot_be_atomic_is_refused():
+    @cb.function
+    def count(cloudburst):
+        cloudburst.put("levels/n", 1, lattice="counter")
+
+    with pytest.raises(ConsistencyError, match="plain values"):
+        count(consistency="atomic").get(LIMIT)
 
 
 @cb.lattice

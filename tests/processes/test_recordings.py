@@ -130,6 +130,29 @@ def test_a_record_says_what_determined_the_run(tmp_path: Path) -> None:
     assert [dag.name for dag in record.dags] == ["diamond"]
 
 
+def test_calls_at_a_causal_level_are_recorded_and_run_again(tmp_path: Path) -> None:
+    def extend(cloudburst: Any, word: str) -> list[str]:
+        words = (cloudburst.get("words") or []) + [word]
+        cloudburst.put("words", words)
+        return [cloudburst.consistency, *words]
+
+    step, more = (
+        cb.function(extend),
+        cb.function(lambda cloudburst, words: cloudburst.get("words"), name="more"),
+    )
+    chain = cb.dag("causal", step >> more)
+    with cb.record(tmp_path / "r"), cb.session("dsc"):
+        assert step("a").get() == ["dsc", "a"]
+        assert chain("b").get() == ["a", "b"]
+        cb.put("last", np.arange(20_000))
+        cb.delete("words")
+    record = read(tmp_path / "r")
+    assert [call.level for call in record.calls] == ["dsc", "dsc"]
+    assert [stored.kind for stored in record.stored] == ["write", "delete"]
+    outcome = replay_of(record)
+    assert (outcome.steps, outcome.divergences) == (3, [])
+
+
 def test_what_a_function_captures_is_part_of_it(tmp_path: Path) -> None:
     factor = 3
     with cb.record(tmp_path / "one"):

@@ -319,7 +319,7 @@ class CacheCore:
         if is_causal_draft(delta):
             seen = terms.seen if terms.generation == generation else EMPTY
             lattice = dotted(delta, *self._dots.next(key, generation), seen)
-        put = Put(self._next_req(), key, lattice, generation, sync, stamp, terms.deps)
+        put = Put(self._next_req(), key, lattice, generation, sync, stamp, terms.deps, terms.once)
         return self._change(Writing(op, put, delta, None, terms), now)
 
     def _count(self, key: str, now: Millis) -> list[Effect]:

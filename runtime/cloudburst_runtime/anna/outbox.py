@@ -29,11 +29,14 @@ class Terms(NamedTuple):
         The changes that whoever reads it must find.
     generation, seen
         The writes of this key that a causal write replaces: what its session has seen in that generation.
+    once
+        Whether to refuse it if the key exists, or did.
     """
 
     deps: Vector
     generation: Micros = 0
     seen: Context = EMPTY
+    once: bool = False
 
 
 class Request:

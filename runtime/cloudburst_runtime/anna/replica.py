@@ -31,6 +31,7 @@ from cloudburst_runtime.ids import NODE, Micros, Millis, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice, below, join
 from cloudburst_runtime.lattices.wrap import bounded, is_lost
 from cloudburst_runtime.messages import (
+    TAKEN,
     Delete,
     Entry,
     Failed,
@@ -194,6 +195,8 @@ class ReplicaCore:
     def _put(self, peer: PeerName, put: Put) -> list[Effect]:
         key, theirs = put.key, put.lattice
         known = self.records.generation(key)
+        if put.once and self.records.find(key) is not None:
+            return [Send(peer, Failed(put.req, Failure(TAKEN, f"there is a key {key!r}, or was one")))]
         if put.generation < known:
             return [self._acknowledge(peer, put.req, known)]
         if is_lost(theirs):

@@ -19,7 +19,15 @@ SEEN_MAX = 1024
 
 def begun(session: Session) -> Session:
     """A session that goes on from ``session``, to be changed."""
-    return Session(session.level, session.home, dict(session.seen), dict(session.fixed), dict(session.wrote))
+    return Session(
+        session.level,
+        session.home,
+        dict(session.seen),
+        dict(session.fixed),
+        dict(session.wrote),
+        dict(session.writes),
+        dict(session.due),
+    )
 
 
 def join(session: Session, other: Session) -> None:
@@ -29,6 +37,11 @@ def join(session: Session, other: Session) -> None:
     """
     for key, (generation, writes) in other.seen.items():
         _see(session, key, generation, writes)
+    for key, write in other.writes.items():
+        session.writes[key] = session.writes[key].merge(write) if key in session.writes else write
+    for key, due in other.due.items():
+        if key not in session.due or session.due[key].order < due.order:
+            session.due[key] = due
     if not other.fixed and not other.wrote:
         return
     for key, nodes in other.wrote.items():

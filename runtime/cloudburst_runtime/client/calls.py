@@ -97,6 +97,7 @@ class OwnedCall(msgspec.Struct, eq=False, gc=False):
     deadline: Millis | None = None
     moved: dict[int, int] = {}
     level: str = "lww"
+    restarts: int = 0
     session: ClientSession | None = None
     record: bool = False
     watched: bool = False

@@ -45,6 +45,7 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, SetTimer, Timer
 from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName
 from cloudburst_runtime.messages import (
+    Astray,
     ExecutorLost,
     Failed,
     Failure,
@@ -106,6 +107,7 @@ class ClientCore:
             Unknown: self.recovery.on_unknown,
             Running: self.recovery.on_running,
             Kept: self.recovery.on_kept,
+            Astray: self.recovery.on_astray,
             Produced: self._on_produced,
         }
 
@@ -248,6 +250,8 @@ class ClientCore:
         del self.calls[call.number]
         if call.session is not None:
             call.session.came_back(message)
+        if message.published is not None:
+            message.attempt = message.published
         effects: Effects = [Resolve(call.number, message)]
         if not held.simple and (message.failure is not None or held.multiexec):
             effects += cancels(header)

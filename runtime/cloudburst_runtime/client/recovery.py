@@ -16,6 +16,7 @@ from cloudburst_runtime.client.leases import Leases
 from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.messages import (
+    Astray,
     Call,
     Cancel,
     ExecutorLost,
@@ -35,6 +36,9 @@ Effects = list[Any]
 PROBES_PER_TICK_MAX = 100
 LOST_WAIT_MS = 500.0
 """How long the loss of a connection waits for the scheduler's word on what happened."""
+
+RESTARTS_MAX = 50
+"""How often a call begins again because what it has read does not go together."""
 
 LOST_TIMER = "lost:"
 """And the name of the executor."""
@@ -165,7 +169,18 @@ class Recovery:
         wanted = call is not None and message.attempt == call.attempt
         return [] if wanted else self._unwanted(message)
 
-    def _unwanted(self, message: Moved | Running | Kept) -> Effects:
+    def on_astray(self, message: Astray, now: Millis) -> Effects:
+        """An attempt cannot see what its level promises: begin another one."""
+        call = self._calls.get(message.number)
+        if call is None or message.attempt != call.attempt or call.header is None:
+            return self._unwanted(message)
+        call.restarts += 1
+        if call.restarts <= RESTARTS_MAX and (message.free or call.retries):
+            return self._try_again(call, message.why, message.free, now)
+        text = f"the call of {call.target!r} cannot be made at {call.level!r}: {message.why}"
+        return self._resolve(call, Failure("ConsistencyError", text), now)
+
+    def _unwanted(self, message: Moved | Running | Kept | Astray) -> Effects:
         """Somebody works on what was cancelled: the `Cancel` was lost, or is on its way."""
         return [Send(message.executor, Cancel(self._name, message.number, message.attempt))]
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, Timer
-from cloudburst_runtime.executor import catalog, load, snapshots, waiting
+from cloudburst_runtime.executor import atomic, catalog, load, snapshots, waiting
 from cloudburst_runtime.executor.catalog import Catalog
 from cloudburst_runtime.executor.load import LoadWatch
 from cloudburst_runtime.executor.operations import Operations
@@ -138,6 +138,7 @@ class ExecutorCore:
             waiting.TIMER: self.waiting.on_wanted,
             snapshots.RECALL_TIMER: self.operations.snapshots.on_recall_timer,
             snapshots.WANTED_TIMER: self.operations.snapshots.on_wanted,
+            atomic.TIMER: self.operations.publishing.on_timer,
         }
 
     # ------------------------------------------------------------ the core's face
@@ -352,6 +353,8 @@ class ExecutorCore:
         if outcome.invalid:
             return self._await_next_input(task, now)
         assert outcome.value is not None
+        if not task.targets and self.operations.levels.level(task) == "atomic":
+            return self._publish(task, outcome.value, now)
         if task.header.output_key is not None and not task.targets:
             return self._store_output(task, task.header.output_key, outcome.value, now)
         return self._end(task, outcome.value, None, task.targets, now)
@@ -360,6 +363,23 @@ class ExecutorCore:
         """A MULTIEXEC node dropped a result: take the next input, or give up when there is none left."""
         task.state = "waiting"
         return self.waiting.advance(task, now)
+
+    def _publish(self, task: Task, value: Value, now: Millis) -> Effects:
+        """The call is over: its writes are published, all or none, and then its result."""
+        assert task.session is not None
+        if task.header.output_key is not None:
+            task.session.writes[task.header.output_key] = LWW(self.clock.tick(now), self.name, value)
+        if not task.session.writes:
+            return self._end(task, value, None, (), now)
+        task.state = "storing"
+
+        def published(result: Value | Failure, attempt: int, later: Millis) -> Effects:
+            if isinstance(result, Failure):
+                return self._fail(task, result, later)
+            task.published = None if attempt == task.id.attempt else attempt
+            return self._end(task, result, None, (), later)
+
+        return self.operations.publishing.publish(task, value, published, now)
 
     def _store_output(self, task: Task, key: str, value: Value, now: Millis) -> Effects:
         """Write the result under the call's output key first: who has the result finds the write."""

@@ -12,6 +12,7 @@ from typing import Any
 from cloudburst_runtime.anna.cache import Answer, CacheCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send
+from cloudburst_runtime.executor.atomic import Publishing
 from cloudburst_runtime.executor.outgoing import news
 from cloudburst_runtime.executor.runner import Runner
 from cloudburst_runtime.executor.session import Levels
@@ -19,6 +20,7 @@ from cloudburst_runtime.executor.snapshots import Snapshots
 from cloudburst_runtime.executor.tasks import Op, Reply, Task
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
 from cloudburst_runtime.lattices import AnyLattice
+from cloudburst_runtime.levels import REPEATABLE
 from cloudburst_runtime.messages import Failure, Mail
 from cloudburst_runtime.values import Value
 
@@ -54,6 +56,7 @@ class Operations:
             self.cancel,
         )
         self.levels = Levels(self.cache, self.snapshots)
+        self.publishing = Publishing(name, clock, self.cache, self.begin, self.pass_on)
 
     def next_req(self) -> int:
         """A fresh number for a request or an operation."""
@@ -94,7 +97,7 @@ class Operations:
         missing = sum(self.cache.peek(key, floor) is None for key in keys)
         task.misses += missing
         task.hits += len(keys) - missing
-        if self.levels.level(task) == "dsrr":
+        if self.levels.level(task) in REPEATABLE:
             return self.snapshots.read(task, op, keys, wait, now)
         return self.pass_on(self.cache.read(op, keys, floor, now, wait), now)
 
@@ -137,6 +140,8 @@ class Operations:
     def _change(self, task: Task, number: int, arguments: tuple[Any, ...], now: Millis) -> Effects:
         """User code writes a key, or without a lattice deletes it."""
         key, *lattice = arguments
+        if self.levels.level(task) == "atomic":
+            return [Reply(number, self.levels.buffer(task, key, lattice[0] if lattice else None))]
         op = self.begin(lambda result, later: self._changed(task, number, key, result))
         if not lattice:
             return self.pass_on(self.cache.delete(op, key, now), now)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.executor.tasks import Known, Outcome, Task
 from cloudburst_runtime.ids import Micros, Millis, PeerName
+from cloudburst_runtime.levels import REPEATABLE
 from cloudburst_runtime.messages import (
     Arrival,
     Failure,
@@ -50,7 +51,7 @@ def outputs(
     if not targets:
         number, attempt = task.id.number, task.id.attempt
         session = _told(task.session)
-        result = Result(number, attempt, value, task.steps, failure, clock, floor, session)
+        result = Result(number, attempt, value, task.steps, failure, clock, floor, session, task.published)
         return [(task.id.client, result), *releases(task)]
     header = _onward(task.header, clock, floor, task.session)
     node, steps = task.id.node, task.steps
@@ -79,7 +80,7 @@ def _told(session: Session | None) -> Session | None:
 def releases(task: Task) -> Outputs:
     """To all that may keep something for the call: it is over."""
     session, header = task.session, task.header
-    if session is None or session.level != "dsrr":
+    if session is None or session.level not in REPEATABLE:
         return []
     holders = (fix.holder for fix in session.fixed.values())
     release = Release(header.client, header.number, header.attempt)

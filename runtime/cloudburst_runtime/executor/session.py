@@ -17,9 +17,9 @@ from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.anna.outbox import Terms
 from cloudburst_runtime.executor.snapshots import Snapshots
 from cloudburst_runtime.executor.tasks import Task
-from cloudburst_runtime.lattices import Causal, Custom
-from cloudburst_runtime.levels import CAUSAL, DEPENDENT
-from cloudburst_runtime.messages import Entry, Header, Session
+from cloudburst_runtime.lattices import LWW, AnyLattice, Causal, Custom
+from cloudburst_runtime.levels import CAUSAL, DEPENDENT, REPEATABLE
+from cloudburst_runtime.messages import Entry, Failure, Header, Session
 from cloudburst_runtime.vectors import Vector, joined
 
 
@@ -73,8 +73,9 @@ class Levels:
         session = task.session
         if session is None:
             entry = self._cache.peek(key, task.floor)
-        elif session.level == "dsrr":
-            entry = self._snapshots.peek(task, key)
+        elif session.level in REPEATABLE:
+            own = session.writes.get(key)
+            entry = self._snapshots.peek(task, key) if own is None else Entry(0, own)
         else:
             entry = self._cache.peek(key, self.floor(task))
         if entry is not None and (session is not None or type(entry.lattice) in _KEEPS_SIBLINGS):
@@ -103,6 +104,16 @@ class Levels:
         session = task.session
         depends = session is not None and session.level in DEPENDENT
         return sessions.terms(session, key, self.floor(task) if depends else {})
+
+    def buffer(self, task: Task, key: str, lattice: AnyLattice | None) -> Failure | None:
+        """At ``atomic`` a write waits in the session until the call is over; None if it may."""
+        session = task.session
+        assert session is not None
+        if not isinstance(lattice, LWW):
+            text = f"at level 'atomic' a function puts plain values, and key {key!r} was to be something else"
+            return Failure("ConsistencyError", text)
+        session.writes[key] = lattice
+        return None
 
     def wrote(self, task: Task, key: str, entry: Entry | None) -> None:
         """A write (as an entry) or a deletion of the task was acknowledged: what it reads now includes it."""

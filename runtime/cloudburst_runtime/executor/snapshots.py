@@ -20,10 +20,11 @@ import msgspec
 
 from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.effects import Send, SetTimer
+from cloudburst_runtime.executor import atomic
 from cloudburst_runtime.executor.bounded import BoundedDict
 from cloudburst_runtime.executor.tasks import Task
 from cloudburst_runtime.ids import Millis, PeerName
-from cloudburst_runtime.messages import Entry, Failure, Fix, Kept, Recall, Recalled, Session
+from cloudburst_runtime.messages import Astray, Entry, Failure, Fix, Kept, Recall, Recalled, Session
 from cloudburst_runtime.scheduler.dag import Topology
 
 Effects = list[Any]
@@ -51,6 +52,8 @@ class _Reading(msgspec.Struct):
     found: dict[str, Entry] = {}
     parts: list[int] = []
     """Operations of the cache that it waits for."""
+    astray: bool = False
+    """Whether it is never answered, because its attempt is to be given up."""
 
 
 class _Recalling(msgspec.Struct):
@@ -104,6 +107,7 @@ class Snapshots:
         self._served: dict[Attempt, dict[tuple[PeerName, int], int]] = {}
         self._alone: BoundedDict[int, tuple[bool, ...]] = BoundedDict(ATTEMPTS_KEPT_MIN)
         self._armed: dict[str, None] = {}
+        self._astray: dict[Attempt, Astray] = {}
 
     @property
     def pending(self) -> int:
@@ -125,7 +129,9 @@ class Snapshots:
         if not self._decides(task):
             return None
         entry = self._cache.peek(key, task.floor) if kept is None else kept
-        return None if entry is None else self._fix(task, key, entry, self._name)
+        if entry is None or not self._goes(session, _attempt(task), key, entry):
+            return None
+        return self._fix(task, key, entry, self._name)
 
     def read(self, task: Task, op: int, keys: list[str], wait: bool, now: Millis) -> Effects:
         """Read keys for the operation ``op``; with ``wait``, once all of them exist."""
@@ -144,6 +150,8 @@ class Snapshots:
         """``anew``: what is fixed is the key's absence, and the task waits for its existence."""
         session = _session(reading.task)
         fix = None if anew else session.fixed.get(key)
+        if fix is not None and fix.holder == self._name:
+            return self._go_astray(op, f"the version of key {key!r} that it reads is no longer kept", now)
         if fix is not None:
             return self._recall(op, reading, key, fix.holder, now)
         if not self._decides(reading.task):
@@ -159,19 +167,29 @@ class Snapshots:
             return []
         if isinstance(result, Failure):
             return self._fail(op, result, now)
-        reading.found[key] = self._fix(reading.task, key, result[0], self._name, reading.wait)
-        return self._finish(op, now)
+
+        def admitted(entry: Entry | None, later: Millis) -> Effects:
+            if op not in self._readings:
+                return []
+            if entry is None:
+                return self._go_astray(op, f"what was read does not go with key {key!r}", later)
+            reading.found[key] = self._fix(reading.task, key, entry, self._name, reading.wait)
+            return self._finish(op, later)
+
+        return self._admit(_session(reading.task), _attempt(reading.task), key, result[0], admitted, now)
 
     def _fix(self, task: Task, key: str, entry: Entry, holder: PeerName, waited: bool = False) -> Entry:
         session = _session(task)
         wrote = session.wrote.get(key, {})
         kept = self._keep(_attempt(task), key, wrote, entry, waited)
-        session.fixed[key] = Fix(kept.version, holder, wrote)
+        session.fixed[key] = Fix(kept.version, holder, wrote, atomic.order_of(kept))
+        if session.level == "atomic":
+            atomic.note(session, kept)
         return kept
 
     def _finish(self, op: int, now: Millis) -> Effects:
         reading = self._readings.get(op)
-        if reading is None or any(key not in reading.found for key in reading.keys):
+        if reading is None or reading.astray or any(key not in reading.found for key in reading.keys):
             return []
         del self._readings[op]
         return self._conclude(op, [reading.found[key] for key in reading.keys], now)
@@ -205,7 +223,7 @@ class Snapshots:
         task = reading.task
         wrote = _session(task).wrote.get(key, {})
         req, wait = self._next_req(), fix and reading.wait
-        recall = Recall(req, self._name, *_attempt(task), key, wrote, fix, task.floor, wait)
+        recall = Recall(req, self._name, *_attempt(task), key, wrote, fix, task.floor, wait, _read(task))
         self._recalls[req] = _Recalling(op, holder, recall, self._resend_ms, now + self._resend_ms)
         return [Send(holder, recall), *self._arm(RECALL_TIMER, now + self._resend_ms)]
 
@@ -216,8 +234,8 @@ class Snapshots:
             return []
         reading, key = self._readings[recall.op], recall.message.key
         if message.entry is None:
-            text = f"the version of key {key!r} that this call reads is no longer kept: call it again"
-            return self._fail(recall.op, Failure("ConsistencyError", text), now)
+            why = f"the version of key {key!r} that it reads is no longer kept, or does not go with others"
+            return self._go_astray(recall.op, why, now)
         if reading.wait and message.entry.lattice is None:
             return self._look_further(recall.op, reading, key, now, anew=True)
         self._cache.observe(key, message.entry)
@@ -231,22 +249,35 @@ class Snapshots:
         }
         effects: Effects = []
         for op, key in waiting.items():
-            text = f"executor {holder!r}, which kept the version of key {key!r} that this call reads, is lost"
-            effects += self._fail(op, Failure("ConsistencyError", f"{text}: call it again"), now)
+            why = f"executor {holder!r}, which kept the version of key {key!r} that it reads, is lost"
+            effects += self._go_astray(op, why, now)
         return effects
+
+    def _go_astray(self, op: int, why: str, now: Millis) -> Effects:
+        """The attempt cannot be what its level promises: ask its client for another one, until it is over."""
+        reading = self._readings[op]
+        reading.astray = True
+        task = reading.task
+        free = _session(task).level == "atomic"
+        self._astray[_attempt(task)] = Astray(task.id.number, task.id.attempt, self._name, why, free)
+        return [*self._say_astray(), *self._arm(RECALL_TIMER, now + self._resend_ms)]
+
+    def _say_astray(self) -> Effects:
+        return [Send(client, message) for (client, _, _), message in self._astray.items()]
 
     def on_recall_timer(self, now: Millis) -> Effects:
         """Send again what was not answered."""
         del self._armed[RECALL_TIMER]
         effects: Effects = []
         for recall in self._recalls.values():
-            if recall.due <= now:
+            if recall.due <= now and not self._readings[recall.op].astray:
                 recall.interval = min(2 * recall.interval, BACKOFF_MAX * self._resend_ms)
                 recall.due = now + recall.interval
                 effects.append(Send(recall.holder, recall.message))
-        if self._recalls:
-            effects += self._arm(RECALL_TIMER, min(recall.due for recall in self._recalls.values()))
-        return effects
+        effects += self._say_astray()
+        dues = [recall.due for recall in self._recalls.values()]
+        dues += [now + BACKOFF_MAX * self._resend_ms] if self._astray else []
+        return [*effects, *(self._arm(RECALL_TIMER, min(dues)) if dues else [])]
 
     def on_recall(self, message: Recall, now: Millis) -> Effects:
         """Another executor asks for what is kept here, or is to be fixed here."""
@@ -260,20 +291,83 @@ class Snapshots:
         who = (message.sender, message.req)
         if who in served:
             return []
-        part = served[who] = self._begin(lambda result, later: self._serve(message, result))
+        part = served[who] = self._begin(lambda result, later: self._serve(message, result, later))
         read = self._cache.read(part, [message.key], message.floor, now, message.wait)
         return [*self._arm(WANTED_TIMER, now + self._wanted_after), *self._pass_on(read, now)]
 
-    def _serve(self, message: Recall, result: Any) -> Effects:
+    def _serve(self, message: Recall, result: Any, now: Millis) -> Effects:
         attempt = (message.client, message.number, message.attempt)
-        served = self._served.get(attempt, {})
-        served.pop((message.sender, message.req), None)
-        if not served:
-            self._served.pop(attempt, None)
-        entry = None
-        if not isinstance(result, Failure):
-            entry = self._keep(attempt, message.key, message.wrote, result[0], message.wait)
-        return [Send(message.sender, Recalled(message.req, entry))]
+
+        def admitted(entry: Entry | None, later: Millis) -> Effects:
+            served = self._served.get(attempt, {})
+            served.pop((message.sender, message.req), None)
+            if not served:
+                self._served.pop(attempt, None)
+            if entry is not None and attempt not in self._over:
+                entry = self._keep(attempt, message.key, message.wrote, entry, message.wait)
+            return [Send(message.sender, Recalled(message.req, entry))]
+
+        if isinstance(result, Failure):
+            return admitted(None, now)
+        return self._admit(message.session, attempt, message.key, result[0], admitted, now)
+
+    # ------------------------------------------------------------ what goes with what was read
+
+    def _others(self, attempt: Attempt) -> list[tuple[str, Entry]]:
+        return [(key, entry) for (key, _), entry in self.kept.get(attempt, {}).items()]
+
+    def _goes(self, session: Session | None, attempt: Attempt, key: str, entry: Entry) -> bool:
+        """Whether an entry may be read after what the attempt has read, as it is."""
+        if session is None or session.level != "atomic":
+            return True
+        others = self._others(attempt)
+        late = atomic.due(session, others, key, entry) is not None
+        return not late and not atomic.fractured(session, others, key, entry)
+
+    def _admit(
+        self,
+        session: Session | None,
+        attempt: Attempt,
+        key: str,
+        entry: Entry,
+        then: Callable[[Entry | None, Millis], Effects],
+        now: Millis,
+        again: bool = True,
+    ) -> Effects:
+        """What is read of a key where ``entry`` was found: that, or what is due; None if nothing goes."""
+        if session is None or self._goes(session, attempt, key, entry):
+            return then(entry, now)
+        wanted = atomic.due(session, self._others(attempt), key, entry)
+        if wanted is None:
+            return then(None, now)
+
+        def found(result: Any, later: Millis) -> Effects:
+            recorded = None
+            if not isinstance(result, Failure):
+                recorded = atomic.from_record(wanted.transaction, key, result[0])
+            if recorded is not None:
+                return then(recorded if self._goes(session, attempt, key, recorded) else None, later)
+            return self._read_again(session, attempt, key, then, later) if again else then(None, later)
+
+        record = atomic.record_key(wanted.transaction)
+        return self._pass_on(self._cache.read(self._begin(found), [record], self._cache.floor, now), now)
+
+    def _read_again(
+        self,
+        session: Session,
+        attempt: Attempt,
+        key: str,
+        then: Callable[[Entry | None, Millis], Effects],
+        now: Millis,
+    ) -> Effects:
+        """The record is gone: then what it had is in the store."""
+
+        def found(result: Any, later: Millis) -> Effects:
+            if isinstance(result, Failure):
+                return then(None, later)
+            return self._admit(session, attempt, key, result[0], then, later, again=False)
+
+        return self._pass_on(self._cache.read(self._begin(found), [key], self._cache.floor, now), now)
 
     # ------------------------------------------------------------ what is kept
 
@@ -293,6 +387,7 @@ class Snapshots:
     def release(self, attempt: Attempt) -> Effects:
         """This attempt is over: keep nothing for it, and wait for nothing."""
         self.kept.pop(attempt, None)
+        self._astray.pop(attempt, None)
         self._over[attempt] = True
         effects: Effects = []
         for part in self._served.pop(attempt, {}).values():
@@ -303,7 +398,12 @@ class Snapshots:
 
     def release_all(self, client: PeerName) -> Effects:
         """This client is gone."""
-        attempts = [*self.kept, *self._served, *(_attempt(each.task) for each in self._readings.values())]
+        attempts = [
+            *self.kept,
+            *self._served,
+            *self._astray,
+            *(_attempt(each.task) for each in self._readings.values()),
+        ]
         gone = [attempt for attempt in dict.fromkeys(attempts) if attempt[0] == client]
         return [effect for attempt in gone for effect in self.release(attempt)]
 
@@ -358,6 +458,14 @@ def _attempt(task: Task) -> Attempt:
 def _session(task: Task) -> Session:
     assert task.session is not None, task
     return task.session
+
+
+def _read(task: Task) -> Session | None:
+    """At ``atomic``, what the task has read so far."""
+    session = _session(task)
+    if session.level != "atomic":
+        return None
+    return Session("atomic", fixed=session.fixed, due=session.due)
 
 
 def _place(key: str, wrote: dict[int, int]) -> Place:

@@ -83,6 +83,8 @@ class Task(msgspec.Struct, eq=False, gc=False):
     printed: tuple[str, str] = ("", "")
     session: Session | None = None
     """What its call knows of the store, at another level than ``lww``; the task's own, to be changed."""
+    published: int | None = None
+    """The attempt whose writes were published, if it was another one."""
     seen: list[Seen] = []
     """Of a call that is recorded: what user code has asked of its library."""
     built: Value | None = None

@@ -1,5 +1,6 @@
 """The lattices: how concurrent writes of one key become one value."""
 
+from .atomic import Atomic
 from .base import Lattice, below, join
 from .basic import LWW, Bool, Max, Min, Number, OrderedSet, Priority, SetLattice
 from .causal import Causal
@@ -10,6 +11,7 @@ from .custom import Custom
 __all__ = [
     "LWW",
     "AnyLattice",
+    "Atomic",
     "Bool",
     "Causal",
     "Counter",

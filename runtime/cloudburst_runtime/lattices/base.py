@@ -43,7 +43,7 @@ class Lattice(msgspec.Struct, array_like=True, frozen=True):
 
 LIFTS: dict[tuple[type[Lattice], type[Lattice]], Callable[[Any], Lattice]] = {}
 """How an element of one type becomes one of another that it may meet: a homomorphism, so the laws hold
-across both. There is one, from ``lww`` to ``causal``."""
+across both: from ``lww`` to ``atomic``, and from both to ``causal``."""
 
 
 def join(mine: L, theirs: Lattice, key: str) -> L:

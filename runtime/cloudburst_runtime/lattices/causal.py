@@ -13,7 +13,7 @@ original's, is no lattice: it cannot tell a sibling that was replaced from one t
 A last-writer-wins pair may meet such an element: it becomes the element's `Causal.plain` part, of which the
 latest by (stamp, writer) counts, and which a causal write replaces if its session had seen it. This is a
 homomorphism, so the laws hold for mixed types too, and a key that was filled with plain puts can be
-used in causal calls, and the other way round.
+used in causal calls, and the other way round. An atomic write is to a causal value as a plain one.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import msgspec
 from cloudburst_runtime.ids import Micros, PeerName
 from cloudburst_runtime.values import Value
 
+from .atomic import Atomic
 from .base import LIFTS, Lattice
 from .basic import LWW
 
@@ -207,6 +208,7 @@ def lifted(plain: LWW) -> Causal:
 
 
 LIFTS[LWW, Causal] = lifted
+LIFTS[Atomic, Causal] = lambda one: lifted(LWW(one.stamp, one.writer, one.value))
 
 
 def draft(stamp: Micros, writer: PeerName, value: Value) -> Causal:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeAlias
 from cloudburst_runtime.errors import SerializationError
 from cloudburst_runtime.values import from_canonical
 
+from .atomic import Atomic
 from .base import Lattice, below, join
 from .basic import LWW, Bool, Max, Min, OrderedSet, Priority, SetLattice
 from .causal import Causal
@@ -47,6 +48,7 @@ class MapLattice(Lattice, tag="map", frozen=True, array_like=True):
 
 AnyLattice: TypeAlias = (
     LWW
+    | Atomic
     | Causal
     | Priority
     | SetLattice

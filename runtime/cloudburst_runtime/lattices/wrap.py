@@ -14,9 +14,12 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+import msgspec
+
 from cloudburst_runtime import values
 from cloudburst_runtime.ids import Micros, PeerName
 from cloudburst_runtime.lattices import AnyLattice
+from cloudburst_runtime.lattices.atomic import Atomic
 from cloudburst_runtime.lattices.base import Lattice
 from cloudburst_runtime.lattices.basic import (
     LWW,
@@ -103,7 +106,7 @@ def reveal(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode) 
     >>> reveal(delta([1, 2], "lww", "c1", 7))
     [1, 2]
     """
-    if isinstance(lattice, LWW):
+    if isinstance(lattice, LWW | Atomic):
         return decode(lattice.value.frozen())
     if isinstance(lattice, Causal):
         value = lattice.reveal()
@@ -139,7 +142,7 @@ def grown(value: Any, found: AnyLattice | None, decode: Callable[[Value], Any] =
 
 def newest(lattice: AnyLattice | None) -> Micros:
     """The latest stamp in an element, 0 if there is none: what a hybrid clock must not fall behind."""
-    if isinstance(lattice, LWW | Priority):
+    if isinstance(lattice, LWW | Atomic | Priority):
         return lattice.stamp
     if isinstance(lattice, Causal):
         return lattice.newest
@@ -173,7 +176,7 @@ def dotted(element: AnyLattice, writer: PeerName, number: int, seen: Context) ->
 
 def seen_of(lattice: AnyLattice | None) -> Context | None:
     """The context of a causal write by whoever has read this, or written it; None of other types."""
-    if isinstance(lattice, LWW):
+    if isinstance(lattice, LWW | Atomic):
         return Context(plain=(lattice.stamp, lattice.writer))
     if isinstance(lattice, Custom):
         return lattice.parts.seen
@@ -219,7 +222,7 @@ def private_bytes(lattice: AnyLattice) -> int:
 
 def _values(lattice: AnyLattice | None) -> list[Value]:
     """The values of an element that may lie in shared memory."""
-    if isinstance(lattice, LWW):
+    if isinstance(lattice, LWW | Atomic):
         return [lattice.value]
     return lattice.values if isinstance(lattice, Causal) else []
 
@@ -228,6 +231,8 @@ def _with_values(lattice: AnyLattice, change: Callable[[Value], Value]) -> AnyLa
     """The same element with its values changed by ``change``."""
     if isinstance(lattice, LWW):
         return LWW(lattice.stamp, lattice.writer, change(lattice.value))
+    if isinstance(lattice, Atomic):
+        return msgspec.structs.replace(lattice, value=change(lattice.value))
     if isinstance(lattice, Priority):
         return Priority(lattice.priority, lattice.stamp, lattice.writer, change(lattice.value))
     if isinstance(lattice, Custom):

@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import fcntl
 import functools
+import gc
 import importlib
 import os
 import resource
@@ -198,6 +199,7 @@ class Supervisor:
     # ------------------------------------------------------------ children
 
     def _fork(self, name: str) -> int:
+        gc.freeze()  # a collection writes to each object that it looks at: the child's would copy our memory
         pid = os.fork()
         if pid == 0:
             _become_child(mortal=name != NODE)

@@ -157,6 +157,27 @@ class _Releasing(_AtLevel):
         return [*super()._on_outcome(task, *rest), *released]
 
 
+class _Mixing(_AtLevel):
+    def mutate(self, snapshots: Any) -> None:
+        snapshots._goes = lambda session, attempt, key, entry: True
+
+
+class _Blurting(_AtLevel):
+    def _on_outcome(self, task: Task, outcome: Any, batch: Any, now: Millis) -> Any:
+        effects: list[Any] = []
+        operations = self.operations
+        for key, write in (task.session.writes if task.session is not None else {}).items():
+            op = operations.begin(lambda result, later: [])
+            effects += operations.pass_on(self.cache.write(op, key, write, now), now)
+        return [*super()._on_outcome(task, outcome, batch, now), *effects]
+
+
+class _Careless(ReplicaCore):
+    def _put(self, peer: PeerName, put: Put) -> Any:
+        put.once = False
+        return super()._put(peer, put)
+
+
 class _Rootless(Levels):
     def floor(self, task: Task) -> Vector:
         return {}
@@ -295,6 +316,9 @@ MUTANTS: dict[str, Mutant] = {
     "snapshot-skipped": Mutant("a repeated read takes what is there", executor=_Unrepeating, scenario="dsrr"),
     "snapshot-not-agreed": Mutant("parallel steps fix versions alone", executor=_Deciding, scenario="dsrr"),
     "snapshot-released": Mutant("each step releases what is kept", executor=_Releasing, scenario="dsrr"),
+    "atomic-mixed": Mutant("what is read need not go together", executor=_Mixing, scenario="atomic"),
+    "atomic-too-early": Mutant("each step publishes what it wrote", executor=_Blurting, scenario="atomic"),
+    "atomic-twice": Mutant("a call may commit again", replica=_Careless, scenario="atomic"),
     "client-forgets-floor": Mutant("a client's calls do not carry its session", client=_Unmindful),
     "client-never-asks": Mutant("a client does not probe its calls", client=_Impatient),
     "client-never-retries": Mutant("a client does not run lost calls again", client=_Giving),

@@ -1,0 +1,229 @@
+"""Atomic function writes: what goes with what, and the publishing of what a call wrote.
+
+Law: a call's plain writes are kept in its session, which reads them back, and travel with it. The last step
+publishes them under the name of the call: first, in one write, the *record* of all of them, which is the
+commit; then each under its own key, with the record's name and all its keys; then the result goes out. So a
+call that fails or is tried again has published nothing, and one whose last step was lost is tried again,
+finds the record, and publishes that, and no other.
+
+Who reads one of these writes knows what the others are due (`due`): if a key is found to be older than that,
+the record has what it is to be. If, the other way round, a key was read before it was overwritten by the call
+that made what is read now, the two do not go together (`fractured`), and the attempt goes astray: another one
+begins. The reads are after Bailis et al., "Scalable Atomic Visibility with RAMP Transactions" (SIGMOD 2014),
+the writes after Sreekanti et al., "A Fault-Tolerance Shim for Serverless Computing" (EuroSys 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+from cloudburst_runtime.anna.cache import CacheCore
+from cloudburst_runtime.anna.outbox import Terms
+from cloudburst_runtime.effects import SetTimer
+from cloudburst_runtime.executor.tasks import Task
+from cloudburst_runtime.ids import HybridClock, Millis, PeerName
+from cloudburst_runtime.lattices import LWW, AnyLattice, Atomic, MapLattice
+from cloudburst_runtime.lattices.causal import NEVER, Order
+from cloudburst_runtime.messages import TAKEN, Due, Entry, Failure, Session
+from cloudburst_runtime.values import Value, canonical
+
+Effects = list[Any]
+Published: TypeAlias = Callable[[Value | Failure, int, Millis], Effects]
+"""Gets a call's value, and the attempt whose value and writes these are; or why it cannot be."""
+
+RECORDS_PREFIX = "result/atomic/"
+"""Where the records lie, among what `keys` does not show."""
+
+RECORD_KEPT_MS = 30_000.0
+"""How long a record outlives the publishing of its writes."""
+
+TIMER = "records"
+
+RESULT = canonical(("result",))
+"""Where a record has the call's result; its stamp is the number of the attempt."""
+
+
+# ---------------------------------------------------------------- what goes with what
+
+
+def order_of(entry: Entry) -> Order:
+    """When the value was written that an entry has."""
+    lattice = entry.lattice
+    return (lattice.stamp, lattice.writer) if isinstance(lattice, LWW | Atomic) else NEVER
+
+
+def due(session: Session, others: Iterable[tuple[str, Entry]], key: str, entry: Entry) -> Due | None:
+    """What the key is due after what was read, if that is later than the entry."""
+    wanted = session.due.get(key)
+    for _, read in others:
+        found = _dues(read).get(key)
+        if found is not None and (wanted is None or found.order > wanted.order):
+            wanted = found
+    return wanted if wanted is not None and wanted.order > order_of(entry) else None
+
+
+def fractured(session: Session, others: Iterable[tuple[str, Entry]], key: str, entry: Entry) -> bool:
+    """Whether the entry's transaction wrote a key that was read as it was before."""
+    dues = _dues(entry)
+    read = {name: fix.order for name, fix in session.fixed.items()}
+    read.update((name, order_of(other)) for name, other in others)
+    return any(name in read and read[name] < wanted.order for name, wanted in dues.items() if name != key)
+
+
+def note(session: Session, entry: Entry) -> None:
+    """The session has read this entry."""
+    for key, wanted in _dues(entry).items():
+        known = session.due.get(key)
+        if known is None or known.order < wanted.order:
+            session.due[key] = wanted
+
+
+def _dues(entry: Entry) -> dict[str, Due]:
+    lattice = entry.lattice
+    if not isinstance(lattice, Atomic):
+        return {}
+    return {key: Due((lattice.stamp, lattice.writer), lattice.transaction) for key in lattice.keys}
+
+
+def from_record(transaction: str, key: str, record: Entry) -> Entry | None:
+    """What a record has for a key; None if the record is gone, because all of it has been published."""
+    if not isinstance(record.lattice, MapLattice):
+        return None
+    found = record.lattice.entries.get(canonical(key))
+    return None if found is None else Entry(0, found, {record_key(transaction): 1})
+
+
+def _mismatch(keys: list[str], entries: list[Entry]) -> Failure | None:
+    """Why plain values cannot be published under these keys."""
+    for key, entry in zip(keys, entries, strict=True):
+        if not isinstance(entry.lattice, LWW | Atomic | None):
+            text = f"key {key!r} holds a {entry.lattice.name!r} lattice: nothing of the call is published"
+            return Failure("LatticeMismatch", text)
+    return None
+
+
+def record_key(transaction: str) -> str:
+    """The key of a transaction's record."""
+    return RECORDS_PREFIX + transaction
+
+
+# ---------------------------------------------------------------- publishing
+
+
+class Publishing:
+    """Publishes what calls have written, for one executor.
+
+    Parameters
+    ----------
+    name, clock, cache
+        The executor's.
+    begin, pass_on
+        Of its operations: a new one, and the cache's effects.
+    """
+
+    def __init__(
+        self,
+        name: PeerName,
+        clock: HybridClock,
+        cache: CacheCore,
+        begin: Callable[[Callable[[Any, Millis], Effects]], int],
+        pass_on: Callable[[Effects, Millis], Effects],
+    ) -> None:
+        self._name = name
+        self._clock = clock
+        self._cache = cache
+        self._begin = begin
+        self._pass_on = pass_on
+        self._kept: list[tuple[Millis, str]] = []  # records, and when they may go, in this order
+
+    def publish(self, task: Task, value: Value, then: Published, now: Millis) -> Effects:
+        """Publish a call's writes, unless a key of theirs holds what plain values cannot meet."""
+        assert task.session is not None
+        keys = sorted(task.session.writes)
+
+        def found(result: Any, later: Millis) -> Effects:
+            failure = result if isinstance(result, Failure) else _mismatch(keys, result)
+            if failure is not None:
+                return then(failure, task.id.attempt, later)
+            return self._commit(task, value, then, later)
+
+        return self._pass_on(self._cache.read(self._begin(found), keys, task.floor, now), now)
+
+    def _commit(self, task: Task, value: Value, then: Published, now: Millis) -> Effects:
+        assert task.session is not None
+        key = record_key(str(task.id.call))
+        record = self._record(task, task.session.writes, value, now)
+
+        def committed(result: Any, later: Millis) -> Effects:
+            if not isinstance(result, Failure):
+                return self._spread(key, record, then, later)
+            if result.kind != TAKEN:
+                return then(result, task.id.attempt, later)
+            return self._look(task, key, value, then, later)
+
+        op = self._begin(committed)
+        return self._pass_on(self._cache.write(op, key, record, now, terms=Terms({}, once=True)), now)
+
+    def _record(self, task: Task, writes: dict[str, LWW], value: Value, now: Millis) -> MapLattice:
+        stamp, name, keys = self._clock.tick(now), str(task.id.call), tuple(sorted(writes))
+        parts: dict[bytes, AnyLattice] = {
+            canonical(key): Atomic(stamp, self._name, writes[key].value, name, keys) for key in keys
+        }
+        parts[RESULT] = LWW(task.id.attempt, self._name, value)
+        return MapLattice(dict(sorted(parts.items())))
+
+    def _look(self, task: Task, key: str, value: Value, then: Published, now: Millis) -> Effects:
+        """The call has committed before: publish that, if it has not been."""
+
+        def found(result: Any, later: Millis) -> Effects:
+            if isinstance(result, Failure):
+                return then(result, task.id.attempt, later)
+            record = result[0].lattice
+            if not isinstance(record, MapLattice):
+                return then(value, task.id.attempt, later)
+            return self._spread(key, record, then, later)
+
+        return self._pass_on(self._cache.read(self._begin(found), [key], self._cache.floor, now), now)
+
+    def _spread(self, key: str, record: MapLattice, then: Published, now: Millis) -> Effects:
+        """Write each key; once all are acknowledged, the call is over."""
+        result = record.entries[RESULT]
+        assert isinstance(result, LWW)
+        some = next((part for part in record.entries.values() if isinstance(part, Atomic)), None)
+        left = dict.fromkeys(() if some is None else some.keys)
+        failures: list[Failure] = []
+
+        def written(name: str) -> Callable[[Any, Millis], Effects]:
+            def one(answer: Any, later: Millis) -> Effects:
+                del left[name]
+                if isinstance(answer, Failure):
+                    failures.append(answer)
+                if left:
+                    return []
+                outcome = failures[0] if failures else result.value
+                return [*self._keep(key, later), *then(outcome, result.stamp, later)]
+
+            return one
+
+        effects: Effects = []
+        for name in list(left):
+            op = self._begin(written(name))
+            part = record.entries[canonical(name)]
+            effects += self._pass_on(self._cache.write(op, name, part, now), now)
+        return effects
+
+    # ------------------------------------------------------------ records that are not needed any more
+
+    def _keep(self, key: str, now: Millis) -> Effects:
+        self._kept.append((now + RECORD_KEPT_MS, key))
+        return [SetTimer(TIMER, self._kept[0][0])] if len(self._kept) == 1 else []
+
+    def on_timer(self, now: Millis) -> Effects:
+        """Delete the records whose time is over."""
+        effects: Effects = []
+        while self._kept and self._kept[0][0] <= now:
+            _, key = self._kept.pop(0)
+            op = self._begin(lambda result, later: [])
+            effects += self._pass_on(self._cache.delete(op, key, now), now)
+        return [*effects, *([SetTimer(TIMER, self._kept[0][0])] if self._kept else [])]
