@@ -24,6 +24,7 @@ from cloudburst_nb.latency import Summary, summary
 from cloudburst_nb.lattices import check_laws, lattice
 from cloudburst_nb.making import function
 from cloudburst_nb.module import (
+    add_store,
     as_completed,
     browse,
     builder,
@@ -41,8 +42,10 @@ from cloudburst_nb.module import (
     progress,
     put,
     ref,
+    remove_store,
     session,
     status,
+    stores,
     wait,
 )
 from cloudburst_nb.pipeline import Dag
@@ -71,6 +74,7 @@ __all__ = [
     "ErrorCode",
     "Session",
     "Summary",
+    "add_store",
     "as_completed",
     "browse",
     "builder",
@@ -95,10 +99,12 @@ __all__ = [
     "put",
     "record",
     "ref",
+    "remove_store",
     "replay",
     "running",
     "session",
     "status",
+    "stores",
     "summary",
     "up",
     "wait",

@@ -235,6 +235,12 @@ def _add_settings(up: Any) -> None:
     up.add_argument(
         "--executors", metavar="N|MIN:MAX", type=options.executors, help="how many processes run functions"
     )
+    up.add_argument(
+        "--stores", metavar="N|MIN:MAX", type=options.executors, help="how many processes keep keys"
+    )
+    up.add_argument(
+        "--replication", metavar="N", type=options.count, help="how many of them keep each key; 2 by default"
+    )
     up.add_argument("--state-dir", metavar="DIR", help="a directory for state that outlives the runtime")
     up.add_argument(
         "--seed", metavar="N", type=options.whole, help="random numbers that follow from N and the call"
@@ -257,13 +263,15 @@ def _add_kv(commands: Any) -> None:
         ("keys", "list the keys"),
         ("history", "list the versions of a key, the latest first"),
         ("delete", "delete keys"),
+        ("nodes", "list the processes that keep keys"),
+        ("stats", "say how many keys and bytes they have together, and how they are shared"),
     ):
         action = actions.add_parser(name, help=told)
         action.add_argument("--address", metavar="ADDRESS", help="default: the last one started by `up`")
         action.set_defaults(command=_from_runtime(f"kv_{name.replace('-', '_')}"))
         if name == "keys":
             action.add_argument("prefix", metavar="PREFIX", nargs="?", default="")
-        else:
+        elif name not in ("nodes", "stats"):
             action.add_argument("key", metavar="KEY", nargs="+" if name == "delete" else None)
         if name == "get":
             action.add_argument("--version", metavar="N", type=int, help="an earlier one, as `history` says")

@@ -36,7 +36,7 @@ from cloudburst_nb.packaging import Packed
 from cloudburst_nb.pipeline import Dag
 from cloudburst_nb.reference import CloudburstReference
 from cloudburst_nb.sessions import ENTERED, Session, current
-from cloudburst_nb.status import Status
+from cloudburst_nb.status import Status, StoreStatus
 from cloudburst_runtime import messages
 from cloudburst_runtime.client.calls import OwnedCall
 from cloudburst_runtime.client.session import ClientSession
@@ -1066,6 +1066,72 @@ class Client:
         """
         runtimes.settle(self)
         return self._status()
+
+    def stores(self) -> list[StoreStatus]:
+        """The processes that keep keys, as of now; the first is the node's.
+
+        Examples
+        --------
+        >>> cb.put("k", 1)
+        >>> [(store.name, store.keys) for store in cb.stores()]
+        [('node', 1)]
+        """
+        reply = self._shell.ask(messages.Stores)
+        return [StoreStatus.of(stats) for stats in reply.stores]
+
+    def add_store(self, timeout: float | None = 60.0) -> str:
+        """Start one more process that keeps keys, and wait until it has its share.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait; None for ever.
+
+        Returns
+        -------
+        str
+            Its name.
+
+        Raises
+        ------
+        CallTimeout
+            If it takes longer; it goes on.
+        RuntimeUnavailable
+            If the process ends before it has joined.
+        StorageError
+            If the runtime has a ``state_dir``.
+
+        Examples
+        --------
+        >>> cb.add_store()
+        's2'
+        >>> cb.remove_store("s2")
+        """
+        reply = self._shell.ask(messages.AddStore, timeout=timeout)
+        return str(reply.name)
+
+    def remove_store(self, name: str, timeout: float | None = 60.0) -> None:
+        """Let a store hand over what it has, and end.
+
+        Parameters
+        ----------
+        name
+            As `add_store` or `stores` gives it; the node's own cannot be removed.
+        timeout
+            Seconds to wait; None for ever.
+
+        Raises
+        ------
+        InvalidName
+            If there is no such store.
+        CallTimeout
+            If it takes longer; it goes on.
+
+        Examples
+        --------
+        >>> cb.remove_store(cb.add_store())
+        """
+        self._shell.ask(lambda req: messages.RemoveStore(req, name), timeout=timeout)
 
     def _status(self, timeout: float | None = 60.0) -> Status:
         reply = self._shell.ask(messages.Status, timeout=timeout)

@@ -59,6 +59,8 @@ def _started(arguments: argparse.Namespace, detach: bool) -> Any:
     options = {
         "executors": arguments.executors,
         "state_dir": arguments.state_dir,
+        "stores": arguments.stores,
+        "replication": arguments.replication,
         "listen": arguments.listen,
         "seed": arguments.seed,
     }
@@ -188,6 +190,28 @@ def kv_delete(arguments: argparse.Namespace) -> int:
     with connect(arguments.address) as client:
         for key in arguments.key:
             client.delete(key)
+    return 0
+
+
+def kv_nodes(arguments: argparse.Namespace) -> int:
+    """Print the processes that keep keys, one a line."""
+    with connect(arguments.address) as client:
+        stores = client.stores()
+    print(f"{'store':8} {'keys':>10} {'bytes':>14} {'operations/s':>14}")
+    for store in stores:
+        print(f"{store.name:8} {store.keys:10,} {store.nbytes:14,} {store.operations_per_s:14,.1f}")
+    return 0
+
+
+def kv_stats(arguments: argparse.Namespace) -> int:
+    """Print what the store has, each key counted once, and how it is shared."""
+    with connect(arguments.address) as client:
+        keys = len(client.keys())
+        stores = client.stores()
+    print(f"keys: {keys:,}")
+    print(f"stores: {len(stores)}")
+    print(f"copies: {sum(store.keys for store in stores):,}")
+    print(f"bytes: {sum(store.nbytes for store in stores):,}")
     return 0
 
 

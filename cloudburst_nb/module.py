@@ -38,6 +38,7 @@ def ref(key: str) -> CloudburstReference:
     return CloudburstReference(key)
 
 
+add_store = _bound(Client.add_store)
 as_completed = _bound(Client.as_completed)
 builder = _bound(Client.builder)
 browse = _bound(Client.browse)
@@ -54,6 +55,8 @@ history = _bound(Client.history)
 keys = _bound(Client.keys)
 progress = _bound(Client.progress)
 put = _bound(Client.put)
+remove_store = _bound(Client.remove_store)
 session = _bound(Client.session)
 status = _bound(Client.status)
+stores = _bound(Client.stores)
 wait = _bound(Client.wait)

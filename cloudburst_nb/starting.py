@@ -23,7 +23,26 @@ EXECUTORS_MAX = 32
 MEMORY_BYTES_MIN = 128 * 1024 * 1024
 
 DAMAGE_SHOWN_MAX = 10
-NOTHING_ASKED = (None, "local", (), 1, "locality", None, None, None, None, False, None, None, 8, None, None)
+STORES_MAX = 64
+NOTHING_ASKED = (
+    None,
+    "local",
+    (),
+    1,
+    "locality",
+    None,
+    None,
+    None,
+    None,
+    False,
+    None,
+    None,
+    8,
+    None,
+    None,
+    1,
+    None,
+)
 """What `up` is called with by default: whoever says nothing takes the runtime that is up."""
 
 
@@ -44,6 +63,8 @@ def up(
     store_memory: int | None = None,
     disk_limit: int | None = None,
     trace: bool = False,
+    stores: int | tuple[int, int] = 1,
+    replication: int | None = None,
     detach: bool = False,
 ) -> Client:
     """Start a runtime on this machine and use it. Optional: the first use starts one with the defaults.
@@ -89,6 +110,13 @@ def up(
     trace
         Take the time of each stage that a call goes through: `summary` of its future shows them. It
         costs each call some microseconds.
+    stores
+        How many processes keep keys, or ``(min, max)``: then load and size decide. They share the keys
+        among them, hand them over when one comes or goes, and make up for one that dies. Not together with
+        a ``state_dir``.
+    replication
+        How many of them keep each key: with two, which is what more than one store begin with, nothing that
+        was acknowledged is lost when one dies.
     detach
         Leave it running when this process ends; ``connect(client.address)`` from another one.
 
@@ -115,13 +143,15 @@ def up(
     if history < 1:
         raise ValueError(f"history is how many versions of a key are kept, at least 1; not {history!r}")
     low, high = _executor_range(executors)
+    stores_min, stores_max = _store_range(stores, state)
+    copies = _copies(replication, stores_max)
     if listen is not None:
         split_address(listen)
     if memory_limit is not None and memory_limit < MEMORY_BYTES_MIN:
         raise ValueError(f"memory_limit is in bytes, at least {MEMORY_BYTES_MIN}; not {memory_limit}")
     if policy not in POLICIES:
         raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")
-    kept = (state_dir, durability, history, store_memory, disk_limit)
+    kept = (state_dir, durability, history, store_memory, disk_limit, stores, replication)
     asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit, listen, seed, trace)
     config = Config(
         name=name,
@@ -140,6 +170,9 @@ def up(
         history_max=history,
         memory_bytes_max=store_memory,
         disk_bytes_max=disk_limit,
+        stores_min=stores_min,
+        stores_max=stores_max,
+        replication=copies,
         trace=trace,
     )
     with runtimes.state.lock:
@@ -165,6 +198,23 @@ def up(
         if state:
             _warn_of_damage(client)
         return client
+
+
+def _store_range(stores: int | tuple[int, int], state: str) -> tuple[int, int]:
+    low, high = stores if isinstance(stores, tuple) else (stores, stores)
+    if not 1 <= low <= high <= STORES_MAX:
+        raise ValueError(f"stores is a number from 1 to {STORES_MAX}, or (min, max); not {stores!r}")
+    if high > 1 and state:
+        raise ValueError("stores=... keeps keys in memory, in several processes: it goes without a state_dir")
+    return low, high
+
+
+def _copies(replication: int | None, stores_max: int) -> int:
+    if replication is None:
+        return min(2, stores_max)
+    if not 1 <= replication <= STORES_MAX:
+        raise ValueError(f"replication is a number from 1 to {STORES_MAX}; not {replication!r}")
+    return replication
 
 
 def _warn_of_damage(client: Client) -> None:

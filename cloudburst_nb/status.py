@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cloudburst_nb.display.html import size
-from cloudburst_runtime.messages import ExecutorStatus, StatusReply
+from cloudburst_runtime.messages import ExecutorStatus, StatusReply, StoreStats
 
 if TYPE_CHECKING:
     from cloudburst_nb.client import Client
+
+
+class StoreStatus(NamedTuple):
+    """A process that keeps keys: what it has, and how much was asked of it of late."""
+
+    name: str
+    keys: int
+    nbytes: int
+    operations_per_s: float
+
+    @classmethod
+    def of(cls, stats: StoreStats) -> StoreStatus:
+        """As the runtime says it."""
+        rate = stats.operations * 1000.0 / stats.span_ms if stats.span_ms else 0.0
+        return cls(stats.name, stats.keys, stats.nbytes, round(rate, 1))
 
 
 class Status:

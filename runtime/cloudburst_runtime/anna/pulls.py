@@ -6,6 +6,10 @@ answered, or when the ring has changed and it must be looked at anew.
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+
 from cloudburst_runtime.anna.outbox import BACKOFF_MAX
 from cloudburst_runtime.effects import Received, Send
 from cloudburst_runtime.ids import Millis, PeerName
@@ -29,7 +33,7 @@ class _Asked:
     __slots__ = ("due", "interval", "message", "store", "waiting")
 
     def __init__(
-        self, waiting: _Waiting, store: PeerName, message: Pull | Keys, due: Millis, interval: Millis
+        self, waiting: _Waiting, store: PeerName, message: Any, due: Millis, interval: Millis
     ) -> None:
         self.waiting = waiting
         self.store = store
@@ -71,7 +75,11 @@ class Pulls:
         prefix = event.message.prefix
         return self._begin(event, {store: Keys(0, prefix) for store in stores}, now)
 
-    def _begin(self, event: Received, asks: dict[PeerName, Pull | Keys], now: Millis) -> list[Send]:
+    def relay(self, event: Received, store: PeerName, now: Millis) -> list[Send]:
+        """Ask this store what a client has asked."""
+        return self._begin(event, {store: msgspec.structs.replace(event.message)}, now)
+
+    def _begin(self, event: Received, asks: dict[PeerName, Any], now: Millis) -> list[Send]:
         name = (event.peer, event.message.req)  # type: ignore[union-attr]
         if name in self._waiting:
             return []

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from zlib import crc32
 
@@ -65,22 +66,13 @@ class Circle:
     def __init__(
         self, members: Sequence[PeerName], replication: int, raised: Mapping[str, int] | None = None
     ) -> None:
-        self.members = sorted(members)
         self.replication = replication
         self.raised = dict(raised or {})
-        points = sorted((_point(f"{name}#{turn}"), name) for name in members for turn in range(VIRTUAL_NODES))
-        self._points = [point for point, _ in points]
-        self._names = [name for _, name in points]
-        self._orders: dict[int, tuple[PeerName, ...]] = {}
+        self._table = _table(tuple(sorted(members)))
 
     def order(self, partition: int) -> tuple[PeerName, ...]:
         """All members, as they are met from the start of this arc."""
-        order = self._orders.get(partition)
-        if order is None:
-            start = bisect.bisect_left(self._points, partition * _ARC)
-            met = dict.fromkeys(self._names[start:] + self._names[:start])
-            order = self._orders[partition] = tuple(met)
-        return order
+        return self._table[partition]
 
     def owners_of(self, partition: int) -> tuple[PeerName, ...]:
         """Who keeps the keys of this arc that are not raised."""
@@ -91,6 +83,27 @@ class Circle:
         factor = self.raised.get(key, 0)
         order = self.order(partition_of(key))
         return order[: max(factor, self.replication)]
+
+
+@lru_cache(maxsize=32)
+def _table(members: tuple[PeerName, ...]) -> tuple[tuple[PeerName, ...], ...]:
+    """The order of each arc."""
+    points = sorted((_point(f"{name}#{turn}"), name) for name in members for turn in range(VIRTUAL_NODES))
+    starts = [point for point, _ in points]
+    names = [name for _, name in points] * 2
+    return tuple(
+        _met(names, bisect.bisect_left(starts, partition * _ARC), len(members))
+        for partition in range(PARTITIONS)
+    )
+
+
+def _met(names: list[PeerName], start: int, count: int) -> tuple[PeerName, ...]:
+    """The first ``count`` different names from a place on."""
+    met: dict[PeerName, None] = {}
+    while len(met) < count:
+        met[names[start]] = None
+        start += 1
+    return tuple(met)
 
 
 def _point(label: str) -> int:

@@ -207,6 +207,9 @@ class Steward:
             return [Send(peer, self._answers[asker])]
         if asker in self._adding:
             return []
+        if self._config.state_dir:
+            text = "a runtime with a state_dir keeps its keys in one store: start one without to add stores"
+            return [self._answer(asker, Failed(message.req, Failure("StorageError", text)))]
         name = self._adding[asker] = self.membership.spawn()
         return [self._spawn(name)]
 
@@ -243,7 +246,8 @@ class Steward:
             return []
         del self._inquiries[asker]
         mine = StoreStats(NODE, store.key_count, store.nbytes, 0, 0.0)
-        stores = [mine, *(found[name] for name in ring.live if name != NODE)]
+        others = sorted((name for name in ring.live if name != NODE), key=lambda name: int(name[1:]))
+        stores = [mine, *(found[name] for name in others)]
         rates = {stats.name: stats for stats in self.membership.stats(0.0)}
         for stats in stores:
             last = rates.get(stats.name)

@@ -42,11 +42,15 @@ from cloudburst_runtime.messages import (
     Delete,
     Elsewhere,
     Entry,
+    Failed,
     Forget,
     Get,
     GetReply,
+    GetVersion,
     Gossip,
     Heard,
+    History,
+    HistoryReply,
     Inquire,
     Keys,
     KeysReply,
@@ -58,6 +62,7 @@ from cloudburst_runtime.messages import (
     Settled,
     StoreStats,
     Update,
+    VersionReply,
     Want,
     Wanted,
 )
@@ -124,6 +129,11 @@ class StoreCore:
             Get: self._on_request,
             Forget: self._on_forget,
             Inquire: self._on_inquire,
+            History: self._on_past,
+            GetVersion: self._on_past,
+            HistoryReply: self._on_relayed,
+            VersionReply: self._on_relayed,
+            Failed: self._on_relayed,
         }
 
     # ------------------------------------------------------------ the core's face
@@ -492,6 +502,19 @@ class StoreCore:
         [mine] = self.replica.handle(event, now)
         return [Send(event.peer, merged_keys(event.message.req, [mine.message, *replies]))]  # type: ignore
 
+    def _on_past(self, peer: PeerName, message: History | GetVersion, now: Millis) -> Effects:
+        """Earlier versions are counted by each store for itself: the first owner's are shown."""
+        event, first = Received(peer, message), self._ring().of(message.key)[0]
+        if first == self.name or self._is_store(peer):
+            return list(self.replica.handle(event, now))
+        return self.pulls.relay(event, first, now)
+
+    def _on_relayed(
+        self, peer: PeerName, message: HistoryReply | VersionReply | Failed, now: Millis
+    ) -> Effects:
+        event: Any = self.pulls.take(message.req)
+        return [] if event is None else [Send(event.peer, _numbered(message, event.message.req))]
+
     def _on_inquire(self, peer: PeerName, message: Inquire, now: Millis) -> Effects:
         return [Send(peer, StoreStats(self.name, self.key_count, self.nbytes, 0, 0.0, {}, message.req))]
 
@@ -524,6 +547,11 @@ class StoreCore:
 
 
 _BETWEEN_STORES = (Gossip, Heard, Pull, Pulled, Compare, Compared, Want, Wanted)
+
+
+def _numbered(message: Any, req: int) -> Any:
+    message.req = req
+    return message
 
 
 def _keys(message: Any) -> list[str]:

@@ -43,7 +43,7 @@ from cloudburst_runtime.client.recovery import LOST_TIMER, Recovery
 from cloudburst_runtime.client.requests import Requests
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, SetTimer, Timer
-from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName
+from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName, is_store
 from cloudburst_runtime.messages import (
     Astray,
     ExecutorLost,
@@ -302,6 +302,8 @@ class ClientCore:
         return self._resolve(call, failure, now)
 
     def _on_peer_lost(self, event: PeerLost, now: Millis) -> Effects:
+        if is_store(event.peer):
+            return self.requests.handle(event, now)
         if event.peer != NODE:
             return self.recovery.on_disconnected(event.peer, now)
         self.unavailable = Failure(

@@ -14,7 +14,7 @@ from cloudburst_runtime.anna.cache import Answer, CacheCore
 from cloudburst_runtime.client.calls import Answered, Store
 from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Received, Send, Timer
+from cloudburst_runtime.effects import PeerLost, Received, Send, Timer
 from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName
 from cloudburst_runtime.messages import Failed, Failure, GetVersion, History
 from cloudburst_runtime.vectors import Vector, joined
@@ -123,8 +123,8 @@ class Requests:
         self._asked.pop(req, None)
         return self._answered(self.store.cancel(req))
 
-    def handle(self, event: Received | Timer, now: Millis) -> Effects:
-        """Take an answer, or whatever else may be for the store."""
+    def handle(self, event: Received | Timer | PeerLost, now: Millis) -> Effects:
+        """Take an answer, the loss of a store, or whatever else may be for the store."""
         if isinstance(event, Received):
             message: Any = event.message
             req = getattr(message, "req", None)

@@ -52,7 +52,7 @@ from cloudburst_runtime.executor.tasks import (
 )
 from cloudburst_runtime.executor.waiting import Waiting
 from cloudburst_runtime.executor.witness import witness
-from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName, TaskId
+from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName, TaskId, is_store
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.causal import draft
 from cloudburst_runtime.levels import CAUSAL
@@ -310,7 +310,8 @@ class ExecutorCore:
         self.past.lose_peer(peer)
         dropped = self._drop([task for task in self.tasks.values() if task.id.client == peer])
         snapshots = self.operations.snapshots
-        return [*dropped, *snapshots.release_all(peer), *snapshots.lose(peer, now)]
+        effects = [*dropped, *snapshots.release_all(peer), *snapshots.lose(peer, now)]
+        return effects + self._to_cache(PeerLost(peer), now) if is_store(peer) else effects
 
     def _on_executor_lost(self, message: ExecutorLost, now: Millis) -> Effects:
         self.past.lose_executor(message.name)
