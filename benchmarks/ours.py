@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from benchmarks import dags, work
+from benchmarks import dags, stores, work
 from benchmarks.clients import close_all, shared
 from benchmarks.contender import Contender
 from benchmarks.measure import Probe, timed
@@ -27,6 +27,8 @@ class Cloudburst(Contender):
     ----------
     executors, policy, trace
         As for `cloudburst_nb.up`; the number of executors is fixed, since that of the peers is.
+    stores
+        How many processes keep keys.
     durable
         Whether with a ``state_dir``, which is removed at the end.
     only_for
@@ -57,9 +59,11 @@ cb.down()
         only_for: str = "",
         trace: bool = False,
         durable: bool = False,
+        stores: int = 1,
     ) -> None:
         self._state_dir = tempfile.mkdtemp(prefix="bench-state-", dir=".") if durable else None
         self._trace = trace
+        self._stores = stores
         self._executors = executors
         self._policy = policy
         self._only_for = only_for
@@ -77,7 +81,10 @@ cb.down()
             name=self._only_for or "local",
             trace=self._trace,
             state_dir=self._state_dir,
+            stores=self._stores,
         )
+        if self._stores > 1:
+            stores.wait_for(self.client, self._stores)
         self.same = cb.function(work.same, name="same")
         self.same(1).get(timeout=60)
 
@@ -242,6 +249,23 @@ cb.down()
             pipes[shape](consistency=level, **given).get()
 
         return timed(once)
+
+    def gossip_bytes(self, puts: int) -> Probe:
+        """What the stores send each other for a put of eight bytes."""
+        return lambda *_: [stores.gossip_bytes(puts)]
+
+    def repair(self, keys: int) -> Probe:
+        """From ``kill -9`` of a store until so many keys have two copies again, on as many stores."""
+        stores.fill(self.client, keys)
+
+        def block(count: int, seconds: float) -> list[float]:
+            victim = self.client.stores()[-1].name
+            began = time.perf_counter()
+            stores.kill(self.client, victim)
+            stores.wait_for(self.client, self._stores, without=victim)
+            return [time.perf_counter() - began]
+
+        return block
 
     def session_bytes(self, level: str) -> Probe:
         """What a random DAG has carried along at its end."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections.abc import Callable
 
 from cloudburst_runtime.effects import Received
 from cloudburst_runtime.ids import NODE
@@ -27,13 +28,25 @@ class Writers:
         The runtime's directory.
     count
         How many puts are in flight.
+    store_of
+        Which store takes the puts of a key.
+    keys
+        How many keys are written, in turn.
     """
 
-    def __init__(self, directory: str, count: int) -> None:
+    def __init__(
+        self,
+        directory: str,
+        count: int,
+        store_of: Callable[[str], str] = lambda key: NODE,
+        keys: int = 10_000,
+    ) -> None:
         self.name = "c" + uuid.uuid4().hex[:12]
         self.hub = Hub(directory, Hello(self.name, "client", os.getpid()))
         self.hub.connect(NODE)
         self.count = count
+        self._store_of = store_of
+        self._keys = keys
         self._req = 0
         self._value = encode("12345678")
 
@@ -58,5 +71,6 @@ class Writers:
         for _ in range(puts):
             self._req += 1
             lattice = LWW(self._req, self.name, self._value)
-            self.hub.send(NODE, Put(self._req, f"written/{self._req % 10_000}", lattice))
+            key = f"written/{self._req % self._keys}"
+            self.hub.send(self._store_of(key), Put(self._req, key, lattice))
         self.hub.end_batch()

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloudburst_nb.display.html import size
+from cloudburst_nb.display.html import faint, size
 from cloudburst_nb.display.preview import preview
 from cloudburst_nb.display.stores import Row, Version, plain, whole
+from cloudburst_nb.errors import CloudburstError, KeyNotFound
 
 if TYPE_CHECKING:
     from cloudburst_nb.client import Client
+    from cloudburst_nb.history import Version as Kept
 
 LOOK_S = 2.0
 """A display waits no longer for the store than this."""
@@ -31,25 +33,44 @@ class Store:
         reply = self.client._keys(self.prefix, LOOK_S)
         mine = {self.client.name: "this notebook"}
         return [
-            Row(key, lattice, nbytes, [mine.get(name, name) for name in readers])
-            for key, lattice, nbytes, readers in zip(
-                reply.keys, reply.lattices, reply.sizes, reply.readers, strict=True
+            Row(
+                key,
+                reply.lattices[index],
+                reply.sizes[index],
+                [mine.get(name, name) for name in reply.readers[index]],
+                reply.versions[index],
+                reply.replicas[index],
             )
+            for index, key in enumerate(reply.keys)
         ]
 
     def whole(self, row: Row, at: int) -> str:
-        """A key with its value, and with all that lie side by side, as HTML."""
-        values = self.client.get(row.key, [], siblings=True, timeout=LOOK_S)
-        shown = [preview(value) for value in values]
-        return whole(row, [Version(1, "", 0.0, row.size, shown[0])], at, shown) if shown else ""
+        """A key with its versions, and with all values that lie side by side, as HTML."""
+        try:
+            kept = self.client.history(row.key, timeout=LOOK_S)[::-1]
+            values = self.client.get(row.key, siblings=True, timeout=LOOK_S)
+        except KeyNotFound:
+            return ""
+        at = at if 0 <= at < len(kept) else len(kept) - 1
+        versions = [self._version(row.key, each, abs(at - index) <= 1) for index, each in enumerate(kept)]
+        return whole(row, versions, at, [preview(value) for value in values])
+
+    def _version(self, key: str, each: Kept, shown: bool) -> Version:
+        """A version; only of one that is shown the value is read."""
+        writer = "this notebook" if each.writer == self.client.name else each.writer
+        value = self._value(key, each.version) if shown else ""
+        return Version(each.version, writer, each.time.timestamp(), each.nbytes, value)
+
+    def _value(self, key: str, version: int) -> str:
+        try:
+            return preview(self.client.get(key, version=version, timeout=LOOK_S))
+        except CloudburstError as error:  # it has been dropped meanwhile
+            return faint(str(error))
 
     def __repr__(self) -> str:
         rows = self.rows()
-        lines = [["key", "lattice", "size", "cached by"]]
-        lines += [
-            [row.key, row.lattice, size(row.size), ", ".join(row.readers) or "nobody"]
-            for row in rows[:TEXT_ROWS_MAX]
-        ]
+        lines = [["key", "lattice", "size", "versions", "replicas", "cached by"]]
+        lines += [_line(row) for row in rows[:TEXT_ROWS_MAX]]
         widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
         shown = [
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -67,3 +88,8 @@ class Store:
         from cloudburst_nb.widgets.showing import show
 
         show(StoreCard(self))
+
+
+def _line(row: Row) -> list[str]:
+    counts = [f"{row.versions:,}", f"{row.replicas:,}"]
+    return [row.key, row.lattice, size(row.size), *counts, ", ".join(row.readers) or "nobody"]

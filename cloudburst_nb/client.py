@@ -770,7 +770,8 @@ class Client:
         Parameters
         ----------
         level
-            One of ``"lww" "dsrr" "sk" "mk" "dsc"``, or a `Consistency`.
+            One of ``"lww" "dsrr" "sk" "mk" "dsc" "atomic"``, or a `Consistency`. At ``"atomic"`` each call
+            publishes its writes all or none; a put or get of the notebook itself is one by itself.
 
         Returns
         -------
@@ -848,7 +849,7 @@ class Client:
         --------
         >>> cb.put("user/ada", 1)
         >>> cb.browse("user/")
-        key       lattice  size  cached by
+        key       lattice  size  versions  replicas  cached by
         user/ada  lww      ...
         """
         return Store(self, prefix)
@@ -866,6 +867,8 @@ class Client:
             [reply.lattices[index] for index in kept],
             [reply.sizes[index] for index in kept],
             [reply.readers[index] for index in kept],
+            [reply.versions[index] for index in kept],
+            [reply.replicas[index] for index in kept],
         )
 
     def new_key(self) -> str:

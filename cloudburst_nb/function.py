@@ -89,7 +89,7 @@ class CloudFunction(Composable):
         ----------
         *args, **kwargs
             The function's own. ``consistency``, unless the function itself takes an argument of that name, is
-            the level of the call: ``"lww" "dsrr" "sk" "mk" "dsc"``, or a `Consistency`.
+            the level of the call: ``"lww" "dsrr" "sk" "mk" "dsc" "atomic"``, or a `Consistency`.
 
         Returns
         -------

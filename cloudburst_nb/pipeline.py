@@ -67,8 +67,8 @@ class Dag:
         *args
             Arguments of the source, if there is one.
         consistency
-            The level that the whole DAG can rely on: ``"lww" "dsrr" "sk" "mk" "dsc"``, or a `Consistency`;
-            None: that of the session that is in force, else ``"lww"``.
+            The level that the whole DAG can rely on: ``"lww" "dsrr" "sk" "mk" "dsc" "atomic"``, or a
+            `Consistency`; None: that of the session that is in force, else ``"lww"``.
         output_key
             Store the result under this key before it is returned.
         timeout

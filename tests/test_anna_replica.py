@@ -311,11 +311,12 @@ def test_only_so_many_reads_may_wait(replica: ReplicaCore) -> None:
 def test_keys_are_listed_in_order(replica: ReplicaCore) -> None:
     for key in ("b", "a2", "a1", "gone"):
         ask(replica, "a", Put(1, key, Max(1)))
+    ask(replica, "a", Put(4, "a2", Max(2)))
     ask(replica, "a", Put(2, "set", delta({"x"}, None, "a", 1)))
     ask(replica, "a", Delete(3, "gone", 9))
     ask(replica, "e1", Get(1, ["a2"], watch=True))
     assert ask(replica, "c", Keys(7, "a"))[0][1] == KeysReply(
-        7, ["a1", "a2"], ["max"] * 2, [8, 8], [[], ["e1"]]
+        7, ["a1", "a2"], ["max"] * 2, [8, 8], [[], ["e1"]], [1, 2], [1, 1]
     )
     everything = ask(replica, "c", Keys(8))[0][1]
     assert isinstance(everything, KeysReply)

@@ -308,8 +308,9 @@ def test_all_keys_are_those_of_all_stores() -> None:
     bench.store.replica.absorb("a", Entry(0, Max(1), {"s2": 1}))
     [ask] = bench.tell("c1", Keys(5))
     assert ask.peer == "s2"
-    [reply] = bench.tell("s2", KeysReply(ask.message.req, ["a", "b"], ["max"] * 2, [8, 8], [[], ["e1"]]))
-    assert reply == Send("c1", KeysReply(5, ["a", "b"], ["max"] * 2, [8, 8], [[], ["e1"]]))
+    theirs = KeysReply(ask.message.req, ["a", "b"], ["max"] * 2, [8, 8], [[], ["e1"]], [2, 3], [1, 1])
+    [reply] = bench.tell("s2", theirs)
+    assert reply == Send("c1", KeysReply(5, ["a", "b"], ["max"] * 2, [8, 8], [[], ["e1"]], [2, 3], [2, 1]))
     assert isinstance(bench.tell("s2", Keys(6))[0].message, KeysReply)
 
 

@@ -366,6 +366,15 @@ def test_writes_are_read_by_what_follows_and_published_at_the_end(cluster):
     assert cluster.stored(record_key("c1.1")).lattice is None
 
 
+def test_several_keys_at_once_include_what_was_written(cluster):
+    for number, key in enumerate(("x", "y"), start=1):
+        cluster.outside(key, "old", number)
+    cluster.start("atomic")
+    cluster.put("e1", "x", "new")
+    found = cluster.replies[cluster.ask("e1", "read", ["x", "y"])]
+    assert [reveal(lattice) for lattice in found] == ["new", "old"]
+
+
 def test_a_call_that_fails_publishes_nothing(cluster):
     cluster.start("atomic")
     cluster.put("e1", "x", "new")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.ids import is_store
 from cloudburst_runtime.levels import LEVELS
 from cloudburst_runtime.sim import faults
 from cloudburst_runtime.sim.__main__ import main
@@ -19,6 +21,7 @@ from cloudburst_runtime.sim.run import run
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = 120
 LEVEL_SEEDS = 20
+STORES_SEEDS = 6
 MUTANT_SEEDS = 64
 RESTART_SEEDS = 24
 
@@ -43,6 +46,8 @@ LEVEL_REGRESSIONS = (
     ("dsrr", 74),  # a read under way replaced the absence that another branch had read
     ("dsrr", 95),  # a version was recalled from a dead executor, for ever
     ("dsrr", 252),  # a write after a recalled read was stamped before it
+    ("lww/stores", 9),  # a client that asked a dead store did not learn of another
+    ("lww/stores", 21),  # nor did one that had never spoken with it
 )
 
 
@@ -76,6 +81,20 @@ def test_what_executions_read_is_what_their_level_promises(level, first):
 def test_what_was_acknowledged_survives_the_end_of_all_processes(first):
     for seed in range(first, first + 8):
         check(seed, "restarts")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_levels_keep_their_promise_over_several_stores(level):
+    for seed in range(STORES_SEEDS):
+        check(seed, f"{level}/stores")
+
+
+def test_several_stores_are_run_and_crash():
+    history = run(5, scenario="lww/stores").world.history
+    assert sum(event.kind == "crash" and is_store(event.session) for event in history.events) >= 2
+    several = [faults.with_stores(seed, Config()) for seed in range(20)]
+    assert len({config.stores_min for config in several}) >= 3
+    assert len({config.replication for config in several}) >= 2
 
 
 @pytest.mark.parametrize("seed", REGRESSIONS)

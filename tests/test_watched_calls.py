@@ -41,7 +41,7 @@ def test_a_step_says_what_its_inputs_were_and_when_they_came():
     bench.now = 9.0
     bench.trigger(1, 1, 2)
     (result,) = sent(bench.ran(), Result)
-    first, second = result.steps[-1].arrivals
+    first, second = result.steps[-1].intake.arrivals
     assert (first.source, first.at, second.source, second.at) == (0, 5.0, 1, 9.0)
     assert first.nbytes > 1000 > second.nbytes > 0
 
@@ -50,7 +50,7 @@ def test_a_step_without_inputs_says_nothing_of_them():
     bench = Executor()
     bench.call(1)
     (result,) = sent(bench.ran(), Result)
-    assert (result.steps[0].arrivals, result.steps[0].hits, result.steps[0].misses) == ([], 0, 0)
+    assert result.steps[0].intake is None
 
 
 def test_a_step_counts_the_keys_that_the_cache_had_and_had_not():
@@ -61,7 +61,8 @@ def test_a_step_counts_the_keys_that_the_cache_had_and_had_not():
         for get in sent(effects, Get):
             bench.tell("node", GetReply(get.req, [Entry(0, Max(1))], 1, epoch=1))
         (result,) = sent(bench.ran(), Result)
-        assert (result.steps[0].hits, result.steps[0].misses) == expected
+        intake = result.steps[0].intake
+        assert (intake.hits, intake.misses) == expected
 
 
 # ---------------------------------------------------------------- watched

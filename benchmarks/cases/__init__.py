@@ -7,5 +7,6 @@ from benchmarks.cases import chains as chains
 from benchmarks.cases import many as many
 from benchmarks.cases import arrays as arrays
 from benchmarks.cases import store as store
+from benchmarks.cases import stores as stores
 from benchmarks.cases import levels as levels
 from benchmarks.cases import growth as growth

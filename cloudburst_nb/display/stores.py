@@ -30,20 +30,29 @@ ROWS_MAX = 15
 """On a page of the live table."""
 PLAIN_ROWS_MAX = 200
 READERS_MAX = 4
+COLUMNS = {
+    "key": "key",
+    "lattice": "lattice",
+    "size": "size",
+    "versions": "versions",
+    "replicas": "replicas",
+    "cached by": "readers",
+}
+"""Headings, and the fields that they sort by."""
 NEAR_S = 1.0
 """Writes of two writers within this time are taken for made without knowledge of each other."""
 _LINK = "cursor:pointer;text-decoration:underline dotted"
 
 
 class Row(NamedTuple):
-    """One key; ``versions`` and ``replicas`` are 0 where they are not known."""
+    """One key."""
 
     key: str
     lattice: str
     size: int
     readers: Sequence[str]
-    versions: int = 0
-    replicas: int = 0
+    versions: int = 1
+    replicas: int = 1
 
 
 class Version(NamedTuple):
@@ -109,24 +118,22 @@ def pages(count: int) -> int:
 
 def plain(rows: Sequence[Row], prefix: str) -> str:
     """All of it at once, for a notebook that nobody runs."""
-    columns = _columns(rows)
-    shown = [_cells(row, columns) for row in rows[:PLAIN_ROWS_MAX]]
+    shown = [_cells(row) for row in rows[:PLAIN_ROWS_MAX]]
     hidden = len(rows) - len(shown)
     rest = line(faint(f"… and {hidden:,} more")) if hidden > 0 else ""
-    return card(STATES["done"], _heading(rows, prefix), table(shown, list(columns)) + rest)
+    return card(STATES["done"], _heading(rows, prefix), table(shown, list(COLUMNS)) + rest)
 
 
 def browser(rows: Sequence[Row], prefix: str, state: State, detail: str = "") -> str:
     """The live form: a page of the table, and below it the chosen key."""
     chosen = found(rows, state)
     first = state.page * ROWS_MAX
-    columns = _columns(rows)
-    shown = [_cells(row, columns, state) for row in chosen[first : first + ROWS_MAX]]
+    shown = [_cells(row, state) for row in chosen[first : first + ROWS_MAX]]
     return card(
         STATES["done"],
         _heading(rows, prefix),
         _filter(),
-        _table(shown, columns, state) if chosen else line(faint("no key matches")),
+        _table(shown, state) if chosen else line(faint("no key matches")),
         _turning(len(chosen), state),
         detail,
     )
@@ -146,16 +153,9 @@ def _filter() -> str:
     )
 
 
-def _columns(rows: Sequence[Row]) -> dict[str, str]:
-    """Headings, and the fields that they sort by."""
-    known = [column for column in ("versions", "replicas") if any(getattr(row, column) for row in rows)]
-    columns = ["key", "lattice", "size", *known]
-    return {**{column: column for column in columns}, "cached by": "readers"}
-
-
-def _table(rows: Sequence[Sequence[str]], columns: dict[str, str], state: State) -> str:
-    made = table(rows, list(columns))
-    for heading, column in columns.items():
+def _table(rows: Sequence[Sequence[str]], state: State) -> str:
+    made = table(rows, list(COLUMNS))
+    for heading, column in COLUMNS.items():
         arrow = (" ▾" if state.down else " ▴") if column == state.sort else ""
         words = f"sort by {heading}"
         button = (
@@ -166,7 +166,7 @@ def _table(rows: Sequence[Sequence[str]], columns: dict[str, str], state: State)
     return made
 
 
-def _cells(row: Row, columns: dict[str, str], state: State | None = None) -> list[str]:
+def _cells(row: Row, state: State | None = None) -> list[str]:
     readers = ", ".join(row.readers[:READERS_MAX])
     more = f" and {len(row.readers) - READERS_MAX} more" if len(row.readers) > READERS_MAX else ""
     key = code(row.key)
@@ -177,9 +177,9 @@ def _cells(row: Row, columns: dict[str, str], state: State | None = None) -> lis
             f'<span role="button" tabindex="0" data-op="choose" data-value="{words}" '
             f'style="{_LINK};{weight}">{key}</span>'
         )
-    known = [f"{getattr(row, column):,}" for column in ("versions", "replicas") if column in columns]
+    counts = [f"{row.versions:,}", f"{row.replicas:,}"]
     cached = escape(readers) + faint(more) if readers else faint("nobody")
-    return [key, escape(row.lattice), size(row.size), *known, cached]
+    return [key, escape(row.lattice), size(row.size), *counts, cached]
 
 
 def _turning(count: int, state: State) -> str:
@@ -244,13 +244,11 @@ def _warning(row: Row, versions: Sequence[Version], at: int) -> str:
     return line(
         f'<span style="color:{STATES["failed"]}">⚠ last writer wins:</span> the value of '
         f"{code(before.writer)} was dropped {apart * 1000:.0f} ms later for that of {code(after.writer)}; "
-        f"with {kept} both would be kept"
+        f"where one does not know of the other, {kept} keeps both"
     )
 
 
 def _version(version: Version, chosen: bool) -> str:
-    if not version.at:
-        return _panel("value", version.value)
     at = time.strftime("%H:%M:%S", time.localtime(version.at)) + f"{version.at % 1:.3f}"[1:]
     words = f"{'this version' if chosen else 'the one before'} · by {version.writer or 'unknown'} at {at}"
     return _panel(f"{words} · {size(version.size)}", version.value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from typing import Any
 
 
@@ -25,6 +26,12 @@ def is_handle(value: object) -> bool:
     missing = object()
     parts = ("name", "version", "raw")
     return all(inspect.getattr_static(value, part, missing) is not missing for part in parts)
+
+
+def is_api(value: object) -> bool:
+    """Whether ``value`` is the package, or a client."""
+    package = sys.modules.get("cloudburst_nb")
+    return package is not None and (value is package or type(value) is package.Client)
 
 
 def is_node(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Tab completion after ``%cloudburst`` and ``%%cloudburst``.
+"""Tab completion after ``%cloudburst`` and ``%%cloudburst``, and of names in calls like ``cb.get_dag("…``.
 
 Law: completing never starts a runtime and never raises; with no runtime there are only the words that
 stand in this file and the names in the notebook.
@@ -6,6 +6,7 @@ stand in this file and the names in the notebook.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,18 @@ from cloudburst_kernel.line import FLAGS, OPTIONS
 
 FIGURES = ("latency", "breakdown", "timeline", "over-time", "throughput", "compare")
 
+CALLS = {
+    "get_function": "functions",
+    "get_dag": "dags",
+    "delete_dag": "dags",
+    "get": "keys",
+    "ref": "keys",
+    "delete": "keys",
+}
+CALL = re.compile(
+    rf"(?P<owner>[^\W\d]\w*)\.(?P<method>{'|'.join(CALLS)})\(\s*(?P<quote>['\"])(?P<begun>[^'\"]*)$"
+)
+"""A method that takes a name, with the name begun."""
 KEYS_MAX = 1_000
 """No front end shows more."""
 
@@ -41,6 +54,21 @@ def complete(line: str, namespace: Mapping[str, Any]) -> list[str]:
     if not done:
         return list(USAGES)
     return _arguments(done, namespace)
+
+
+def complete_call(line: str, namespace: Mapping[str, Any]) -> tuple[str, list[str]] | None:
+    """What may stand in the quotes at the end of ``line``, and what stands there; None if it is no such call.
+
+    Examples
+    --------
+    >>> complete_call("print('", {})
+    """
+    found = CALL.search(line)
+    if found is None or not client.is_api(namespace.get(found["owner"])):
+        return None
+    what = CALLS[found["method"]]
+    names = _keys() if what == "keys" else _registered_as(what)
+    return found["begun"], [name for name in names if name.startswith(found["begun"])]
 
 
 def _cell_options(words: list[str], line: str) -> list[str]:
@@ -71,20 +99,19 @@ def _handles(namespace: Mapping[str, Any]) -> list[str]:
 
 
 def _registered(dags: bool) -> list[str]:
-    try:
-        api = client.api()
-        if not api.running():
-            return []
-        return [*api.functions(), *(api.dags() if dags else [])]
-    except Exception:  # a key press must not end in a traceback
-        return []
+    return [*_registered_as("functions"), *(_registered_as("dags") if dags else [])]
 
 
 def _keys() -> list[str]:
+    return _registered_as("keys")[:KEYS_MAX]
+
+
+def _registered_as(what: str) -> list[str]:
+    """The names of all ``functions``, ``dags`` or ``keys``."""
     try:
         api = client.api()
-        return list(api.keys())[:KEYS_MAX] if api.running() else []
-    except Exception:  # as above
+        return list(getattr(api, what)()) if api.running() else []
+    except Exception:  # a key press must not end in a traceback
         return []
 
 

@@ -12,6 +12,13 @@ import os
 from difflib import get_close_matches
 from typing import Any
 
+from IPython import get_ipython
+from IPython.core.completer import (
+    CompletionContext,
+    SimpleCompletion,
+    SimpleMatcherResult,
+    context_matcher,
+)
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.display import display
@@ -251,6 +258,19 @@ def _complete(shell: Shell, event: Any) -> list[str]:
     return completion.complete(event.text_until_cursor, shell.user_ns)
 
 
+@context_matcher()  # type: ignore[untyped-decorator]
+def _match(context: CompletionContext) -> SimpleMatcherResult:
+    """The shell's matcher for names in quotes."""
+    line = context.line_with_cursor[: context.cursor_position]
+    found = completion.complete_call(line, get_ipython().user_ns)
+    begun, names = found if found is not None else ("", [])
+    return {
+        "completions": [SimpleCompletion(name, type="name") for name in names],
+        "matched_fragment": begun,
+        "suppress": bool(names),
+    }
+
+
 _HOOKED = ("%cloudburst", "%%cloudburst")
 
 
@@ -259,6 +279,8 @@ def load_ipython_extension(shell: Shell) -> None:
     shell.register_magics(CloudburstMagics)
     for command in _HOOKED:
         shell.set_hook("complete_command", _complete, str_key=command)
+    if _match not in shell.Completer.custom_matchers:
+        shell.Completer.custom_matchers.append(_match)
 
 
 def unload_ipython_extension(shell: Shell) -> None:
@@ -267,3 +289,5 @@ def unload_ipython_extension(shell: Shell) -> None:
         shell.magics_manager.magics[kind].pop("cloudburst", None)
     for command in _HOOKED:
         shell.strdispatchers["complete_command"].strs.pop(command, None)
+    if _match in shell.Completer.custom_matchers:
+        shell.Completer.custom_matchers.remove(_match)

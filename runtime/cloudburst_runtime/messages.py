@@ -152,15 +152,32 @@ class Arrival(Wire):
     at: float
 
 
+class Intake(Wire):
+    """What a task got, and what that took: of tasks that others feed, that read the store, or are watched.
+
+    Attributes
+    ----------
+    decode_ms
+        How long its arguments took to decode, just before user code began.
+    arrivals
+        Its inputs, in the order of the arguments.
+    hits, misses
+        How many keys it read, as references or in user code, that the executor's cache had, and that had
+        to be fetched.
+    """
+
+    decode_ms: float = 0.0
+    arrivals: list[Arrival] = []
+    hits: int = 0
+    misses: int = 0
+
+
 class Step(Wire):
     """What one task did: it rides along the triggers and arrives with the result.
 
     Times are on the host's monotonic clock, in milliseconds: the task's inputs were complete; user code
-    began; it ended. Decoding the arguments took ``decode_ms`` just before user code began; ``arrivals``
-    are the inputs in the order of the arguments; ``hits`` and ``misses`` count the keys that it read, as
-    references or in user code, which the executor's cache had, and which it had to fetch; ``version`` is the
-    function's. There is a witness if the call is recorded, and there are ``stamps`` if the runtime is traced
-    (`shell.tracing`).
+    began; it ended. ``version`` is the function's. There is an intake if there is something to say of it, a
+    witness if the call is recorded, and there are ``stamps`` if the runtime is traced (`shell.tracing`).
     """
 
     node: int
@@ -171,10 +188,7 @@ class Step(Wire):
     stdout: str = ""
     stderr: str = ""
     witness: Witness | None = None
-    decode_ms: float = 0.0
-    arrivals: list[Arrival] = []
-    hits: int = 0
-    misses: int = 0
+    intake: Intake | None = None
     stamps: list[float] | None = None
     version: int = 0
 
@@ -595,13 +609,16 @@ class Keys(Wire, tag=45):
 
 
 class KeysReply(Wire, tag=46):
-    """Keys in order, with the lattice's name, its size in bytes, and who caches it."""
+    """Keys in order, with the lattice's name, its size in bytes, who caches it, how many versions are kept,
+    and in how many stores it is."""
 
     req: int
     keys: list[str]
     lattices: list[str]
     sizes: list[int]
     readers: list[list[PeerName]]
+    versions: list[int]
+    replicas: list[int]
 
 
 class Update(Wire, tag=47):

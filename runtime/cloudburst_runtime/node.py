@@ -1,25 +1,31 @@
 """The node core: the scheduler and the store of one node process, behind one address.
 
-Law: it only routes. What the scheduler takes goes to the scheduler, every other message to the steward of the
-stores, and with it what other stores say, and that they begin and end; that a peer was lost concerns both,
-the store first.
+Law: it only routes. What the scheduler takes goes to the scheduler, every other message to the store; that
+a peer was lost concerns both, the store first. With other stores, or once somebody asks about them, a
+steward stands before the node's own; it is not even imported while there is one store.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.replica import ReplicaCore
-from cloudburst_runtime.anna.steward import TIMERS, Steward
-from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Loaded, PeerLost, Received, Timer, Unwritten
 from cloudburst_runtime.ids import Millis, is_store
-from cloudburst_runtime.messages import Hello
+from cloudburst_runtime.messages import AddStore, Hello, RemoveStore, Stores
 from cloudburst_runtime.scheduler.core import SchedulerCore
 from cloudburst_runtime.scheduler.events import Exited, Spawn
 from cloudburst_runtime.scheduler.policy import Uniform
+
+if TYPE_CHECKING:
+    from cloudburst_runtime.anna.steward import Steward
+
+STORE_TIMERS = "store"
+"""What the names of the stores' timers begin with."""
+
+_ABOUT_STORES = (AddStore, RemoveStore, Stores)
 
 
 class NodeCore:
@@ -39,7 +45,10 @@ class NodeCore:
         self, config: Config, replica: ReplicaCore, uniform: Uniform, found: Recovered | None = None
     ) -> None:
         self.replica = replica
-        self.stores = Steward(config, StoreCore(config, replica), Spawn)
+        self._config = config
+        self._steward: Steward | None = None
+        if config.stores_max > 1:
+            self._appoint()
         self.scheduler = SchedulerCore(
             config,
             holders=replica.holders,
@@ -47,6 +56,19 @@ class NodeCore:
             store_stats=lambda: (self.stores.key_count, self.stores.nbytes),
             found=found,
         )
+
+    @property
+    def stores(self) -> Steward | ReplicaCore:
+        """Who takes what is for the store."""
+        return self._steward or self.replica
+
+    def _appoint(self) -> Steward:
+        """There are other stores, or there may be."""
+        from cloudburst_runtime.anna.steward import Steward
+        from cloudburst_runtime.anna.store import StoreCore
+
+        self._steward = Steward(self._config, StoreCore(self._config, self.replica), Spawn)
+        return self._steward
 
     def start(self, now: Millis) -> list[Any]:
         """Start the first executors, and the other stores."""
@@ -57,20 +79,27 @@ class NodeCore:
         kind = type(event)
         if kind is Received:
             if not self.scheduler.takes(event.message):
-                return self.stores.handle(event, now)
-            if type(event.message) is Hello and self.stores.knows(event.peer):
-                return self.stores.join(event.peer, now)
+                return self._to_stores(event, now)
+            if type(event.message) is Hello and is_store(event.peer) and self._steward is not None:
+                return self._steward.join(event.peer, now)
         elif kind is PeerLost:
             return [*self.stores.handle(event, now), *self.scheduler.handle(event, now)]
         elif (
             kind is Loaded
-            or (kind is Timer and event.key in TIMERS)
+            or (kind is Timer and event.key.startswith(STORE_TIMERS))
             or (kind is Unwritten and not self._placed(event.event))
         ):
             return self.stores.handle(event, now)
         elif kind is Exited and is_store(event.name):
-            return self.stores.lose(event.name, now)
+            return [] if self._steward is None else self._steward.lose(event.name, now)
         return self.scheduler.handle(event, now)
+
+    def _to_stores(self, event: Received, now: Millis) -> list[Any]:
+        if self._steward is None:
+            if type(event.message) not in _ABOUT_STORES:
+                return self.replica.handle(event, now)
+            self._appoint()
+        return self.stores.handle(event, now)
 
     def _placed(self, event: Any) -> bool:
         return isinstance(event, Received) and self.scheduler.takes(event.message)
@@ -78,4 +107,5 @@ class NodeCore:
     def validate(self) -> None:
         """Assert what must hold between events."""
         self.scheduler.validate()
-        self.stores.store.validate()
+        if self._steward is not None:
+            self._steward.store.validate()

@@ -66,6 +66,15 @@ test("what is fitted is all seen, and never larger than life", () => {
   }
 });
 
+test("a drawing that would be too small to read is seen where it begins", () => {
+  const nodes = Array.from({ length: 100 }, (_, at) => box(`n${at}`, 200 * at, 7 * (at % 3)));
+  const view = dag.begun(nodes, 600, 400);
+  assert.ok(view.scale > 0.4);
+  const [left, middle] = [(nodes[0].x - 50) * view.scale + view.x, nodes[0].y * view.scale + view.y];
+  assert.ok(left >= 0 && left < 100 && middle === 200);
+  assert.deepEqual(dag.begun(nodes.slice(0, 2), 600, 400), dag.fitted(dag.bounds(nodes.slice(0, 2)), 600, 400));
+});
+
 test("the point under the pointer stays when zooming, within limits", () => {
   const view = { scale: 1, x: 10, y: 20 };
   const near = dag.zoomed(view, 2, [110, 220]);

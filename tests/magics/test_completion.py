@@ -2,6 +2,7 @@
 
 from IPython.core.completer import provisionalcompleter
 
+import cloudburst_nb
 from cloudburst_kernel import client, commands, magics
 from cloudburst_kernel.completion import complete
 
@@ -69,3 +70,23 @@ def test_the_extension_can_be_unloaded_and_loaded_again(shell):
     assert shell.find_line_magic("cloudburst") is None
     assert shell.find_cell_magic("cloudburst") is None
     assert "status" not in completions(shell, "%cloudburst st")
+
+
+def test_names_in_quotes_are_completed_by_a_real_shell(shell, cb):
+    cb.is_running = True
+    shell.user_ns.update(cb=cloudburst_nb, other={})
+    cb.function(lambda: 0, name="square")
+    cb.dag("pipe", ["square"])
+
+    def completed(text):
+        with provisionalcompleter():
+            return [(each.text, each.start) for each in shell.Completer.completions(text, len(text))]
+
+    assert completed("x = cb.get_function('sq") == [("square", 21)]
+    assert completed('cb.get_dag("') == [("pipe", 12)]
+    assert completed('f(cb.ref( "a') == [("a1", 11), ("a2", 11)]
+    assert ("a1", 11) not in completed("other.get('a")
+    cb.keys = lambda: 1 / 0
+    assert ("a1", 11) not in completed("cb.delete('a")
+    magics.unload_ipython_extension(shell)
+    assert ("square", 17) not in completed("cb.get_function('sq")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import cloudburst_nb as cb
 from cloudburst_nb.client import Client
+from cloudburst_nb.display.stores import NEAR_S
 from cloudburst_nb.errors import CallTimeout, FunctionNotFound
 from cloudburst_nb.widgets.cards import FunctionCard
 from tests.processes.watching import PATIENCE, eventually
@@ -135,8 +138,29 @@ def test_the_store_shows_values_that_lie_side_by_side(client: Client) -> None:
     said = read(store.whole(draft, -1))
     assert "2 values were written without knowledge of each other" in said
     assert "sibling 1 'right' sibling 2 'left'" in said
-    assert read(store.whole(plain, -1)).endswith("value {'a'}")
+    assert re.search(
+        r"this version · by this notebook at \d\d:\d\d:\d\d\.\d{3} · \d+ B {'a'}$",
+        read(store.whole(plain, -1)),
+    )
     assert "together/draft causal" in read(store._repr_html_())
     assert "together/draft" in repr(store)
     cb.delete("together/plain")
     assert store.whole(plain, -1) == ""
+
+
+def test_the_store_shows_the_history_of_a_key_and_what_the_last_writer_dropped(client: Client) -> None:
+    cb.put("history/rate", 0.5)
+    cb.function(lambda cloudburst: cloudburst.put("history/rate", 0.75), name="rate")().get(PATIENCE)
+    store = cb.browse("history/")
+    (row,) = store.rows()
+    assert (row.versions, row.replicas) == (2, 1)
+    first, last = read(store.whole(row, 0)), read(store.whole(row, -1))
+    assert "version 1 of 2 this version · by this notebook" in first
+    assert first.endswith("B 0.5")
+    assert re.search(
+        r"version 2 of 2 .*the one before · by this notebook .* 0\.5 this version · by e\d", last
+    )
+    assert last.endswith("B 0.75")
+    at, before = (each.time for each in cb.history("history/rate"))
+    dropped = "last writer wins" in last
+    assert dropped == ((at - before).total_seconds() <= NEAR_S)

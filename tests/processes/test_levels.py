@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import cloudburst_nb as cb
@@ -171,6 +172,24 @@ def test_writes_of_a_dag_are_published_when_it_ends_all_or_none(client):
     assert not any("atomic" in name for name in list(cb.keys("")))
     cb.put("levels/x", "plain")
     assert cb.get("levels/x") == "plain"
+    with pytest.raises(LatticeMismatch, match="holds a 'lww' lattice"):
+        cb.put("levels/y", {1})
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_large_arrays_are_read_and_written_at_every_level(level):
+    @cb.function
+    def double(cloudburst, key):
+        found = cloudburst.get(key)
+        cloudburst.put(key, 2 * found)
+        return float(cloudburst.get(key)[-1])
+
+    key = f"levels/array/{level}"
+    cb.put(key, np.ones(100_000))
+    assert double(key, consistency=level).get(LIMIT) == 2.0
+    assert cb.get(key)[-1] == 2.0
+    assert double(key, consistency=level).get(LIMIT) == 4.0
+    assert cb.get(key).sum() == 400_000.0
 
 
 def test_what_cannot_be_atomic_is_refused():

@@ -13,9 +13,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from cloudburst_nb.latency import percentile
-from cloudburst_runtime.messages import Step
+from cloudburst_runtime.messages import Intake, Step
 
 KEPT_MAX = 200
+NOTHING = Intake()
 Edge = tuple[str, str]
 Key = TypeVar("Key", str, Edge)
 
@@ -51,26 +52,26 @@ def measured(steps: Iterable[Step], names: Sequence[str]) -> Measured:
 
     Examples
     --------
-    >>> from cloudburst_runtime.messages import Arrival
+    >>> from cloudburst_runtime.messages import Arrival, Intake
     >>> first = Step(0, "e1", 0.0, 1.0, 5.0)
-    >>> second = Step(1, "e2", 6.0, 8.0, 9.0, decode_ms=0.5, arrivals=[Arrival(0, 100, 6.0)])
+    >>> second = Step(1, "e2", 6.0, 8.0, 9.0, intake=Intake(0.5, [Arrival(0, 100, 6.0)]))
     >>> measured([first, second], ["a", "b"]).edges
     {('a', 'b'): OfEdge(transfer=1.0, queue=1.5, decode=0.5, nbytes=100)}
     """
     by_node = {step.node: step for step in steps if step.node < len(names)}
     nodes, edges = {}, {}
     for step in by_node.values():
-        waited = step.started - step.ready - step.decode_ms
-        nodes[names[step.node]] = OfNode(
-            max(0.0, waited), step.decode_ms, step.ended - step.started, step.hits, step.misses
-        )
-        for arrival in step.arrivals:
+        intake = step.intake or NOTHING
+        waited = max(0.0, step.started - step.ready - intake.decode_ms)
+        ran = step.ended - step.started
+        nodes[names[step.node]] = OfNode(waited, intake.decode_ms, ran, intake.hits, intake.misses)
+        for arrival in intake.arrivals:
             source = by_node.get(arrival.source)
             if source is not None:  # else it was kept from an earlier run
                 edges[names[arrival.source], names[step.node]] = OfEdge(
                     max(0.0, arrival.at - source.ended),
-                    max(0.0, step.started - arrival.at - step.decode_ms),
-                    step.decode_ms,
+                    max(0.0, step.started - arrival.at - intake.decode_ms),
+                    intake.decode_ms,
                     arrival.nbytes,
                 )
     return Measured(nodes, edges)

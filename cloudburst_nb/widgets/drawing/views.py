@@ -72,6 +72,7 @@ def _node(
     node = sketch.nodes[name]
     function = known.get(node.copy_of or name)
     needs = takes(function.signature) if function is not None else None
+    fixed = len(parsed(node.arguments).elts)  # these come first
     bends = [sketch.bends.get((source, name), ()) for source in sketch.inputs[name]]
     shown = {
         "id": name,
@@ -85,7 +86,7 @@ def _node(
         "batching": node.batching,
         "colocated": node.colocated,
         "signature": function.signature if function is not None else "",
-        "names": list(needs.names) if needs is not None else [],
+        "names": list(needs.names[fixed:]) if needs is not None else [],
         "inputs": list(sketch.inputs[name]),
         "bends": bends if any(bends) else [],
         "ports": _ports(sketch, name, needs.most if needs is not None else None),
@@ -216,8 +217,8 @@ def details(name: str, run: Run | None) -> dict[str, Any]:
         "stdout": stdout[-PRINTED_CHARACTERS_MAX:],
         "stderr": stderr[-PRINTED_CHARACTERS_MAX:],
         "executor": "" if step is None else step.executor,
-        "hits": 0 if step is None else step.hits,
-        "misses": 0 if step is None else step.misses,
+        "hits": 0 if step is None or step.intake is None else step.intake.hits,
+        "misses": 0 if step is None or step.intake is None else step.intake.misses,
         "traceback": run.traceback(name),
     }
 

@@ -9,6 +9,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = 24;
 const ZOOM_MIN = 0.002; // a chain of a thousand nodes
 const ZOOM_MAX = 2.5;
+const READABLE = 0.4;
 const CLICK_PIXELS = 4;
 const NUDGE = 8;
 const SYMBOLS = {
@@ -79,6 +80,15 @@ export function fitted(box, width, height) {
   };
 }
 
+/** How a drawing is first seen: all of it, or where it begins if it would be too small to read. */
+export function begun(nodes, width, height) {
+  const all = fitted(bounds(nodes), width, height);
+  if (all.scale >= READABLE) return all;
+  const first = nodes.reduce((best, node) => (node.x < best.x ? node : best));
+  const scale = 0.65;
+  return { scale, x: MARGIN - (first.x - first.w / 2) * scale, y: height / 2 - first.y * scale };
+}
+
 /** The same view, larger or smaller, with one point of the window staying where it is. */
 export function zoomed(view, factor, [x, y]) {
   const scale = Math.max(ZOOM_MIN, Math.min(ZOOM_MAX, view.scale * factor));
@@ -89,13 +99,7 @@ export function zoomed(view, factor, [x, y]) {
 /** The nodes that a rectangle touches. */
 export function within(nodes, box) {
   return nodes
-    .filter(
-      (node) =>
-        node.x + node.w / 2 >= box.x &&
-        node.x - node.w / 2 <= box.x + box.w &&
-        node.y + node.h / 2 >= box.y &&
-        node.y - node.h / 2 <= box.y + box.h,
-    )
+    .filter(({ x, y, w, h }) => overlap(box, x - w / 2, y - h / 2, x + w / 2, y + h / 2))
     .map((node) => node.id);
 }
 
@@ -111,6 +115,17 @@ export function neighbour(nodes, from, key) {
     if (along + 2 * aside < least) [best, least] = [node, along + 2 * aside];
   }
   return best;
+}
+
+/** Whether two rectangles touch, the second given by its corners. */
+export function overlap(box, left, top, right, bottom) {
+  return right >= box.x && left <= box.x + box.w && bottom >= box.y && top <= box.y + box.h;
+}
+
+/** The corners of the rectangle around points, with room for an arrow's swing. */
+export function extent(points) {
+  const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
+  return [Math.min(...xs) - 90, Math.min(...ys) - 20, Math.max(...xs) + 90, Math.max(...ys) + 20];
 }
 
 function round(value) {
@@ -279,6 +294,13 @@ function furnish(made, properties, children) {
   return made;
 }
 
+/** Show a part of the drawing or not; it is touched only if that changes. */
+function hide(part, hidden) {
+  if (Boolean(part.hidden) === hidden) return;
+  part.hidden = hidden;
+  part.group.style.display = hidden ? "none" : "";
+}
+
 /** A button that says what it does, and by which key. */
 function button(label, title, act, more = {}) {
   return element("button", { type: "button", class: "cbd-button", title, onclick: act, ...more }, label);
@@ -423,11 +445,12 @@ class View {
     this.tools.redo.disabled = !this.graph.redo;
     this.drawNodes(nodes);
     this.drawEdges(nodes);
+    this.cull();
     this.drawEmpty();
     this.drawInputs();
     this.drawStatus();
     const foreign = !before || (!this.mine && nodes.some(({ id }) => !before.has(id)));
-    if (foreign) this.fit();
+    if (foreign) this.begin();
     this.mine = false;
     this.svg.dataset.rev = this.session.rev = this.graph.rev;
   }
@@ -541,6 +564,7 @@ class View {
     const path = through(points);
     if (path === line.path) return;
     line.path = path;
+    line.points = points;
     line.way.setAttribute("d", path);
     line.hit.setAttribute("d", path);
     const [x, y] = middle(points);
@@ -779,7 +803,7 @@ class View {
     const before = { ...this.view };
     this.drag(event, {
       begin: () => this.svg.classList.add("panning"),
-      move: (now) => this.look({ ...before, x: before.x + now.clientX - event.clientX, y: before.y + now.clientY - event.clientY }),
+      move: (now) => this.lookAt({ ...before, x: before.x + now.clientX - event.clientX, y: before.y + now.clientY - event.clientY }),
       end: (now, moved) => {
         this.svg.classList.remove("panning");
         if (!moved) this.select([]);
@@ -926,17 +950,45 @@ class View {
     this.view = view;
     this.world.setAttribute("transform", `translate(${round(view.x)},${round(view.y)}) scale(${Math.round(view.scale * 1e4) / 1e4})`);
     this.svg.classList.toggle("far", view.scale < 0.55);
+    this.svg.classList.toggle("very-far", view.scale < 0.3);
+    this.cull();
     if (this.bubbles.childElementCount) this.placeBubbles();
   }
 
+  /** Leave out what is not seen: the browser would lay its words out all the same. */
+  cull() {
+    if (!this.byId || !this.canvas.clientWidth) return;
+    const { x, y, scale } = this.view;
+    const box = { x: -x / scale, y: -y / scale, w: this.canvas.clientWidth / scale, h: this.canvas.clientHeight / scale };
+    for (const [id, known] of this.drawn) {
+      const node = this.node(id);
+      hide(known, !overlap(box, known.x - node.w, known.y - 2 * node.h, known.x + node.w, known.y + 2 * node.h));
+    }
+    for (const line of this.lines.values()) hide(line, !line.points || !overlap(box, ...extent(line.points)));
+  }
+
+  /** As the user wants it, from now on, whatever room there is. */
+  lookAt(view) {
+    this.looked = true;
+    this.look(view);
+  }
+
   fit() {
+    this.looked = false;
     const [width, height] = [this.canvas.clientWidth, this.canvas.clientHeight];
-    this.fitLater = !width;
     if (width) this.look(fitted(bounds(this.graph.nodes), width, height));
   }
 
+  /** The first look; later, if the page has no room for the editor yet. */
+  begin() {
+    const [width, height] = [this.canvas.clientWidth, this.canvas.clientHeight];
+    this.unseen = !width;
+    if (width) this.look(begun(this.graph.nodes, width, height));
+  }
+
   resized() {
-    if (this.fitLater) this.fit();
+    this.cull();
+    if (this.unseen || !this.looked) this.begin();
     else this.placeBubbles();
   }
 
@@ -953,7 +1005,7 @@ class View {
     if (!event.ctrlKey && !this.root.contains(document.activeElement)) return; // the page scrolls on
     event.preventDefault();
     const box = this.svg.getBoundingClientRect();
-    this.look(zoomed(this.view, Math.exp(-Math.max(-60, Math.min(60, event.deltaY)) / 200), [event.clientX - box.left, event.clientY - box.top]));
+    this.lookAt(zoomed(this.view, Math.exp(-Math.max(-60, Math.min(60, event.deltaY)) / 200), [event.clientX - box.left, event.clientY - box.top]));
   }
 
   onDoubleClick(event) {
@@ -1044,7 +1096,7 @@ class View {
   }
 
   zoom(factor) {
-    this.look(zoomed(this.view, factor, [this.canvas.clientWidth / 2, this.canvas.clientHeight / 2]));
+    this.lookAt(zoomed(this.view, factor, [this.canvas.clientWidth / 2, this.canvas.clientHeight / 2]));
   }
 
   escape() {
@@ -1421,7 +1473,7 @@ function settle(session) {
     for (const child of place.children) child.style.display = "none";
     place.append(view.root);
     view.back();
-    if (view.fitLater !== false) view.fit();
+    if (view.unseen) view.begin();
   }
 }
 
@@ -1455,7 +1507,7 @@ export default {
     const session = new Session(model);
     const view = new View(session);
     el.append(view.root);
-    requestAnimationFrame(() => view.fit());
+    requestAnimationFrame(() => view.begin());
     return () => view.dispose();
   },
 };

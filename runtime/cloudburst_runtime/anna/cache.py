@@ -30,7 +30,7 @@ from cloudburst_runtime.anna.sources import Sources
 from cloudburst_runtime.anna.totals import Totals
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
-from cloudburst_runtime.ids import NODE, HybridClock, Micros, Millis, PeerName
+from cloudburst_runtime.ids import NODE, HybridClock, Micros, Millis, PeerName, is_store
 from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.lattices.causal import EMPTY
 from cloudburst_runtime.lattices.wrap import (
@@ -480,7 +480,7 @@ class CacheCore:
             if self._caching:
                 self._drop_all(self._sources.freshness(NODE))
             return []
-        if store not in self._sources.fresh:
+        if not is_store(store):
             return []
         self._sources.lose(store)
         self._drop_all(self._sources.freshness(store))

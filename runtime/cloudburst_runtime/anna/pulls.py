@@ -6,6 +6,7 @@ answered, or when the ring has changed and it must be looked at anew.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -164,27 +165,43 @@ class Pulls:
         return events
 
 
+@dataclass
+class _Known:
+    """What several stores say of a key."""
+
+    lattice: str = ""
+    size: int = 0
+    readers: dict[PeerName, None] = field(default_factory=dict)
+    versions: int = 0
+    replicas: int = 0
+
+
 def merged_keys(req: int, replies: list[KeysReply]) -> KeysReply:
     """One list of the keys of several stores.
 
     Examples
     --------
-    >>> here, there = KeysReply(1, ["a"], ["lww"], [3], [["e1"]]), KeysReply(2, ["a"], ["lww"], [3], [["e2"]])
+    >>> here = KeysReply(1, ["a"], ["lww"], [3], [["e1"]], [2], [1])
+    >>> there = KeysReply(2, ["a"], ["lww"], [3], [["e2"]], [1], [1])
     >>> merged_keys(7, [here, there])
-    KeysReply(req=7, keys=['a'], lattices=['lww'], sizes=[3], readers=[['e1', 'e2']])
+    KeysReply(req=7, keys=['a'], lattices=['lww'], sizes=[3], readers=[['e1', 'e2']], versions=[2], ...)
     """
-    found: dict[str, tuple[str, int, dict[PeerName, None]]] = {}
+    found: dict[str, _Known] = {}
     for reply in replies:
-        for key, name, size, readers in zip(
-            reply.keys, reply.lattices, reply.sizes, reply.readers, strict=True
-        ):
-            _, _, known = found.get(key, ("", 0, {}))
-            found[key] = (name, size, {**known, **dict.fromkeys(readers)})
+        for index, key in enumerate(reply.keys):
+            known = found.setdefault(key, _Known())
+            known.lattice, known.size = reply.lattices[index], reply.sizes[index]
+            known.readers.update(dict.fromkeys(reply.readers[index]))
+            known.versions = max(known.versions, reply.versions[index])
+            known.replicas += reply.replicas[index]
     keys = sorted(found)
+    each = [found[key] for key in keys]
     return KeysReply(
         req,
         keys,
-        [found[key][0] for key in keys],
-        [found[key][1] for key in keys],
-        [list(found[key][2]) for key in keys],
+        [known.lattice for known in each],
+        [known.size for known in each],
+        [list(known.readers) for known in each],
+        [known.versions for known in each],
+        [known.replicas for known in each],
     )

@@ -331,8 +331,9 @@ class ReplicaCore:
         names = sorted(key for key in live if key.startswith(keys.prefix))
         kinds = [lattice.name for key in names if (lattice := live[key].lattice) is not None]
         readers = [self.holders(key) for key in names]
-        reply = KeysReply(keys.req, names, kinds, [live[key].nbytes for key in names], readers)
-        return [Send(peer, reply)]
+        sizes = [live[key].nbytes for key in names]
+        versions = [1 + len(self.records.past.get(key, ())) for key in names]
+        return [Send(peer, KeysReply(keys.req, names, kinds, sizes, readers, versions, [1] * len(names)))]
 
     def _history(self, peer: PeerName, history: History) -> list[Effect]:
         versions = [self.records.describe(version) for version in self.records.versions(history.key)]

@@ -10,13 +10,16 @@ includes them, and for a single key also those that it was asked for with.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 from cloudburst_runtime.anna.freshness import Freshness
-from cloudburst_runtime.anna.ring import Circle
 from cloudburst_runtime.ids import NODE, Millis, PeerName
 from cloudburst_runtime.messages import Ring
 from cloudburst_runtime.vectors import Vector, joined
+
+if TYPE_CHECKING:
+    from cloudburst_runtime.anna.ring import Circle
 
 _NONE: Vector = {}
 
@@ -79,6 +82,8 @@ class Sources:
         """Take a later ring; False if it is not later."""
         if self.ring is not None and ring.epoch <= self.ring.epoch:
             return False
+        from cloudburst_runtime.anna.ring import Circle  # a process with one store does without
+
         self.ring = ring
         self._circle = Circle(ring.current.names, ring.replication, ring.current.raised)
         self._become_several()

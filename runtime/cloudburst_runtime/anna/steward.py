@@ -32,7 +32,6 @@ from cloudburst_runtime.messages import (
 )
 
 REMIND_TIMER, LOAD_TIMER = "stores:remind", "stores:load"
-TIMERS = (STORE_TIMER, REMIND_TIMER, LOAD_TIMER)
 
 ANSWERS_KEPT_MAX = 256
 """Answers that are kept for a request that comes again."""
@@ -166,6 +165,8 @@ class Steward:
         if membership.due is not None and sends:
             effects.append(SetTimer(REMIND_TIMER, membership.due))
         effects += [Send(name, Retire()) for name in membership.gone()]
+        for asker in self._inquiries if sends else ():
+            effects += self._inquire(asker)
         return effects + self._settle_askers()
 
     def _settle_askers(self) -> Effects:
@@ -232,12 +233,14 @@ class Steward:
 
     def _on_stores(self, peer: PeerName, message: Stores, now: Millis) -> Effects:
         asker = (peer, message.req)
-        if asker not in self._inquiries:
-            self._inquiries[asker] = {}
-        others = [name for name in self.membership.ring.live if name != NODE]
-        missing = [name for name in others if name not in self._inquiries[asker]]
-        effects: Effects = [Send(name, Inquire(message.req)) for name in missing]
-        return effects + self._report(asker)
+        self._inquiries.setdefault(asker, {})
+        return self._inquire(asker) + self._report(asker)
+
+    def _inquire(self, asker: Asker) -> Effects:
+        """Ask the stores that have not said what they have."""
+        found = self._inquiries[asker]
+        live = self.membership.ring.live
+        return [Send(name, Inquire(asker[1])) for name in live if name != NODE and name not in found]
 
     def _report(self, asker: Asker) -> Effects:
         """Answer a client that asked for the stores, once all have said what they have."""

@@ -140,6 +140,8 @@ class UserLibrary:
         ------
         LatticeMismatch
             If the key holds another type of lattice.
+        ConsistencyError
+            In a call at ``"atomic"``, for anything but a plain value: it is published when the call ends.
         SerializationError
             If the value cannot travel.
         """
@@ -200,7 +202,8 @@ class UserLibrary:
     @property
     def consistency(self) -> str:
         """The consistency level of the call."""
-        return self._core.operations.levels.level(self._current)
+        session = self._current.session
+        return "lww" if session is None else session.level
 
     def progress(self, fraction: float, text: str = "") -> None:
         """Tell the caller how far this call is: a fraction from 0 to 1, and a few words."""

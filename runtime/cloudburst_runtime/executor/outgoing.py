@@ -18,6 +18,7 @@ from cloudburst_runtime.messages import (
     Gone,
     Handover,
     Header,
+    Intake,
     Message,
     Probe,
     Produced,
@@ -108,7 +109,7 @@ def _onward(header: Header, clock: Micros, floor: Vector, session: Session | Non
 
 def step_of(task: Task, outcome: Outcome, executor: PeerName, witness: Witness | None) -> Step:
     """What a task did, now that it has run."""
-    inputs, arrived = task.inputs, task.arrived
+    told = task.inputs or task.hits or task.misses or task.header.watched
     return Step(
         task.id.node,
         executor,
@@ -118,12 +119,14 @@ def step_of(task: Task, outcome: Outcome, executor: PeerName, witness: Witness |
         outcome.stdout,
         outcome.stderr,
         witness,
-        outcome.decode_ms,
-        [_arrival(trigger, arrived[trigger.source]) for trigger in inputs] if inputs else [],
-        task.hits,
-        task.misses,
+        _intake(task, outcome) if told else None,
         version=0 if task.function is None else task.function.version,
     )
+
+
+def _intake(task: Task, outcome: Outcome) -> Intake:
+    arrivals = [_arrival(trigger, task.arrived[trigger.source]) for trigger in task.inputs]
+    return Intake(outcome.decode_ms, arrivals, task.hits, task.misses)
 
 
 def _arrival(trigger: Trigger, at: Millis) -> Arrival:

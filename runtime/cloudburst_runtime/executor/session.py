@@ -74,8 +74,7 @@ class Levels:
         if session is None:
             entry = self._cache.peek(key, task.floor)
         elif session.level in REPEATABLE:
-            own = session.writes.get(key)
-            entry = self._snapshots.peek(task, key) if own is None else Entry(0, own)
+            entry = self._snapshots.peek(task, key)
         else:
             entry = self._cache.peek(key, self.floor(task))
         if entry is not None and (session is not None or type(entry.lattice) in _KEEPS_SIBLINGS):

@@ -119,6 +119,8 @@ class Snapshots:
     def peek(self, task: Task, key: str) -> Entry | None:
         """What the task reads of a key, if that can be said, or fixed, here and at once."""
         session, wrote = _session(task), _session(task).wrote.get(key, {})
+        if key in session.writes:
+            return Entry(0, session.writes[key])
         kept = self._kept(_attempt(task), key, wrote)
         fix = session.fixed.get(key)
         if fix is not None:

@@ -19,7 +19,7 @@ from .basic import LWW
 class Atomic(Lattice, tag="atomic", frozen=True, array_like=True):
     """A plain write, and the transaction that published it: its name and its keys; none for a plain put."""
 
-    name: ClassVar[str] = "atomic"
+    name: ClassVar[str] = LWW.name  # which is what it is to whoever puts under its key
 
     stamp: Micros
     writer: PeerName

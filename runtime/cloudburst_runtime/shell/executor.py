@@ -7,6 +7,7 @@ the loop's background thread reads: calls are queued, cancelled, handed over, an
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import signal
 import sys
@@ -76,7 +77,7 @@ class ExecutorProcess:
         self.sandbox = Sandbox(UserLibrary(*served), self.streams, seeds, WitnessLibrary(*served))
         self.todo: deque[list[Task]] = deque()
         self._replies: dict[int, Any] = {}
-        self._numbers = 0
+        self._numbers = itertools.count(1)
         self._shown = ("", "")
         self._used = (0.0, now_ms())
         self._shown_for: Task | None = None
@@ -126,9 +127,7 @@ class ExecutorProcess:
         """Carry out one operation of user code; it waits, and the sockets are served meanwhile."""
         self._refuse_forked()
         task = self.sandbox.tasks[0]
-        with self.loop.lock:
-            self._numbers += 1
-            number = self._numbers
+        number = next(self._numbers)
         with _Outside(self):
             if kind == "write":
                 arguments = (arguments[0], self.arena.moved(arguments[1]))

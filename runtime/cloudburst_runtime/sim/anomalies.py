@@ -144,6 +144,9 @@ def _config(experiment: Experiment) -> Config:
         executors_min=experiment.executors,
         executors_max=experiment.executors,
         policy="random",
+        stores_min=experiment.stores,
+        stores_max=experiment.stores,
+        replication=experiment.replication,
         pressure_after_ms=TIME_MAX_MS,
     )
 

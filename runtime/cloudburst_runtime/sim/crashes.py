@@ -12,6 +12,8 @@ def plan(world: World, sessions: list[Session]) -> None:
     start = world.now
     for time in world.faults.executor_crashes:
         world.at(start + time, _crash_executor, world, luck.random())
+    for time in world.faults.store_crashes:
+        world.at(start + time, _crash_store, world, luck.random())
     if world.faults.client_crash is not None:
         world.at(start + world.faults.client_crash, _crash_client, world, sessions[-1])
 
@@ -22,6 +24,18 @@ def _crash_executor(world: World, luck: float) -> None:
         victim = there[int(luck * len(there))]
         world.history.note(world.now, victim.name, "crash")
         world.kill(victim.name, "killed")
+
+
+def _crash_store(world: World, luck: float) -> None:
+    """One at a time: not while what another's death has left alone is still to be copied."""
+    there, ring = world.stores(), world.node().core.stores.membership.ring
+    known = all(name in world.processes for name in ring.live)
+    spare = world.config.replication > 1 and len(ring.live) > 1 and known and not ring.former
+    if there and spare and world.now < world.faults.heal_at:
+        victim = there[int(luck * len(there))]
+        if victim.name in ring.current.names:
+            world.history.note(world.now, victim.name, "crash")
+            world.kill(victim.name, "killed")
 
 
 def _crash_client(world: World, session: Session) -> None:

@@ -13,6 +13,8 @@ from __future__ import annotations
 from random import Random
 from typing import NamedTuple
 
+import msgspec
+
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.ids import HybridClock, Micros, Millis, PeerName
 
@@ -54,6 +56,8 @@ class Faults(NamedTuple):
         How likely a message takes up to ``slow_ms``.
     executor_crashes
         When an executor is killed (whichever the plan's numbers pick then).
+    store_crashes
+        The same for stores, where there are several and one may be lost.
     client_crash
         When the last client is killed; None: never.
     stillborn
@@ -75,6 +79,7 @@ class Faults(NamedTuple):
     slow: float = 0.02
     slow_ms: float = 60.0
     executor_crashes: tuple[Millis, ...] = ()
+    store_crashes: tuple[Millis, ...] = ()
     client_crash: Millis | None = None
     stillborn: float = 0.0
     skew_us: int = 400_000
@@ -99,6 +104,9 @@ def plan(seed: int, profile: str | None = None) -> Faults:
         start = random.uniform(500.0, 8_000.0)
         faults = faults._replace(outage=(start, start + random.uniform(0.0, 3_000.0)))
     if chosen in ("crash", "storm"):
+        more = Random(f"{seed}/stores")
+        store_crashes = tuple(sorted(more.uniform(150.0, 9_000.0) for _ in range(more.randint(1, 4))))
+        faults = faults._replace(store_crashes=store_crashes)
         faults = faults._replace(
             executor_crashes=crashes, client_crash=client_crash, stillborn=random.choice((0.0, 0.1))
         )
@@ -134,6 +142,20 @@ def config(seed: int, faults: Faults) -> Config:
         batch_max=3,
         outputs_kept_max=random.choice((8, 512)) if faults.ordered else 512,
         cache_bytes_max=random.choice((1_500, 1_000_000)),
+    )
+
+
+def with_stores(seed: int, config: Config) -> Config:
+    """The configuration with several stores."""
+    random = Random(f"{seed}/several stores")
+    stores = random.randint(2, 5)
+    return msgspec.structs.replace(
+        config,
+        stores_min=stores,
+        stores_max=stores,
+        replication=random.choice((1, 2, 2, 2, 3)),
+        anti_entropy_ms=2_000.0,
+        stats_ms=1_000.0,
     )
 
 

@@ -12,6 +12,7 @@ from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.outbox import Terms
 from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.client.core import ClientCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Persist
@@ -33,6 +34,7 @@ class Mutant(NamedTuple):
     executor: type[ExecutorCore] = ExecutorCore
     node: type[NodeCore] = NodeCore
     replica: type[ReplicaCore] = ReplicaCore
+    store: type[StoreCore] = StoreCore
     scenario: str = "calls"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cloudburst_runtime.anna.durable import recover
 from cloudburst_runtime.anna.journal import Journal
+from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.client.calls import (
     Answered,
     Ask,
@@ -23,7 +24,7 @@ from cloudburst_runtime.client.calls import (
     Submit,
 )
 from cloudburst_runtime.client.session import ClientSession
-from cloudburst_runtime.effects import Send, SetTimer, Timer
+from cloudburst_runtime.effects import Received, Send, SetTimer, Timer
 from cloudburst_runtime.executor.tasks import (
     Execute,
     Interrupt,
@@ -34,7 +35,7 @@ from cloudburst_runtime.executor.tasks import (
 )
 from cloudburst_runtime.ids import Millis, PeerName, TaskId
 from cloudburst_runtime.lattices.wrap import delta
-from cloudburst_runtime.messages import Message, Result
+from cloudburst_runtime.messages import Message, Result, Retire
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.scheduler.events import Kill, Spawn, Stop
 from cloudburst_runtime.sim.faults import SkewedClock
@@ -143,6 +144,24 @@ class NodeProcess(Process):
             assert self.world.disk is not None
             self.world.disk.sync(transaction)
             self.perform(effects)
+
+
+class StoreProcess(Process):
+    """One of several stores, besides the node's own; it ends with the node, or when that says so."""
+
+    core: StoreCore
+
+    def __init__(self, world: World, name: PeerName) -> None:
+        super().__init__(world, name)
+        self.replica = world.mutant.replica(world.config, name)
+        self.core = world.mutant.store(world.config, self.replica)
+
+    def take(self, event: Any) -> None:
+        """Let the core take an event, unless it is the end."""
+        if isinstance(event, Received) and isinstance(event.message, Retire):
+            self.world.kill(self.name, "it left")
+        else:
+            super().take(event)
 
 
 class ClientProcess(Process):

@@ -5,6 +5,8 @@ Law: the one place that looks into cores; only for what no client can see.
 
 from __future__ import annotations
 
+from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Entry
 from cloudburst_runtime.sim.processes import ClientProcess, ExecutorProcess
 from cloudburst_runtime.sim.world import World
@@ -19,20 +21,29 @@ def pending(world: World) -> list[str]:
         found += _of(client.name, _client(client))
     for executor in world.executors():
         found += _of(executor.name, _executor(executor))
+    for store in world.stores():
+        found += _of(store.name, {"timers": list(store.timers)})
     return found + _of("node", _node(world))
 
 
 def stale(world: World) -> list[str]:
     """Cached entries that differ from the store's and would be shown to one who knows all that it knows."""
-    replica = world.node().replica
+    replicas = {replica.name: replica for replica in _replicas(world)}
+    everything = {name: replica.seq for name, replica in replicas.items()}
+    owners = world.node().core.stores.store.owners
     found = []
     for executor in world.executors():
         cache = executor.core.cache
         for key in list(cache._held):
-            entry, truth = cache.peek(key, {replica.name: replica.seq}), replica.entry(key)
+            replica = replicas[NODE if owners is None else owners.of(key)[0]]
+            entry, truth = cache.peek(key, everything), replica.entry(key)
             if entry is not None and entry != (truth or Entry(0, None)):
-                found.append(f"rest: {executor.name} shows {entry} for {key}, the store has {truth}")
+                found.append(f"rest: {executor.name} shows {entry} for {key}, {replica.name} has {truth}")
     return found
+
+
+def _replicas(world: World) -> list[ReplicaCore]:
+    return [world.node().replica, *(store.replica for store in world.stores())]
 
 
 def _of(name: str, counts: dict[str, object]) -> list[str]:

@@ -12,10 +12,13 @@ from cloudburst_runtime.sim import calls, executions, faults, restarts
 from cloudburst_runtime.sim.mutants import HONEST, Mutant
 from cloudburst_runtime.sim.world import World
 
+STORES = "/stores"
+"""How the names of scenarios end in which several stores keep the keys."""
+
 SCENARIOS: dict[str, Callable[[World], list[str]]] = {
     "calls": calls.drive,
     "restarts": restarts.drive,
-    **{level: executions.at(level) for level in LEVELS},
+    **{level + stores: executions.at(level) for stores in ("", STORES) for level in LEVELS},
 }
 """By name: drives a world, and returns what is wrong with its history."""
 
@@ -37,10 +40,13 @@ def run(
     scenario: str | None = None,
 ) -> Report:
     """Run a seed, in the scenario that is to notice the mutant, and check what its clients saw."""
-    plan = faults.plan(seed, profile)
-    world = World(seed, plan, faults.config(seed, plan), mutant, trace)
+    plan, scenario = faults.plan(seed, profile), scenario or mutant.scenario
+    config = faults.config(seed, plan)
+    if scenario.endswith(STORES):
+        config = faults.with_stores(seed, config)
+    world = World(seed, plan, config, mutant, trace)
     try:
-        violations = SCENARIOS[scenario or mutant.scenario](world)
+        violations = SCENARIOS[scenario](world)
     except Exception as error:  # a core that fails an assertion is a finding like any other
         violations = [f"crash: {type(error).__name__} {error} ({_place(error)})"]
     return Report(seed, plan.profile, violations, world)

@@ -18,7 +18,7 @@ from typing import Any
 
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received
-from cloudburst_runtime.ids import NODE, Millis, PeerName
+from cloudburst_runtime.ids import NODE, Millis, PeerName, is_store
 from cloudburst_runtime.messages import Hello, Message, pack, unpack
 from cloudburst_runtime.scheduler.events import Exited
 from cloudburst_runtime.sim.disk import Disk
@@ -31,6 +31,7 @@ from cloudburst_runtime.sim.processes import (
     ExecutorProcess,
     NodeProcess,
     Process,
+    StoreProcess,
 )
 
 EVENTS_MAX = 400_000
@@ -151,6 +152,10 @@ class World:
         """The clients that are alive."""
         return [process for process in self.processes.values() if isinstance(process, ClientProcess)]
 
+    def stores(self) -> list[StoreProcess]:
+        """The stores that are alive, besides the node's own."""
+        return [process for process in self.processes.values() if isinstance(process, StoreProcess)]
+
     def node(self) -> NodeProcess:
         """The node."""
         node = self.processes[NODE]
@@ -163,7 +168,7 @@ class World:
         process.start()
 
     def spawn(self, name: PeerName) -> None:
-        """What the supervisor does for the node: fork an executor, which takes a while."""
+        """What the supervisor does for the node: fork an executor or a store, which takes a while."""
         self.after(self._luck.uniform(4.0, 25.0), self._spawned, name, self._life)
 
     def _spawned(self, name: PeerName, life: int) -> None:
@@ -172,9 +177,10 @@ class World:
         if self.now < self.faults.heal_at and self._luck.random() < self.faults.stillborn:
             self._exited(name, "it ended before it was ready")
             return
-        self._add(ExecutorProcess(self, name))
+        role = "store" if is_store(name) else "executor"
+        self._add(StoreProcess(self, name) if is_store(name) else ExecutorProcess(self, name))
         self.connect(name, NODE)
-        self._deliver_later(name, NODE, pack(Hello(name, "executor", 1, 0, "here")), sure=True)
+        self._deliver_later(name, NODE, pack(Hello(name, role, 1, 0, "here")), sure=True)
 
     def kill(self, name: PeerName, reason: str) -> None:
         """End a process at once, with all that it knew."""
@@ -187,7 +193,7 @@ class World:
             del self._links[peer][name]
             self.at(self.network.last(name, peer, self.now), self._lost, self.processes[peer], name)
         self._links[name].clear()
-        if isinstance(process, ExecutorProcess):
+        if isinstance(process, ExecutorProcess | StoreProcess):
             self._exited(name, reason)
 
     def end_all(self) -> None:

@@ -1,0 +1,34 @@
+"""Several stores, two of which keep each key: what that costs, and how long it takes to make up for one."""
+
+from __future__ import annotations
+
+from benchmarks.case import Case, Effort, cases_of, messages_limit
+
+GROUP = "Several stores"
+KEYS, KEYS_QUICK = 100_000, 5_000
+GOSSIPED, GOSSIPED_QUICK = 10_000, 1_000
+THREE = {"stores": 3, "only_for": "stores"}
+
+
+@cases_of
+def stores(effort: Effort) -> list[Case]:
+    """Three stores, two copies."""
+    keys = KEYS_QUICK if effort.quick else KEYS
+    puts = GOSSIPED_QUICK if effort.quick else GOSSIPED
+    put = Case(
+        GROUP, "put, two copies", "put", (8,), peers=False, options=THREE, **messages_limit("ping_pong")
+    )
+    get = Case(GROUP, "get", "get", (8,), peers=False, options=THREE, **messages_limit("ping_pong"))
+    gossip = Case(
+        GROUP, "gossip of a put of 8 B", "gossip_bytes", (puts,), peers=False, unit="B", options=THREE
+    )
+    repair = Case(
+        GROUP,
+        f"two copies of {keys:,} keys again after kill -9 of a store",
+        "repair",
+        (keys,),
+        peers=False,
+        options={"stores": 3, "only_for": "repair"},
+        rounds=1,
+    )
+    return [put, get, gossip, repair]

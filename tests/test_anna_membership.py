@@ -1,0 +1,225 @@
+"""The node's decisions about stores: one change of hands at a time, deaths at once, no name twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudburst_runtime.anna.membership import Membership
+from cloudburst_runtime.anna.owners import Owners
+from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.ring import PARTITIONS
+from cloudburst_runtime.anna.steward import LOAD_TIMER, REMIND_TIMER, Steward
+from cloudburst_runtime.anna.store import StoreCore
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import Received, Send, SetTimer, Timer
+from cloudburst_runtime.messages import (
+    AddStore,
+    Done,
+    Failed,
+    Inquire,
+    Members,
+    RemoveStore,
+    Retire,
+    Ring,
+    Settled,
+    StoreAdded,
+    Stores,
+    StoresReply,
+    StoreStats,
+)
+from cloudburst_runtime.scheduler.events import Spawn
+
+CONFIG = Config(
+    replication=2,
+    stores_max=4,
+    stats_ms=1000.0,
+    store_operations_high_per_s=100.0,
+    hot_key_operations_per_s=50.0,
+)
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["spawn", "join", "leave", "lose", "settle", "raise"]), st.integers(0, 9)),
+    max_size=40,
+)
+
+
+@given(STEPS)
+def test_whatever_happens_it_ends_settled_with_the_stores_that_there_are(
+    steps: list[tuple[str, int]],
+) -> None:
+    members, names, epoch, dead = Membership(CONFIG), ["node"], 0, set()
+    for what, pick in steps:
+        others = [name for name in members.names if name != "node"]
+        chosen = others[pick % len(others)] if others else "node"
+        if what == "spawn":
+            name = members.spawn()
+            assert name not in names
+            names.append(name)
+        elif what == "join" and members.spawned:
+            members.join(next(iter(members.spawned)), 0.0)
+        elif what == "leave":
+            members.leave(chosen, 0.0)
+        elif what == "lose" and chosen != "node":
+            members.lose(chosen, 0.0)
+            dead.add(chosen)
+        elif what == "raise":
+            members.raise_keys({"k": 2 + pick % 3}, 0.0)
+        elif what == "settle":
+            settle_once(members)
+        ring = members.ring
+        assert ring.epoch >= epoch
+        assert set(ring.current.names) <= set(ring.live)
+        assert not dead & set(ring.live)
+        epoch = ring.epoch
+    for _ in range(10):
+        settle_once(members)
+    assert not members.ring.former
+    assert members.ring.live == members.ring.current.names
+    assert sorted(members.ring.live) == sorted(set(members.names) - set(members.spawned))
+    assert members.due is None
+
+
+def settle_once(members: Membership) -> None:
+    epoch = members.ring.epoch
+    for name in members.ring.live:
+        if members.ring.epoch == epoch:
+            members.settle(name, Settled(epoch), 0.0)
+
+
+@given(st.integers(0, PARTITIONS - 1), st.booleans())
+def test_every_part_that_changes_hands_has_a_source_that_had_it(part: int, dies: bool) -> None:
+    before, after = ["node", "s2", "s3"], ["node", "s3", "s4"]
+    live = [*after, *([] if dies else ["s2"])]
+    owners = Owners(Ring(5, Members(after), 2, [Members(before)], live, born=4))
+    was = Owners(Ring(4, Members(before), 2, live=before, born=3)).keep(part)
+    assert set(was) & set(live) <= set(owners.sources(part))
+    assert set(owners.keep(part)) <= set(owners.sources(part))
+    assert owners.is_disputed(part) == (sorted(was) != sorted(owners.keep(part)))
+    for name in owners.keep(part):
+        assert owners.has_all(name, part) == (name in was and set(was) <= set(live))
+    assert owners.is_past("s2") == dies
+
+
+# ---------------------------------------------------------------- the steward
+
+
+class Bench:
+    def __init__(self, config: Config = CONFIG) -> None:
+        self.steward = Steward(config, StoreCore(config, ReplicaCore(config)), Spawn)
+        self.steward.start(0.0)
+        self.now = 0.0
+
+    def tell(self, peer: str, message: Any) -> list[Any]:
+        self.now += 1.0
+        return self.steward.handle(Received(peer, message), self.now)
+
+    def settle(self) -> list[Any]:
+        """The other stores have all that is theirs; the node's has nothing to compare with silent ones."""
+        effects: list[Any] = []
+        for _ in range(6):
+            epoch = self.steward.membership.ring.epoch
+            for name in self.steward.membership.ring.live:
+                effects += self.tell(name, Settled(epoch))
+        return effects
+
+    def add(self) -> list[Any]:
+        [spawn] = self.tell("c1", AddStore(int(self.now) + 10))
+        return [*self.steward.join(spawn.name, self.now), *self.settle()]
+
+
+def sent(effects: list[Any], kind: type) -> list[tuple[str, Any]]:
+    return [(e.peer, e.message) for e in effects if type(e) is Send and isinstance(e.message, kind)]
+
+
+def test_who_asks_for_a_store_is_told_when_it_has_its_share() -> None:
+    bench = Bench()
+    assert bench.tell("c1", AddStore(7)) == [Spawn("s2")]
+    assert bench.tell("c1", AddStore(7)) == []
+    effects = bench.steward.join("s2", 3.0)
+    assert [peer for peer, _ in sent(effects, Ring)] == ["s2"]
+    assert sent(effects, StoreAdded) == []
+    assert sent(bench.settle(), StoreAdded) == [("c1", StoreAdded(7, "s2"))]
+    assert bench.tell("c1", AddStore(7)) == [Send("c1", StoreAdded(7, "s2"))]
+
+
+def test_a_store_that_ends_before_it_has_joined_is_said_to_have() -> None:
+    bench = Bench()
+    bench.tell("c1", AddStore(7))
+    [(peer, failed)] = sent(bench.steward.lose("s2", 3.0), Failed)
+    assert (peer, failed.failure.kind) == ("c1", "RuntimeUnavailable")
+
+
+def test_a_store_goes_when_nothing_is_its_own_to_keep() -> None:
+    bench = Bench()
+    bench.add()
+    effects = bench.tell("c1", RemoveStore(8, "s2"))
+    assert sent(effects, Retire) == []
+    effects = bench.settle()
+    assert sent(effects, Retire) == [("s2", Retire())]
+    assert sent(effects, Done) == [("c1", Done(8))]
+    [(_, failed)] = sent(bench.tell("c1", RemoveStore(9, "s2")), Failed)
+    assert "only the node's own" in failed.failure.message
+
+
+def test_a_store_that_was_to_be_there_is_replaced() -> None:
+    bench = Bench(Config(stores_min=2, stores_max=2, replication=2))
+    bench.steward.join("s2", 1.0)
+    bench.settle()
+    assert Spawn("s3") in bench.steward.lose("s2", 5.0)
+
+
+def test_a_ring_is_told_again_until_all_have_answered() -> None:
+    bench = Bench()
+    bench.tell("c1", AddStore(7))
+    effects = bench.steward.join("s2", 3.0)
+    [timer] = [e for e in effects if type(e) is SetTimer and e.key == REMIND_TIMER]
+    effects = bench.steward.handle(Timer(REMIND_TIMER), timer.due)
+    assert [peer for peer, _ in sent(effects, Ring)] == ["s2"]
+    bench.settle()
+    assert bench.steward.handle(Timer(REMIND_TIMER), 9_000.0) == []
+
+
+def test_all_stores_are_asked_what_they_have_those_that_join_meanwhile_too() -> None:
+    bench = Bench()
+    bench.add()
+    assert [peer for peer, _ in sent(bench.tell("c1", Stores(5)), Inquire)] == ["s2"]
+    [spawn] = bench.tell("c2", AddStore(9))
+    effects = bench.steward.join(spawn.name, bench.now)
+    assert ("s3", Inquire(5)) in sent(effects, Inquire)
+    assert bench.tell("s2", StoreStats("s2", 4, 40, 0, 0.0, {}, 5)) == []
+    [(peer, reply)] = sent(bench.tell("s3", StoreStats("s3", 2, 20, 0, 0.0, {}, 5)), StoresReply)
+    assert peer == "c1"
+    assert [(stats.name, stats.keys) for stats in reply.stores] == [("node", 0), ("s2", 4), ("s3", 2)]
+
+
+def test_load_adds_a_store_and_silence_removes_it() -> None:
+    bench = Bench()
+    effects = bench.tell("node", StoreStats("node", 5, 50, 500, 1000.0))
+    assert [e for e in effects if type(e) is Spawn] == [Spawn("s2")]
+    bench.steward.join("s2", bench.now)
+    bench.settle()
+    bench.tell("node", StoreStats("node", 5, 50, 80, 1000.0))
+    bench.tell("s2", StoreStats("s2", 5, 50, 80, 1000.0))
+    assert bench.steward.membership.names == ["node", "s2"]
+    bench.steward.handle(Timer(LOAD_TIMER), bench.now + 60_000.0)
+    bench.settle()
+    assert bench.steward.membership.ring.live == ["node"]
+
+
+def test_a_hot_key_is_raised_and_lowered() -> None:
+    bench = Bench()
+    bench.add()
+    bench.add()
+    names = bench.steward.membership.ring.live
+    assert len(names) == 3
+    for name in names:
+        bench.tell(name, StoreStats(name, 5, 50, 60, 1000.0, {"k": 50}))
+    bench.settle()
+    assert bench.steward.membership.ring.current.raised == {"k": 3}
+    for name in names:
+        bench.tell(name, StoreStats(name, 5, 50, 60, 1000.0))
+    bench.settle()
+    assert bench.steward.membership.ring.current.raised == {}
