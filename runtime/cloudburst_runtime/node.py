@@ -46,7 +46,7 @@ class NodeCore:
     ) -> None:
         self.replica = replica
         self._config = config
-        self._steward: Steward | None = None
+        self.steward: Steward | None = None
         if config.stores_max > 1:
             self._appoint()
         self.scheduler = SchedulerCore(
@@ -60,15 +60,15 @@ class NodeCore:
     @property
     def stores(self) -> Steward | ReplicaCore:
         """Who takes what is for the store."""
-        return self._steward or self.replica
+        return self.steward or self.replica
 
     def _appoint(self) -> Steward:
         """There are other stores, or there may be."""
         from cloudburst_runtime.anna.steward import Steward
         from cloudburst_runtime.anna.store import StoreCore
 
-        self._steward = Steward(self._config, StoreCore(self._config, self.replica), Spawn)
-        return self._steward
+        self.steward = Steward(self._config, StoreCore(self._config, self.replica), Spawn)
+        return self.steward
 
     def start(self, now: Millis) -> list[Any]:
         """Start the first executors, and the other stores."""
@@ -80,8 +80,8 @@ class NodeCore:
         if kind is Received:
             if not self.scheduler.takes(event.message):
                 return self._to_stores(event, now)
-            if type(event.message) is Hello and is_store(event.peer) and self._steward is not None:
-                return self._steward.join(event.peer, now)
+            if type(event.message) is Hello and is_store(event.peer) and self.steward is not None:
+                return self.steward.join(event.peer, now)
         elif kind is PeerLost:
             return [*self.stores.handle(event, now), *self.scheduler.handle(event, now)]
         elif (
@@ -91,11 +91,11 @@ class NodeCore:
         ):
             return self.stores.handle(event, now)
         elif kind is Exited and is_store(event.name):
-            return [] if self._steward is None else self._steward.lose(event.name, now)
+            return [] if self.steward is None else self.steward.lose(event.name, now)
         return self.scheduler.handle(event, now)
 
     def _to_stores(self, event: Received, now: Millis) -> list[Any]:
-        if self._steward is None:
+        if self.steward is None:
             if type(event.message) not in _ABOUT_STORES:
                 return self.replica.handle(event, now)
             self._appoint()
@@ -107,5 +107,5 @@ class NodeCore:
     def validate(self) -> None:
         """Assert what must hold between events."""
         self.scheduler.validate()
-        if self._steward is not None:
-            self._steward.store.validate()
+        if self.steward is not None:
+            self.steward.store.validate()

@@ -96,8 +96,10 @@ class Keeper:
         effects: list[Persist] = []
         if self._durable:
             effects.append(Persist(version_place(key, record.seq), record, sync, (change,)))
-        gone = [version_place(other, version.seq) for other, version in change.dropped]
-        gone += self._damaged.pop(key, ())
+        gone: list[bytes] = []
+        if self._durable or self._written or self._damaged:  # else there is nothing on disk
+            gone = [version_place(other, version.seq) for other, version in change.dropped]
+            gone += self._damaged.pop(key, ())
         if self._durable:
             effects += [Persist(place, None, sync) for place in gone]
             if any(other != key for other, _ in change.dropped):  # a deletion is forgotten

@@ -356,7 +356,9 @@ class Records:
     def _trim(self, key: str) -> list[Stored]:
         """Drop the oldest versions beyond the bounds."""
         past, dropped = self.past.get(key, []), []
-        size = sum(version.nbytes for version in past)
+        size = 0
+        for version in past:
+            size += version.nbytes
         while past and (len(past) >= self._config.history_max or size > self._config.history_bytes_max):
             oldest = past.pop(0)
             size -= oldest.nbytes

@@ -268,9 +268,12 @@ class ReplicaCore:
         return self._changed(self.records.keep(key, generation, lattice, stamp, writer, deps), sync, new)
 
     def _changed(self, change: Change, sync: bool, new: bool) -> list[Effect]:
-        key, entry = change.key, self.records.entry(change.record)
-        assert entry is not None
-        effects: list[Effect] = [*self.keeper.changed(change, sync), *self._publish(key, entry)]
+        key = change.key
+        effects: list[Effect] = [*self.keeper.changed(change, sync)]
+        if self.watches.readers(key):
+            entry = self.records.entry(change.record)
+            assert entry is not None
+            effects += self._publish(key, entry)
         if new:
             for peer, get in self.watches.awaken(key):
                 effects += self._received(Received(peer, get))

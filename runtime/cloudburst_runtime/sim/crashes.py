@@ -28,7 +28,10 @@ def _crash_executor(world: World, luck: float) -> None:
 
 def _crash_store(world: World, luck: float) -> None:
     """One at a time: not while what another's death has left alone is still to be copied."""
-    there, ring = world.stores(), world.node().core.stores.membership.ring
+    there, steward = world.stores(), world.node().core.steward
+    if steward is None:
+        return
+    ring = steward.membership.ring
     known = all(name in world.processes for name in ring.live)
     spare = world.config.replication > 1 and len(ring.live) > 1 and known and not ring.former
     if there and spare and world.now < world.faults.heal_at:

@@ -30,7 +30,8 @@ def stale(world: World) -> list[str]:
     """Cached entries that differ from the store's and would be shown to one who knows all that it knows."""
     replicas = {replica.name: replica for replica in _replicas(world)}
     everything = {name: replica.seq for name, replica in replicas.items()}
-    owners = world.node().core.stores.store.owners
+    steward = world.node().core.steward
+    owners = None if steward is None else steward.store.owners
     found = []
     for executor in world.executors():
         cache = executor.core.cache
