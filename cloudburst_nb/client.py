@@ -11,14 +11,13 @@ import importlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from cloudburst_nb import runtimes
 from cloudburst_nb.addresses import listening
 from cloudburst_nb.arguments import are_plain, pack_arguments, plain_arguments
-from cloudburst_nb.browsing import Store
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
 from cloudburst_nb.errors import (
@@ -52,6 +51,9 @@ from cloudburst_runtime.shell.client import ClientShell
 from cloudburst_runtime.shell.clock import now_ms
 from cloudburst_runtime.shell.ticket import Ticket
 from cloudburst_runtime.values import Value, decode, explain
+
+if TYPE_CHECKING:
+    from cloudburst_nb.browsing import Store
 
 _REQUIRED: Any = object()
 LOOK_S = 2.0
@@ -852,6 +854,8 @@ class Client:
         key       lattice  size  versions  replicas  cached by
         user/ada  lww      ...
         """
+        from cloudburst_nb.browsing import Store  # displays are loaded when something is shown
+
         return Store(self, prefix)
 
     def _keys(self, prefix: str, timeout: float | None = 60.0) -> messages.KeysReply:

@@ -10,6 +10,7 @@ import pytest
 from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.anna.reconcile import Reconciler
 from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.safety import Safety
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send
@@ -81,8 +82,13 @@ class DropsGossip(StoreCore):
 class AcknowledgesAlone(StoreCore):
     """Acknowledges a write before a second store has it."""
 
-    def _is_safe(self, key: str, seq: int) -> bool:
-        return True
+    class Rash(Safety):
+        def _is_safe(self, key: str, seq: int) -> bool:
+            return True
+
+    def __init__(self, config: Config, replica: ReplicaCore) -> None:
+        super().__init__(config, replica)
+        self.safety = self.Rash(replica, self.exchange, self._partners)
 
 
 class HandsOverIncompletely(StoreCore):

@@ -47,6 +47,7 @@ def test_a_notebook_is_a_tutorial(path: Path) -> None:
 PARAMETERS = {
     "01_quickstart": ("images_served", "120"),
     "04_where_does_the_latency_go": ("calls", "50"),
+    "05_consistency_anomalies": ("executions", "60"),
 }
 """What makes a notebook's run short; the others are short as they are."""
 

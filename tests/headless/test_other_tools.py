@@ -58,13 +58,15 @@ def test_the_results_are_there_and_the_displays_have_a_static_form(
     tmp_path: Path, arguments: tuple[str, ...], factor: int
 ) -> None:
     execute(tmp_path, *arguments)
-    cells = [cell for cell in load(tmp_path / "out.ipynb").cells if cell.cell_type == "code"]
+    made = load(tmp_path / "out.ipynb")
+    cells = [cell for cell in made.cells if cell.cell_type == "code"]
     assert texts(cells[-2]) == f"{10 * factor + 1}\n"
     assert texts(cells[-1]) == "[1, 2]\n"
     shown = cells[-3]
     assert {"text/html", "text/plain"} <= forms(shown)
     (html,) = [output.data["text/html"] for output in shown.outputs if "text/html" in output.data]
     assert "data:image/svg+xml;base64," in html
+    assert "widgets" not in made.metadata, "nobody is there to draw, so there is no editor to be kept"
 
 
 def test_a_page_of_nbconvert_shows_the_picture_and_no_error(tmp_path: Path) -> None:

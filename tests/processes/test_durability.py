@@ -244,3 +244,18 @@ def test_durability_is_asked_for_per_put_and_per_client(tmp_path: Path) -> None:
         assert env.info()["last_txnid"] < 50, "each put was waited for"
     cb.up(executors=1, state_dir=tmp_path)
     assert cb.get("k") == 51, "an orderly end writes what was not waited for"
+
+
+def test_what_executors_add_and_keep_side_by_side_goes_on_after_a_restart(tmp_path: Path) -> None:
+    """Executors have the same names in every run; what they wrote in another one must not count for them."""
+
+    def note(cloudburst, number) -> None:
+        cloudburst.put("count", 1, lattice="counter")
+        cloudburst.put("notes", number, lattice="causal")
+
+    for run in range(3):
+        with cb.up(executors=(1, 1), state_dir=str(tmp_path)) as client:
+            noted = client.function(note, name="note")
+            cb.gather([noted(10 * run + number) for number in range(5)], timeout=DEADLINE)
+            assert client.get("count") == 5 * (run + 1)
+            assert len(client.get("notes", siblings=True)) == 5 * (run + 1)

@@ -177,6 +177,19 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         client.add_store()
 
 
+def test_a_client_on_another_host_reaches_all_stores() -> None:
+    client = cb.up(executors=1, stores=3, listen="tcp://127.0.0.1:0")
+    eventually(lambda: settled(client, 3))
+    code = (
+        "import sys, cloudburst_nb as cb; client = cb.connect(sys.argv[1], key_file=sys.argv[2])\n"
+        "for number in range(30): client.put(f'k{number}', number)\n"
+        "assert [client.get(f'k{number}') for number in range(30)] == list(range(30))"
+    )
+    command = [sys.executable, "-c", code, client.addresses[-1], client.key_file]
+    subprocess.run(command, check=True, timeout=60)
+    assert [client.get(f"k{number}") for number in range(30)] == list(range(30))
+
+
 def test_the_command_line_lists_the_stores(client: Client) -> None:
     client.put("k", 1)
 

@@ -6,8 +6,8 @@ reader has seen. With one store this file hands on, and does nothing else.
 *Who serves.* The current owners of a key serve it (`owners`); others answer `Elsewhere`, with the ring.
 
 *Writes* go to any owner. It merges, tells the other owners (`exchange`), and acknowledges once one of them
-has the change: so two have it, whichever one dies. If a deletion overtook it there, the writer is told to put
-again.
+has the change (`safety`): so two have it, whichever one dies. If a deletion overtook it there, the writer is
+told to put again.
 
 *Reads* go to any owner, and carry the floor of their session. An owner that is not informed up to it *pulls*
 the key from the stores concerned before it answers.
@@ -29,13 +29,12 @@ from cloudburst_runtime.anna.pulls import Pulls, merged_keys
 from cloudburst_runtime.anna.reconcile import Reconciler
 from cloudburst_runtime.anna.records import Cold
 from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.safety import Safety
 from cloudburst_runtime.anna.usage import Usage
-from cloudburst_runtime.anna.withheld import Kept, Withheld
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Load, PeerLost, Received, Send, SetTimer, Timer, Unwritten
 from cloudburst_runtime.ids import NODE, Millis, PeerName
-from cloudburst_runtime.lattices import AnyLattice
-from cloudburst_runtime.lattices.wrap import is_lost, private_bytes
+from cloudburst_runtime.lattices.wrap import is_lost
 from cloudburst_runtime.messages import (
     Compare,
     Compared,
@@ -57,7 +56,6 @@ from cloudburst_runtime.messages import (
     Pull,
     Pulled,
     Put,
-    PutReply,
     Ring,
     Settled,
     StoreStats,
@@ -108,7 +106,7 @@ class StoreCore:
         self.reconciler = Reconciler(config, replica, self.exchange, self._absorb)
         self.pulls = Pulls(config.resend_ms)
         self.usage = Usage(config.stats_ms)
-        self._withheld = Withheld()
+        self.safety = Safety(replica, self.exchange, self._partners)
         self._elastic = config.stores_max > 1
         self._early: list[Received] = []
         self._armed: Millis | None = None
@@ -234,9 +232,9 @@ class StoreCore:
         self.exchange.meet(others)
         self.reconciler.begin(owners)
         effects: Effects = []
-        for key in self._withheld.keys:
-            self._tell(key)
-            effects += self._release(key)
+        for key in self.safety.withheld:
+            self.safety.tell(key)
+            effects += self.safety.release(key)
         if owners.is_settled:
             effects += self.reconciler.find_strays()
         effects += [Send(name, ring) for name in self.replica.watches.peers if not self._is_store(name)]
@@ -309,13 +307,13 @@ class StoreCore:
         effects = self._informed(self.replica.handle(Received(peer, message), now))
         if isinstance(message, Get):
             self.usage.note(message.keys, now)
-            return self._guard(message.keys, effects)
+            return self.safety.guard(message.keys, effects)
         self.usage.note([message.key], now)
         if self.replica.seq != before:
             self._changed(message.key, now)
         if self.replica.seq != before or not self._ring().is_settled:
-            self._tell(message.key)
-        return self._guard([message.key], effects, message) + self._flush(now)
+            self.safety.tell(message.key)
+        return self.safety.guard([message.key], effects, message) + self._flush(now)
 
     def _informed(self, effects: Iterable[Any]) -> Effects:
         """Say with each answer and update what is included of the other stores' changes."""
@@ -330,44 +328,9 @@ class StoreCore:
         self.pulls.forget(peer, message.req)
         return list(self.replica.handle(Received(peer, message), now))
 
-    # ------------------------------------------------------------ what one crash could lose
-
     def _partners(self, key: str) -> list[PeerName]:
         """The other owners of a key."""
         return [name for name in self._ring().of(key) if self._is_store(name)]
-
-    def _tell(self, key: str) -> None:
-        record = self.replica.records.find(key)
-        if record is not None:
-            nbytes = 0 if record.lattice is None else _private(record.lattice)
-            self.exchange.change(key, nbytes, record.seq, self._partners(key))
-
-    def _is_safe(self, key: str, seq: int) -> bool:
-        """Whether another owner has the key's changes up to this one, or there is no other."""
-        partners = self._partners(key)
-        return not partners or any(self.exchange.has(name, key, seq) for name in partners)
-
-    def _unsafe(self, keys: Iterable[str]) -> list[tuple[str, int]]:
-        """The keys whose last change only this store may have."""
-        find = self.replica.records.find
-        last = [(key, record.seq) for key in keys if (record := find(key)) is not None]
-        return [(key, seq) for key, seq in last if not self._is_safe(key, seq)]
-
-    def _guard(self, keys: Iterable[str], effects: Effects, write: Put | Delete | None = None) -> Effects:
-        """Keep back whatever shows the last change of one of the keys, until that is safe."""
-        shows = self._unsafe(keys)
-        if not shows:
-            return effects
-        out: Effects = []
-        for effect in effects:
-            message = effect.message if type(effect) is Send else None
-            if isinstance(message, GetReply) and write is not None:  # it waited for this key, and others
-                self._withheld.add(Kept(effect, shows + self._unsafe(self._withheld.keys)))
-            elif isinstance(message, (GetReply, Update)) or _is_merged(write, message):
-                self._withheld.add(Kept(effect, shows))
-            else:
-                out.append(effect)
-        return out
 
     def _flush(self, now: Millis) -> Effects:
         """Tell the other stores what may be told now."""
@@ -376,20 +339,6 @@ class StoreCore:
             if places:
                 return [Load(places, Timer(TIMER))]
         return list(self.exchange.flush(now))
-
-    def _release(self, key: str) -> Effects:
-        """Give out what shows nothing any more that is not safe."""
-        effects: Effects = []
-        for kept in self._withheld.take(key):
-            shows = [(key, seq) for key, seq in kept.shows if not self._is_safe(key, seq)]
-            if shows:
-                self._withheld.add(kept._replace(shows=shows))
-                continue
-            reply = kept.send.message
-            if isinstance(reply, PutReply):  # put into a generation that has ended: it will be put again
-                reply.generation = max(reply.generation, self.replica.records.generation(key))
-            effects.append(kept.send)
-        return effects
 
     # ------------------------------------------------------------ gossip
 
@@ -404,7 +353,7 @@ class StoreCore:
             if entry is None or is_lost(entry.lattice) or (late and self.name not in owners.of(key)):
                 continue
             before = self.replica.seq
-            effects += self._guard([key], self._informed(self.replica.absorb(key, entry)))
+            effects += self.safety.guard([key], self._informed(self.replica.absorb(key, entry)))
             if self.replica.seq != before:
                 self._changed(key, now)
         return effects
@@ -438,7 +387,7 @@ class StoreCore:
         effects = self._absorb(message.told.epoch, message.keys, message.entries, now)
         had, again = self.exchange.acknowledge(peer, message, now)
         for key in had:
-            effects += self._release(key)
+            effects += self.safety.release(key)
         effects += self.reconciler.drop_strays()
         return [*effects, *again, *self._flush(now)]
 
@@ -556,14 +505,3 @@ def _numbered(message: Any, req: int) -> Any:
 
 def _keys(message: Any) -> list[str]:
     return list(message.keys) if isinstance(message, Get) else [message.key]
-
-
-def _private(lattice: AnyLattice | Cold) -> int:
-    return 0 if isinstance(lattice, Cold) else private_bytes(lattice)
-
-
-def _is_merged(write: Put | Delete | None, reply: Any) -> bool:
-    """Whether this acknowledges a write that was merged, and not one that has to be put again."""
-    if write is None or not isinstance(reply, PutReply):
-        return False
-    return isinstance(write, Delete) or reply.generation == write.generation

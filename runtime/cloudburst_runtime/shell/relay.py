@@ -35,7 +35,7 @@ CHUNK_BYTES = 262_144
 CHANNELS_MAX = 4_096
 """Channels that one client may have at a time: one per executor, and the node's."""
 
-_reachable = re.compile(r"node|e[0-9]{1,9}")
+_reachable = re.compile(r"node|[es][0-9]{1,9}")
 """The peers that clients speak to, and no other file in the runtime's directory."""
 
 
