@@ -26,7 +26,7 @@ factor = 3
 def scale(x):
     return {'is': factor * x, 'of': x}
 def noise():
-    return random.random()"""
+    return random.random(), list({'z', 'y', 'x', 'w', 'v'}), hash('text')"""
 CALLS = "results = cb.gather(scale.map([1, 2, 3]))\nprint(noise().get())\nresults"
 FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2, 3], [r['is'] for r in results])\nplt.show()"
 LATE = "import time\nprint(time.time_ns())"

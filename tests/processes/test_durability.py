@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 
 import cloudburst_nb as cb
-from cloudburst_nb.errors import RuntimeUnavailable, StorageFull
+from cloudburst_nb.errors import RuntimeUnavailable, StorageError, StorageFull
 from cloudburst_runtime.launch import local
+from cloudburst_runtime.shell.storage import claim
+from tests.full_disks import no_room_for_bytes
 from tests.processes.watching import (
     DEADLINE,
     Script,
@@ -152,6 +154,13 @@ def test_a_state_dir_in_use_is_refused_with_the_pid(tmp_path: Path) -> None:
     assert f"in use by the runtime of process {pid}" in other.errors
     cb.put("still", "here")
     assert cb.get("still") == "here"
+
+
+def test_a_full_disk_is_told_as_the_reason_why_state_dir_cannot_be_used(tmp_path: Path) -> None:
+    with no_room_for_bytes(), pytest.raises(StorageError, match=r"state_dir .* cannot be used: .*too large"):
+        claim(str(tmp_path / "state"))
+    with claim(str(tmp_path / "state")):
+        pass
 
 
 def test_a_state_dir_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
