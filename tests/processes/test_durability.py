@@ -256,7 +256,7 @@ def test_durability_is_asked_for_per_put_and_per_client(tmp_path: Path) -> None:
 
 
 def test_what_executors_add_and_keep_side_by_side_goes_on_after_a_restart(tmp_path: Path) -> None:
-    """Executors have the same names in every run; what they wrote in another one must not count for them."""
+    """No two executors that ever wrote to one store may have one name."""
 
     def note(cloudburst, number) -> None:
         cloudburst.put("count", 1, lattice="counter")
