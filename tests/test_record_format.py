@@ -35,6 +35,7 @@ from cloudburst_nb.records.format import (
     write_head,
 )
 from cloudburst_nb.records.record import read
+from tests.full_disks import no_room_for_bytes
 
 names = st.text(max_size=5)
 parts = st.binary(max_size=9) | names
@@ -203,6 +204,12 @@ def test_a_draft_whose_process_is_gone_is_removed_by_the_next(tmp_path: Path) ->
     others.mkdir()
     Draft(tmp_path / "r").drop()
     assert [path.name for path in tmp_path.iterdir()] == [others.name]
+
+
+def test_a_draft_for_which_the_disk_has_no_byte_leaves_nothing(tmp_path: Path) -> None:
+    with no_room_for_bytes(), pytest.raises(RecordError, match="r: the record cannot be written: "):
+        Draft(tmp_path / "r")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_block_that_was_not_finished_is_taken_off(tmp_path: Path) -> None:

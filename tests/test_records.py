@@ -68,6 +68,9 @@ class Disk:
     def read(self, place: bytes) -> bytes | None:
         return self.data.get(place)
 
+    def close(self) -> None:
+        self.data = {}
+
 
 class Store:
     """A replica behind its journal."""

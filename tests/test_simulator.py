@@ -23,6 +23,7 @@ SEEDS = 120
 LEVEL_SEEDS = 20
 STORES_SEEDS = 6
 MUTANT_SEEDS = 64
+RESTART_SEEDS = 24
 
 REGRESSIONS = (
     6,  # a lost Call whose task a trigger had made known
@@ -77,6 +78,12 @@ def test_what_clients_see_is_right_under_every_kind_of_fault(first):
 def test_what_executions_read_is_what_their_level_promises(level, first):
     for seed in range(first, first + 10):
         check(seed, level)
+
+
+@pytest.mark.parametrize("first", range(0, RESTART_SEEDS, 8))
+def test_what_was_acknowledged_survives_the_end_of_all_processes(first):
+    for seed in range(first, first + 8):
+        check(seed, "restarts")
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cloudburst_nb.future import exception_of
+from cloudburst_nb.future import CloudburstFuture, exception_of
 from cloudburst_nb.records.errors import RecordError
-from cloudburst_nb.records.record import read, read_draft
+from cloudburst_nb.records.record import Record, read, read_draft
 from cloudburst_nb.records.recording import RECORDINGS
 from cloudburst_nb.records.replaying import Replay, Replayed, undisturbed
 from cloudburst_runtime.values import decode_own
-
-if TYPE_CHECKING:
-    from cloudburst_nb.future import CloudburstFuture
 
 
 def replay(future: CloudburstFuture, *, node: str | None = None, pdb: bool = False) -> Any:
@@ -43,7 +40,10 @@ def replay(future: CloudburstFuture, *, node: str | None = None, pdb: bool = Fal
     Raises
     ------
     RecordError
-        If the call was not recorded, has not ended yet, or asks for something else than it did then.
+        If the call was not recorded, has not ended yet, or asks for something else than it did then; or if
+        its record is gone.
+    TypeError
+        If ``future`` is none.
     Exception
         What the function raises now, as its own type.
 
@@ -58,13 +58,9 @@ def replay(future: CloudburstFuture, *, node: str | None = None, pdb: bool = Fal
     >>> cb.replay(future)
     16
     """
-    found = [place for recording in reversed(RECORDINGS) if (place := recording.find(future)) is not None]
-    if not found:
-        raise RecordError(
-            f"the call of {future._target!r} was not recorded: make it while cb.record(directory) is on"
-        )
-    folder, index = found[0]
-    record = read(folder) if (folder / "record.json").exists() else read_draft(folder)
+    if not isinstance(future, CloudburstFuture):
+        raise TypeError(f"replay takes the future of a recorded call; not {future!r:.80}")
+    record, index = _found(future)
     steps = [(call, step) for call in record.calls if call.index == index for step in call.steps]
     wanted = [each for each in steps if node in (None, each[1].function)]
     if not wanted:
@@ -72,6 +68,22 @@ def replay(future: CloudburstFuture, *, node: str | None = None, pdb: bool = Fal
     with undisturbed():
         replayed = list(Replay(record, wrap=debugged if pdb else None).steps(wanted))
     return _value(replayed[-1])
+
+
+def _found(future: CloudburstFuture) -> tuple[Record, int]:
+    """The newest record of a call, and which of its calls that is."""
+    for recording in reversed(RECORDINGS):
+        place = recording.find(future)
+        if place is None:
+            continue
+        folder, index = place
+        record = read(folder) if recording.digest or (folder / "record.json").exists() else read_draft(folder)
+        if recording.digest not in ("", record.head.log_digest):
+            raise RecordError(f"{folder}: another record took the place of the one of this call")
+        return record, index
+    raise RecordError(
+        f"the call of {future._target!r} was not recorded: make it while cb.record(directory) is on"
+    )
 
 
 def _nothing(future: CloudburstFuture, node: str | None, functions: list[str]) -> str:

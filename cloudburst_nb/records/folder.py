@@ -149,9 +149,16 @@ class Draft:
         with _told(target):
             self.target.parent.mkdir(parents=True, exist_ok=True)
             _sweep(self.target)
+            self._begin()
+        self.log = Log(self.folder)
+
+    def _begin(self) -> None:
+        try:
             (self.folder / VALUES).mkdir(parents=True)
             (self.folder / LOG).write_bytes(MAGIC)
-        self.log = Log(self.folder)
+        except OSError:  # such as a disk that has room for a name and for no byte
+            self.drop()
+            raise
 
     def finish(self, head: Head, notebook: str | None = None) -> None:
         """Write the head and give the record its name."""

@@ -34,9 +34,12 @@ class Recordings:
     ----------
     recorder
         Of its calls.
+    digest
+        Of the log of its record, once that is whole: another record may take its place.
     """
 
     recorder: Recorder
+    digest = ""
 
     def where(self) -> Path:
         """The folder of its record, or of the draft of that."""
@@ -119,7 +122,9 @@ class Recording(Recordings):
         try:
             self.recorder.close()
             self._draft.log.append([environment(), *_cells(self._cells_before)])
-            self._draft.finish(head(len(self.recorder.calls)))
+            finished = head(len(self.recorder.calls))
+            self._draft.finish(finished)
+            self.digest = finished.log_digest
         except RecordError:
             RECORDINGS.remove(self)
             raise

@@ -76,9 +76,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     siblings_max: int = 64
     """Concurrent causal writes of one key that are kept side by side; the oldest beyond these are dropped."""
 
-    run: str = ""
-    """With a ``state_dir``, the name of this run among all that use it: who wrote, in counters and causal
-    values, is named with it, for executors are called e1, e2, … in every run."""
     state_dir: str = ""
     """Where state is kept that survives the runtime; empty: nowhere."""
     durability: str = "disk"

@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 
 import cloudburst_nb as cb
-from cloudburst_nb.errors import RuntimeUnavailable, StorageFull
+from cloudburst_nb.errors import RuntimeUnavailable, StorageError, StorageFull
 from cloudburst_runtime.launch import local
+from cloudburst_runtime.shell.storage import claim
+from tests.full_disks import no_room_for_bytes
 from tests.processes.watching import (
     DEADLINE,
     Script,
@@ -124,17 +126,24 @@ def test_functions_dags_and_state_come_back(tmp_path: Path) -> None:
     cb.delete_dag("gone")
     cb.put("array", np.arange(100_000))
     cb.put("names", {"Ada"})
+    cb.function(lambda cloudburst: cloudburst.put("calls", 1, lattice="counter"), name="count")().get()
     cb.put("deleted", 1)
     cb.delete("deleted")
     cb.get_function("double")(1).get()
     cb.down()
     cb.runtimes.state.known.clear()
     cb.up(executors=1, state_dir=tmp_path)
-    assert (cb.functions(), cb.dags(), cb.keys()) == (["double"], ["twice"], ["array", "names"])
+    assert (cb.functions(), cb.dags(), cb.keys()) == (
+        ["count", "double"],
+        ["twice"],
+        ["array", "calls", "names"],
+    )
     assert cb.get_dag("twice")(4).get() == 8
     assert np.array_equal(cb.get("array"), np.arange(100_000))
+    cb.get_function("count")().get()
+    assert cb.get("calls") == 2, "an executor counts under a name that none before it had"
     assert cb.function(lambda x: 3 * x, name="double")(4).get() == 12
-    assert cb.status().functions == {"double": 2}
+    assert cb.status().functions == {"count": 1, "double": 2}
 
 
 def test_a_state_dir_in_use_is_refused_with_the_pid(tmp_path: Path) -> None:
@@ -145,6 +154,13 @@ def test_a_state_dir_in_use_is_refused_with_the_pid(tmp_path: Path) -> None:
     assert f"in use by the runtime of process {pid}" in other.errors
     cb.put("still", "here")
     assert cb.get("still") == "here"
+
+
+def test_a_full_disk_is_told_as_the_reason_why_state_dir_cannot_be_used(tmp_path: Path) -> None:
+    with no_room_for_bytes(), pytest.raises(StorageError, match=r"state_dir .* cannot be used: .*too large"):
+        claim(str(tmp_path / "state"))
+    with claim(str(tmp_path / "state")):
+        pass
 
 
 def test_a_state_dir_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
@@ -240,7 +256,7 @@ def test_durability_is_asked_for_per_put_and_per_client(tmp_path: Path) -> None:
 
 
 def test_what_executors_add_and_keep_side_by_side_goes_on_after_a_restart(tmp_path: Path) -> None:
-    """Executors have the same names in every run; what they wrote in another one must not count for them."""
+    """No two executors that ever wrote to one store may have one name."""
 
     def note(cloudburst, number) -> None:
         cloudburst.put("count", 1, lattice="counter")

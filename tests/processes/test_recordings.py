@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pdb
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -197,6 +198,25 @@ def test_a_call_that_was_not_recorded_cannot_be_run_again() -> None:
     future = cb.function(increment)(1)
     with pytest.raises(RecordError, match=r"was not recorded: make it while cb\.record"):
         cb.replay(future)
+
+
+def test_only_a_future_can_be_run_again() -> None:
+    with pytest.raises(TypeError, match="takes the future of a recorded call; not 3"):
+        cb.replay(3)  # type: ignore[arg-type]
+
+
+def test_a_record_in_the_place_of_another_does_not_stand_for_it(tmp_path: Path) -> None:
+    add = cb.function(increment)
+    with cb.record(tmp_path / "r"):
+        former = add(1)
+    with cb.record(tmp_path / "r"):
+        latter = add(10)
+    with pytest.raises(RecordError, match="another record took the place"):
+        cb.replay(former)
+    assert cb.replay(latter) == 11
+    shutil.rmtree(tmp_path / "r")
+    with pytest.raises(RecordError, match="no such record"):
+        cb.replay(latter)
 
 
 def test_a_debugger_stops_in_the_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ class CacheCore:
     config
         For ``cache_bytes_max`` and ``resend_ms``.
     name
-        The writer's name; no other process may ever write to the same store under it in this run.
+        The writer's name; no other process may ever write to the same store under it.
     clock
         The process's hybrid clock; it observes the stamps of everything seen here.
     caching
@@ -122,9 +122,8 @@ class CacheCore:
         self._next_req = next_req
         self._sources = Sources(name)
         self._outbox = Outbox(config.resend_ms)
-        writer = f"{name}@{config.run}" if config.run else name
-        self._totals = Totals(writer)
-        self._dots = Dots(writer)
+        self._totals = Totals(name)
+        self._dots = Dots(name)
         self._shelf = Shelf(config.cache_bytes_max)
         self._held = self._shelf.entries
         self._queues: dict[str, deque[_Wish]] = {}  # counter writes, one under way

@@ -62,11 +62,14 @@ class Here(msgspec.Struct, array_like=True):
         Under which its changes count.
     forgotten
         As in `Records`.
+    life
+        How often a runtime has begun with it.
     """
 
     format: int
     name: PeerName
     forgotten: Micros = 0
+    life: int = 1
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -216,6 +219,8 @@ class Recovered:
     ----------
     here
         Which store it is; None: a new one.
+    life
+        Which time this is that a runtime begins with it.
     versions
         Of each key, by the number of the change.
     functions, dags
@@ -228,6 +233,7 @@ class Recovered:
 
     def __init__(self) -> None:
         self.here: Here | None = None
+        self.life = 1
         self.versions: dict[str, dict[int, Stored]] = {}
         self.functions: dict[str, FunctionSpec] = {}
         self.dags: dict[str, DagSpec] = {}
@@ -272,6 +278,7 @@ def _take(recovered: Recovered, place: bytes, record: Kept) -> None:
         recovered.dags[record.name] = record
     else:
         recovered.here = record
+        recovered.life = record.life + 1
 
 
 def _say(recovered: Recovered, place: bytes, why: str) -> None:

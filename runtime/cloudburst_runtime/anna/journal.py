@@ -48,6 +48,10 @@ class Storage(Protocol):
         """What was written under a place."""
         ...
 
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
 
 class _Group(NamedTuple):
     """What one event has led to."""
@@ -79,7 +83,7 @@ class Journal:
     >>> from cloudburst_runtime.lattices import Max
     >>> from cloudburst_runtime.messages import Put
     >>> class Disk(dict):
-    ...     write, read = dict.update, dict.get
+    ...     write, read, close = dict.update, dict.get, dict.clear
     >>> disk = Disk()
     >>> journal = Journal(ReplicaCore(Config(state_dir="somewhere")), disk)
     >>> [acknowledgement] = journal.handle(Received("c1", Put(1, "k", Max(7))), 0.0)

@@ -53,6 +53,7 @@ class Keeper:
         self._written: dict[bytes, None] = {}  # without a state_dir: the places that are on disk
         self._damaged: dict[str, list[bytes]] = {}
         self._begun: list[Persist] = []
+        self._life = 1
         self._latest: tuple[Change, ...] = ()
 
     # ------------------------------------------------------------ the beginning
@@ -60,6 +61,7 @@ class Keeper:
     def recover(self, found: Recovered) -> None:
         """Take over what was on disk when this store began."""
         records = self._records
+        self._life = found.life
         if found.here is not None:
             records.forgotten = found.here.forgotten
         for key, versions in found.versions.items():
@@ -83,7 +85,7 @@ class Keeper:
         return [Persist(HERE, self._here()), *begun, *self.shrink()]
 
     def _here(self) -> Here:
-        return Here(FORMAT, self._records.name, self._records.forgotten)
+        return Here(FORMAT, self._records.name, self._records.forgotten, self._life)
 
     # ------------------------------------------------------------ changes
 

@@ -95,8 +95,6 @@ def start(config: Config, detached: bool = False) -> LocalRuntime:
     base = base_directory()
     sweep(base)
     directory = tempfile.mkdtemp(prefix="r", dir=base)
-    if config.state_dir:
-        config = msgspec.structs.replace(config, run=os.path.basename(directory))
     with open(os.path.join(directory, CONFIG_NAME), "wb") as file:
         file.write(msgspec.json.encode(config))
     environment = {

@@ -215,11 +215,11 @@ class Supervisor:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._let_go()
+        self._let_go(state=not is_store(name))
         _run_child(lambda: self._run_store(name) if is_store(name) else self._run_executor(name))
 
     def _let_go(self, state: bool = True) -> None:
-        """In a child: close what is the supervisor's alone; only the node keeps the hold on the state."""
+        """In a child: close what is the supervisor's alone; only stores keep the hold on the state."""
         self.hub.close()
         self.lock.close()
         if state and self.state_lock is not None:

@@ -106,7 +106,7 @@ class SchedulerCore:
         self.registry = Registry()
         if found is not None:
             self.registry.restore(found)
-        self.pool = Pool(config)
+        self.pool = Pool(config, 1 if found is None else found.life)
         self.leases = Leases(config)
         self.placing = Placing(config, self.registry, self.pool, holders, uniform)
         self.grants = Grants(config, self.registry, self.pool, self.leases, self.placing)

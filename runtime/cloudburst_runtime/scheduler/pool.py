@@ -87,8 +87,9 @@ class Executor:
 class Pool:
     """The executors of one runtime, in the order of their age."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, life: int = 1) -> None:
         self.config = config
+        self._suffix = f".{life}" if life > 1 else ""  # no two writers to one store have one name
         self.minimum = max(1, config.executors_min)
         self.maximum = max(self.minimum, config.executors_max)
         self.executors: dict[PeerName, Executor] = {}
@@ -142,7 +143,7 @@ class Pool:
     def spawn(self, now: Millis, regular: bool) -> list[Effect]:
         """Start one executor."""
         self._count += 1
-        name = f"e{self._count}"
+        name = f"e{self._count}{self._suffix}"
         self.executors[name] = Executor(name, regular)
         return [Spawn(name), SetTimer(f"start {name}", now + START_MS)]
 
@@ -158,8 +159,9 @@ class Pool:
         if executor is None:
             short = sum(e.regular for e in self.executors.values()) < self.minimum
             executor = self.executors[name] = Executor(name, regular=short, own=False)
-            if name.startswith("e") and name[1:].isdecimal():
-                self._count = max(self._count, int(name[1:]))
+            number = name.removeprefix("e").removesuffix(self._suffix)
+            if number.isdecimal():
+                self._count = max(self._count, int(number))
         if executor.phase == STARTING:
             executor.phase, executor.seen = READY, True
             self._failures.clear()

@@ -6,18 +6,25 @@ LMDB is imported only by who needs it: a runtime without a ``state_dir`` starts 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import shutil
 from typing import NamedTuple
 
 import msgspec
 
-from cloudburst_runtime.anna.durable import FORMAT, Recovered, is_whole, recover
+from cloudburst_runtime.anna.durable import FORMAT, Damaged, Recovered, is_whole, pack, recover, unpack
+from cloudburst_runtime.anna.inherit import begin_anew, inherit
 from cloudburst_runtime.anna.journal import Storage
+from cloudburst_runtime.anna.records import Stored
+from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import StorageError
-from cloudburst_runtime.ids import PeerName
+from cloudburst_runtime.ids import NODE, PeerName
 
 SCRATCH_NAME = "scratch"
+BATCH_MAX = 1_000
+"""Records that are written together when a store takes over another's."""
 MEMORY_SHARE = 0.5
 """Of the memory there is, for the values of a store that was not told how much it may take."""
 CGROUP_LIMIT = "/sys/fs/cgroup/memory.max"
@@ -51,7 +58,53 @@ def open_state(config: Config, name: PeerName) -> Disk | None:
             f"reads format {FORMAT}: use the version that wrote it, or another state_dir"
         )
     found.said[:0] = storage.faults
+    begin_anew(found)
     return Disk(storage, found)
+
+
+def take_over(config: Config, disk: Disk, replica: ReplicaCore) -> None:
+    """Give the node's store what the other stores of an earlier runtime have left in the ``state_dir``.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be read, or written; then all is where it was.
+    """
+    for name in sorted(os.listdir(config.state_dir)):
+        directory = os.path.join(config.state_dir, name)
+        if name == NODE or not os.path.isdir(directory):
+            continue
+        left = open_state(config, name)
+        assert left is not None
+        disk.found.said += left.found.said
+        changes: dict[bytes, bytes | None] = {}
+        read, read_left = functools.partial(_read, disk), functools.partial(_read, left)
+        for change in inherit(replica.records, read, left.found, read_left):
+            for persist in replica.keeper.changed(change, True):
+                record = persist.record
+                changes[persist.place] = None if record is None else pack(persist.place, record)
+            replica.keeper.shrink()
+            if len(changes) >= BATCH_MAX:
+                disk.storage.write(changes)
+                changes = {}
+        disk.storage.write(changes)
+        left.storage.close()
+        shutil.rmtree(directory)
+
+
+def remove_state(config: Config, name: PeerName) -> None:
+    """A store has handed over all that it had, and leaves."""
+    if config.state_dir:
+        shutil.rmtree(os.path.join(config.state_dir, name), ignore_errors=True)
+
+
+def _read(disk: Disk, place: bytes) -> Stored | None:
+    data = disk.storage.read(place)
+    try:
+        record = None if data is None else unpack(place, data)
+    except Damaged:
+        return None
+    return record if isinstance(record, Stored) else None
 
 
 def open_scratch(directory: str, config: Config, name: PeerName) -> Storage:

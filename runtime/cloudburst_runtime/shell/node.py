@@ -24,7 +24,7 @@ from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.scheduler.events import Exited, Kill, Spawn, Stop
 from cloudburst_runtime.shell import arena_file
 from cloudburst_runtime.shell.arena import Heir
-from cloudburst_runtime.shell.disks import open_scratch, open_state, within_memory
+from cloudburst_runtime.shell.disks import open_scratch, open_state, take_over, within_memory
 from cloudburst_runtime.shell.holding import HOLDING, install
 from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.transport import Hub
@@ -98,14 +98,16 @@ def run_node(
     HOLDING.on_release = heir.free
     try:
         disk = open_state(config, NODE)
+        found = None if disk is None else disk.found
+        replica = ReplicaCore(within_memory(config), NODE, found)
+        if disk is not None:
+            take_over(config, disk, replica)
     except StorageError as error:
         report(str(error))
         os._exit(1)
     report("")
-    found = None if disk is None else disk.found
     for line in [] if found is None else found.said:
         os.write(2, f"{line}\n".encode())
-    replica = ReplicaCore(within_memory(config), NODE, found)
     node = NodeCore(config, replica, random.Random().random, found)
     supervised = _Supervised(node, directory, heir)
     core = Journal(

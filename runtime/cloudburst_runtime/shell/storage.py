@@ -272,7 +272,10 @@ def claim(directory: str) -> IO[str]:
         raise StorageError(
             f"state_dir {directory} is in use by the runtime of process {pid}: connect to that one, or end it"
         ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
+    try:
+        file.truncate(0)
+        os.write(file.fileno(), str(os.getpid()).encode())
+    except OSError as error:  # such as a full disk
+        file.close()
+        raise StorageError(f"state_dir {directory} cannot be used: {error}") from error
     return file

@@ -15,7 +15,7 @@ from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.ids import NODE, Millis, PeerName
 from cloudburst_runtime.messages import Hello, Retire
 from cloudburst_runtime.shell.arena import Heir
-from cloudburst_runtime.shell.disks import open_scratch, within_memory
+from cloudburst_runtime.shell.disks import open_scratch, open_state, remove_state, within_memory
 from cloudburst_runtime.shell.holding import HOLDING, install
 from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.transport import Hub
@@ -26,8 +26,9 @@ ROLE = "store"
 class _Served:
     """A store's core in a process that ends when the node says so, or is gone."""
 
-    def __init__(self, core: StoreCore, heir: Heir) -> None:
+    def __init__(self, core: StoreCore, heir: Heir, config: Config) -> None:
         self.core = core
+        self.config = config
         self.heir = heir
 
     def start(self, now: Millis) -> list[Any]:
@@ -39,6 +40,7 @@ class _Served:
                 os._exit(0)
             self.heir.inherit(event.peer)
         elif type(event) is Received and type(event.message) is Retire:
+            remove_state(self.config, self.core.name)
             os._exit(0)
         return self.core.handle(event, now)
 
@@ -60,10 +62,16 @@ def run_store(directory: str, name: PeerName, config: Config) -> NoReturn:
     install()
     heir = Heir(directory, HOLDING.segments)
     HOLDING.on_release = heir.free
+    disk = open_state(config, name)
     replica = ReplicaCore(within_memory(config), name)
-    served = _Served(StoreCore(config, replica), heir)
-    core = Journal(served, None, lambda: open_scratch(directory, config, name), config.flush_ms)
-    loop = Loop(core, hub, {})
+    served = _Served(StoreCore(config, replica), heir, config)
+    core = Journal(
+        served,
+        None if disk is None else disk.storage,
+        lambda: open_scratch(directory, config, name),
+        config.flush_ms,
+    )
+    loop = Loop(core, hub, {}, together=None if disk is None else core.handle_all)
     hub.listen()
     loop.start()
     if hub.connect(NODE) is None:

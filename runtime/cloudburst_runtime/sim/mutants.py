@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from cloudburst_runtime.anna.cache import CacheCore
+from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.outbox import Terms
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.client.core import ClientCore
 from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import Persist
 from cloudburst_runtime.executor.core import ExecutorCore
 from cloudburst_runtime.executor.past import Past
 from cloudburst_runtime.executor.session import Levels
@@ -261,6 +263,29 @@ class _Pretending(ReplicaCore):
         return super()._put(peer, put)
 
 
+class _Early(ReplicaCore):
+    def handle(self, event: Any, now: Millis) -> Any:
+        effects = super().handle(event, now)
+        return [_unhurried(effect) if type(effect) is Persist else effect for effect in effects]
+
+
+def _unhurried(persist: Persist) -> Persist:
+    return Persist(persist.place, persist.record, False, persist.undo)
+
+
+class _Backward(ReplicaCore):
+    def __init__(self, config: Config, name: PeerName, found: Recovered | None = None) -> None:
+        for versions in [] if found is None else found.versions.values():
+            if len(versions) > 1:
+                del versions[max(versions)]
+        super().__init__(config, name, found)
+
+
+class _Oblivious(NodeCore):
+    def __init__(self, config: Config, replica: Any, uniform: Any, found: Any = None) -> None:
+        super().__init__(config, replica, uniform)
+
+
 class _Silent(ReplicaCore):
     def _publish(self, key: str, entry: Entry) -> Any:
         effects: Any = super()._publish(key, entry)
@@ -302,5 +327,14 @@ MUTANTS: dict[str, Mutant] = {
     "client-keeps-leases": Mutant("a client goes on using a revoked lease", client=_Clinging),
     "replica-pretends": Mutant("the store acknowledges some puts without merging", replica=_Pretending),
     "replica-updates-one": Mutant("the store informs only the first reader", replica=_Silent),
+    "replica-persists-late": Mutant(
+        "the store acknowledges before it persists", replica=_Early, scenario="restarts"
+    ),
+    "replica-begins-behind": Mutant(
+        "the store begins with the versions before the last", replica=_Backward, scenario="restarts"
+    ),
+    "scheduler-begins-empty": Mutant(
+        "the scheduler does not read what was registered", node=_Oblivious, scenario="restarts"
+    ),
     "scheduler-rushes": Mutant("a registration is answered before leases are void", node=_Rushing),
 }

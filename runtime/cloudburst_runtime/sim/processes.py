@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cloudburst_runtime.anna.durable import recover
+from cloudburst_runtime.anna.journal import Journal
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.client.calls import (
     Answered,
@@ -104,12 +106,44 @@ class NodeProcess(Process):
 
     def __init__(self, world: World, name: PeerName) -> None:
         super().__init__(world, name)
-        replica = world.mutant.replica(world.config)
-        self.core = world.mutant.node(world.config, replica, world.random("node").random)
+        disk = world.disk
+        found = None if disk is None else recover(disk.records())
+        replica = world.mutant.replica(world.config, name, found)
+        self.core = world.mutant.node(world.config, replica, world.random("node").random, found)
         self.replica = replica
+        self._journal = Journal(self.core, disk, flush_ms=world.config.flush_ms)
+        self._pace = world.random("disk/pace")
+        self._busy_until: Millis = 0.0
         self.carry[Spawn] = lambda effect: world.spawn(effect.name)
         self.carry[Kill] = lambda effect: world.kill(effect.name, effect.reason)
         self.carry[Stop] = lambda effect: None
+
+    def start(self) -> None:
+        """Bring the core to life."""
+        self._settle(self._journal.start(self.world.now))
+
+    def take(self, event: Any) -> None:
+        """Let the core take an event, if the process lives."""
+        if self.alive:
+            effects = self._journal.handle(event, self.world.now)
+            self.core.validate()
+            self._settle(effects)
+
+    def _settle(self, effects: list[Any]) -> None:
+        """Carry out effects once what they depend on is on disk, and in order."""
+        disk, now = self.world.disk, self.world.now
+        if disk is None:
+            self.perform(effects)
+            return
+        if disk.unsynced:
+            self._busy_until = max(self._busy_until, now) + self._pace.uniform(0.05, 3.0)
+        self.world.at(self._busy_until, self._synced, disk.written, effects)
+
+    def _synced(self, transaction: int, effects: list[Any]) -> None:
+        if self.alive:
+            assert self.world.disk is not None
+            self.world.disk.sync(transaction)
+            self.perform(effects)
 
 
 class StoreProcess(Process):

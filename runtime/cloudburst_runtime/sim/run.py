@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from cloudburst_runtime.levels import LEVELS
-from cloudburst_runtime.sim import calls, executions, faults
+from cloudburst_runtime.sim import calls, executions, faults, restarts
 from cloudburst_runtime.sim.mutants import HONEST, Mutant
 from cloudburst_runtime.sim.world import World
 
@@ -17,6 +17,7 @@ STORES = "/stores"
 
 SCENARIOS: dict[str, Callable[[World], list[str]]] = {
     "calls": calls.drive,
+    "restarts": restarts.drive,
     **{level + stores: executions.at(level) for stores in ("", STORES) for level in LEVELS},
 }
 """By name: drives a world, and returns what is wrong with its history."""

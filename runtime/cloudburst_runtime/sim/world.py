@@ -21,6 +21,7 @@ from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.ids import NODE, Millis, PeerName, is_store
 from cloudburst_runtime.messages import Hello, Message, pack, unpack
 from cloudburst_runtime.scheduler.events import Exited
+from cloudburst_runtime.sim.disk import Disk
 from cloudburst_runtime.sim.faults import Faults, Network
 from cloudburst_runtime.sim.history import History
 from cloudburst_runtime.sim.mutants import HONEST, Mutant
@@ -79,6 +80,9 @@ class World:
         self.network = Network(faults, self.random("net"))
         self._queue: list[tuple[Millis, int, Callable[..., None], tuple[Any, ...]]] = []
         self._entries = 0
+        self._life = 0  # how often all has ended
+        self.disk: Disk | None = None
+        """The node's; None: it keeps its state in memory alone."""
         self._hash = hashlib.blake2b(digest_size=16)
         self._links: dict[PeerName, dict[PeerName, None]] = {}
         self._held: dict[tuple[PeerName, PeerName], list[bytes]] = {}
@@ -165,9 +169,11 @@ class World:
 
     def spawn(self, name: PeerName) -> None:
         """What the supervisor does for the node: fork an executor or a store, which takes a while."""
-        self.after(self._luck.uniform(4.0, 25.0), self._spawned, name)
+        self.after(self._luck.uniform(4.0, 25.0), self._spawned, name, self._life)
 
-    def _spawned(self, name: PeerName) -> None:
+    def _spawned(self, name: PeerName, life: int) -> None:
+        if life != self._life:
+            return
         if self.now < self.faults.heal_at and self._luck.random() < self.faults.stillborn:
             self._exited(name, "it ended before it was ready")
             return
@@ -189,6 +195,16 @@ class World:
         self._links[name].clear()
         if isinstance(process, ExecutorProcess | StoreProcess):
             self._exited(name, reason)
+
+    def end_all(self) -> None:
+        """End every process at once; nobody is told."""
+        for name, process in self.processes.items():
+            process.alive = False
+            self.record(name, "ends: all end")
+        self.processes.clear()
+        self._links.clear()
+        self._held.clear()
+        self._life += 1
 
     def _exited(self, name: PeerName, reason: str) -> None:
         self.after(self._luck.uniform(0.2, 40.0), self.node().take, Exited(name, reason))

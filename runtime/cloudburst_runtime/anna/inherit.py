@@ -1,0 +1,65 @@
+"""What a runtime's stores have left on disk becomes the first store's, when a runtime is started there again.
+
+Law: pure, but for ``read``. A runtime begins with one store, the node's; the others get their share from it;
+and it begins with names anew, so the numbers under which other stores had counted mean nothing any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from cloudburst_runtime.anna.durable import Recovered, version_place
+from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
+from cloudburst_runtime.errors import LatticeMismatch
+from cloudburst_runtime.lattices import below, join
+
+Read = Callable[[bytes], Stored | None]
+"""The record under a place, with its value; None if it cannot be had."""
+
+
+def begin_anew(found: Recovered) -> None:
+    """Forget what other stores' numbers were included."""
+    for versions in found.versions.values():
+        for seq, version in versions.items():
+            if version.others or version.deps:
+                versions[seq] = msgspec.structs.replace(version, others=None, deps=None)
+
+
+def inherit(records: Records, read: Read, left: Recovered, read_left: Read) -> Iterator[Change]:
+    """Merge what another store has left; the changes that this makes.
+
+    Parameters
+    ----------
+    records, read
+        The first store's, and its disk.
+    left, read_left
+        What was found of the other one, and its disk.
+    """
+    for key, versions in left.versions.items():
+        theirs = versions[max(versions)]
+        if isinstance(theirs.lattice, Cold):
+            theirs = read_left(version_place(key, theirs.seq)) or theirs
+        mine = records.find(key)
+        if mine is not None and isinstance(mine.lattice, Cold):
+            mine = read(version_place(key, mine.seq)) or mine
+        merged = _merged(key, mine, theirs)
+        if merged is not None and not isinstance(merged.lattice, Cold):
+            yield records.keep(key, merged.generation, merged.lattice, merged.stamp, merged.writer)
+
+
+def _merged(key: str, mine: Stored | None, theirs: Stored) -> Stored | None:
+    """What both have, as far as it is more than the first has."""
+    if mine is None or theirs.generation > mine.generation:
+        return theirs
+    if theirs.generation < mine.generation or theirs.lattice is None:
+        return None
+    if mine.lattice is None or isinstance(mine.lattice, Cold):
+        return theirs
+    if isinstance(theirs.lattice, Cold) or below(theirs.lattice, mine.lattice):
+        return None
+    try:
+        return msgspec.structs.replace(theirs, lattice=join(mine.lattice, theirs.lattice, key))
+    except LatticeMismatch:  # two stores have taken two types: what was first here stays
+        return None

@@ -1,0 +1,62 @@
+"""What several stores have left on disk becomes one store's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cloudburst_runtime.anna.durable import pack, version_place
+from cloudburst_runtime.anna.records import Stored
+from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.ids import NODE
+from cloudburst_runtime.lattices import LWW, Max, SetLattice
+from cloudburst_runtime.shell.disks import open_state, take_over
+from cloudburst_runtime.values import encode
+
+
+def leave(config: Config, name: str, records: dict[str, Stored]) -> None:
+    """Write what a store has, as if it had ended."""
+    disk = open_state(config, name)
+    assert disk is not None
+    places = {version_place(key, record.seq): record for key, record in records.items()}
+    disk.storage.write({place: pack(place, record) for place, record in places.items()})
+    disk.storage.close()
+
+
+def begin(config: Config) -> ReplicaCore:
+    disk = open_state(config, NODE)
+    assert disk is not None
+    replica = ReplicaCore(config, NODE, disk.found)
+    take_over(config, disk, replica)
+    disk.storage.close()
+    return replica
+
+
+def test_the_node_takes_over_what_other_stores_have_left(tmp_path: Path) -> None:
+    config = Config(state_dir=str(tmp_path))
+    large = LWW(9, "c1", encode(bytes(100_000)))
+    leave(
+        config, NODE, {"max": Stored(Max(3), 0, 1), "gone": Stored(None, 70, 2), "both": Stored(Max(8), 0, 3)}
+    )
+    theirs = {
+        "max": Stored(Max(5), 0, 40, {"node": 1}),
+        "gone": Stored(Max(1), 0, 41),
+        "both": Stored(Max(7), 0, 42),
+        "large": Stored(large, 0, 43, nbytes=large.nbytes),
+        "type": Stored(SetLattice({b"a": None}), 5, 44, nbytes=1),
+    }
+    leave(config, "s2", theirs)
+    for _ in range(2):  # and it stays so
+        replica = begin(config)
+        assert [each.name for each in tmp_path.iterdir()] == [NODE]
+        entries = {key: replica.records.find(key) for key in (*theirs, "none")}
+        assert entries["max"] is not None
+        assert (entries["max"].lattice, entries["max"].others) == (Max(5), None)
+        assert entries["gone"] is not None
+        assert entries["gone"].lattice is None
+        assert entries["both"] is not None
+        assert entries["both"].lattice == Max(8)
+        assert entries["large"] is not None
+        assert entries["large"].nbytes == large.nbytes
+        assert entries["type"] is not None
+        assert entries["type"].generation == 5
