@@ -265,6 +265,10 @@ class Client:
         if version is None and len(kept) < 2:
             raise ValueError(f"there is only one version of {name!r}, v{kept[-1]}: nothing to go back to")
         wanted = kept[-2] if version is None else version
+        if isinstance(wanted, bool) or not isinstance(wanted, int) or not 0 <= wanted < 2**63:
+            raise ValueError(
+                f"{wanted!r:.80} is no version of {name!r}: {', '.join(map(str, kept))} are kept"
+            )
         if wanted == kept[-1]:
             raise ValueError(f"v{wanted} of {name!r} is the latest version: there is nothing to roll back")
         reply = self._shell.ask(lambda req: messages.Describe(req, "version", name, wanted))
@@ -723,6 +727,10 @@ class Client:
         return all_values(lattice, decode) if siblings else reveal(lattice, decode)
 
     def _version(self, key: str, version: int, timeout: float | None) -> Any:
+        if isinstance(version, bool) or not isinstance(version, int):
+            raise TypeError(f"version= takes a number that history shows, not {version!r:.80}")
+        if not 0 <= version < 2**63:
+            return None
         asked: Any = self._shell.ask(lambda req: messages.GetVersion(req, key, version), timeout)
         return None if asked.entry is None else asked.entry.lattice
 

@@ -362,3 +362,14 @@ def test_two_lattices_under_one_key_are_an_error_everywhere():
     with pytest.raises(LatticeMismatch, match="'n' of a map"):
         cb.put("store/mixed/map", {"n": 1}, lattice="map[max]")
     assert (cb.get("store/mixed"), cb.get("store/mixed/map")) == (1, {"n": 1})
+
+
+@pytest.mark.parametrize("version", ["nope", 1.5, True])
+def test_what_is_no_version_is_refused_here(version):
+    """On the wire it would be no message, and the connection would end."""
+    cb.put("versioned", 1)
+    with pytest.raises(TypeError, match="version= takes a number that history shows"):
+        cb.get("versioned", version=version)
+    with pytest.raises(cb.errors.KeyNotFound):
+        cb.get("versioned", version=2**70)
+    assert cb.get("versioned", version=cb.history("versioned")[0].version) == 1
