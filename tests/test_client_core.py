@@ -246,6 +246,17 @@ def test_a_retired_executor_costs_no_retry(bench):
     assert [type(m) for _, m in messages(effects)] == [Cancel, Place]
 
 
+def test_a_task_on_its_way_to_an_executor_that_had_retired_costs_no_retry(bench):
+    """It left with nothing to do, so the task has not run; the word that it moved came after all else."""
+    bench.running(1, retries=0)
+    [timer] = bench.take(PeerLost("e2"))
+    assert outcomes(bench.tell("node", ExecutorLost("e2", "retired", retired=True))) == []
+    bench.tell("e1", Moved(1, 0, 0, "e2", 1))
+    effects = bench.take(Timer(timer.key))
+    assert outcomes(effects) == []
+    assert one(effects, Call)[1].header.attempt == 1
+
+
 def test_a_broken_connection_waits_for_the_schedulers_word(bench):
     bench.running(1, retries=0)
     [timer] = bench.take(PeerLost("e1"))

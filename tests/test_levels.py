@@ -43,6 +43,7 @@ from cloudburst_runtime.messages import (
     Release,
     Result,
     Session,
+    UnderWay,
     Update,
     pack,
     unpack,
@@ -294,6 +295,62 @@ def test_if_the_release_is_lost_the_client_is_asked(cluster):
     cluster.tell("c1", "e1", Cancel("c1", 1, 0))
     assert cluster.kept() == []
     cluster.fire("e1", WANTED_TIMER)
+    assert WANTED_TIMER not in cluster.timers["e1"]
+
+
+def keeping_for_nobody(cluster: Cluster) -> None:
+    """e1 keeps a version, and the word that the call is over is lost."""
+    cluster.outside("k", "old", 1)
+    cluster.start("dsrr")
+    assert cluster.get("e1", "k") == "old"
+    cluster.end("e1")
+    cluster.end("e2")
+    cluster.held = lambda sender, receiver, message: isinstance(message, Release)
+    cluster.end("e3")
+    assert cluster.kept() == ["e1"]
+
+
+def test_a_client_that_never_answers_is_asked_so_often_and_then_nothing_is_kept(cluster):
+    keeping_for_nobody(cluster)
+    for _ in range(Config().unanswered_max):
+        cluster.fire("e1", WANTED_TIMER)
+        assert cluster.kept() == ["e1"]
+    asked = cluster.told.count(Kept(1, 0, "e1"))
+    cluster.fire("e1", WANTED_TIMER)
+    assert cluster.kept() == []
+    assert cluster.told.count(Kept(1, 0, "e1")) == asked == Config().unanswered_max
+    assert WANTED_TIMER not in cluster.timers["e1"]
+
+
+def test_a_client_that_answers_has_it_kept_for_as_long_as_it_wants(cluster):
+    keeping_for_nobody(cluster)
+    for _ in range(3 * Config().unanswered_max):
+        cluster.fire("e1", WANTED_TIMER)
+        cluster.tell("c1", "e1", UnderWay("c1", 1, 0))
+    assert cluster.kept() == ["e1"]
+
+
+def test_an_attempt_astray_whose_client_is_gone_is_given_up(cluster):
+    cluster.outside("k", "old", 1)
+    cluster.start("dsrr")
+    assert cluster.get("e1", "k") == "old"
+    cluster.end("e1")
+    cluster.outside("k", "new", 2)
+    cluster.tell("e3", "e1", Release("c1", 1, 0))
+    cluster.ask("e2", "read", ["k"])
+    assert isinstance(cluster.told[-1], Astray)
+    for _ in range(Config().unanswered_max + 1):
+        cluster.fire("e2", WANTED_TIMER)
+    cluster.fire("e2", RECALL_TIMER)
+    assert not {WANTED_TIMER, RECALL_TIMER} & cluster.timers["e2"].keys()
+    assert all(task.cancelled for task in cluster.executors["e2"].tasks.values())
+
+
+def test_what_is_recalled_for_a_client_that_is_gone_is_not_kept(cluster):
+    cluster.outside("k", "old", 1)
+    cluster.perform("e1", cluster.executors["e1"].handle(PeerLost("c1"), 0.0))
+    cluster.tell("e2", "e1", Recall(1, "e2", "c1", 1, 0, "k", {}, True, {}))
+    assert cluster.kept() == []
     assert WANTED_TIMER not in cluster.timers["e1"]
 
 

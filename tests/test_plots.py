@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -83,7 +84,7 @@ def test_the_names_of_percentiles_are_beside_the_curve(shape: list[float]) -> No
     axes = figure.axes[0]
     [curve] = [line for line in axes.lines if line.get_marker() != "o"]
     corners = axes.transData.transform(curve.get_xydata()).tolist()
-    path = [(x, y) for pair in zip(corners, corners[1:], strict=False) for x, y in _along(*pair)]
+    path = [(x, y) for pair in itertools.pairwise(corners) for x, y in _along(*pair)]
     for text in axes.texts:
         box = text.get_window_extent()
         assert not any(box.contains(x, y) for x, y in path), text.get_text()

@@ -46,6 +46,9 @@ LEVEL_REGRESSIONS = (
     ("dsrr", 74),  # a read under way replaced the absence that another branch had read
     ("dsrr", 95),  # a version was recalled from a dead executor, for ever
     ("dsrr", 252),  # a write after a recalled read was stamped before it
+    ("dsrr", 439),  # a version was kept for a dead client that its holder had never spoken with
+    ("dsrr", 941),  # another was recalled for a client whose loss was known, and kept
+    ("dsrr/stores", 29),  # the same over several stores
     ("lww/stores", 9),  # a client that asked a dead store did not learn of another
     ("lww/stores", 21),  # nor did one that had never spoken with it
 )

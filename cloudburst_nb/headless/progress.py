@@ -48,6 +48,7 @@ class Lines:
     def __init__(self, stream: TextIO, name: str | None = None) -> None:
         self.stream = stream
         self.name = name
+        self.heard = True
         self.live = stream.isatty() and name is None
         columns = shutil.get_terminal_size((WIDTH_MAX, 24)).columns if self.live else WIDTH_MAX
         self.width = max(20, min(columns, WIDTH_MAX) - SECONDS_WIDTH - CALLED_WIDTH - 1)
@@ -86,8 +87,12 @@ class Lines:
             self._write("\n" + text.rstrip("\n") + "\n")
 
     def _write(self, text: str) -> None:
-        self.stream.write(text)
-        self.stream.flush()
+        if self.heard:
+            try:
+                self.stream.write(text)
+                self.stream.flush()
+            except BrokenPipeError:  # such as `| head`: the run goes on, and what it made is written
+                self.heard = False
 
 
 def called(calls: Mapping[str, int]) -> str:

@@ -22,6 +22,8 @@ from cloudburst_nb.records.replaying import args_of, results_of
 
 TAG = "nondeterministic"
 """A cell with this tag may show something else each time."""
+INJECTED_TAG = "injected-parameters"
+"""Papermill's, of the cell that sets what a run was given."""
 DIFFERENCES_SHOWN_MAX = 5
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
 WORDS = {"value": "value", "figure": "figure", "text": "text", "error": "error"}
@@ -99,11 +101,18 @@ def compare(then: Record, now: Record, tolerance: Tolerance = EXACT) -> Report:
     tolerance
         How far numbers may be apart, in values, figures and texts.
     """
-    rows = [_row(then, now, *pair, tolerance) for pair in zip_longest(then.cells, now.cells)]
+    rows = [_row(then, now, *pair, tolerance) for pair in _pairs(then.cells, now.cells)]
     report = Report(rows)
     if report.ok:
         return report
     return Report(rows, first_divergence(then, now, tolerance), list(_functions(then, now)))
+
+
+def _pairs(then: list[Cell], now: list[Cell]) -> Iterator[tuple[Cell | None, Cell | None]]:
+    """Each cell with the one in its place; a cell of parameters that one run alone was given has none."""
+    if any(INJECTED_TAG in cell.tags for cell in then) != any(INJECTED_TAG in cell.tags for cell in now):
+        then, now = ([cell for cell in cells if INJECTED_TAG not in cell.tags] for cells in (then, now))
+    return zip_longest(then, now)
 
 
 def _row(then: Record, now: Record, old: Cell | None, new: Cell | None, tolerance: Tolerance) -> Row:

@@ -57,6 +57,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     batch_max: int = 20
     """The most waiting requests that one call of a batching function takes."""
+    unanswered_max: int = 10
+    """An executor that asked a client so often whether a call is under way, ten of the intervals above apart,
+    and was never answered, gives the call up."""
     outputs_kept_max: int = 512
     """Finished tasks whose outcome an executor keeps, to answer a repeated request."""
     output_kept_bytes_max: int = 65_536

@@ -1060,11 +1060,22 @@ class Release(Wire, tag=74):
 
 
 class Kept(Wire, tag=75):
-    """Executor → client: I keep something for this attempt. If it is not under way, cancel it here."""
+    """Executor → client: I keep something for this attempt. If it is not under way, cancel it here.
+
+    It is asked again until it is answered; a client that never answers is gone.
+    """
 
     number: int
     attempt: int
     executor: PeerName
+
+
+class UnderWay(Wire, tag=141):
+    """Client → executor: yes, this attempt is under way."""
+
+    client: PeerName
+    number: int
+    attempt: int
 
 
 class Astray(Wire, tag=76):
@@ -1242,6 +1253,7 @@ Message: TypeAlias = (
     | Recalled
     | Release
     | Kept
+    | UnderWay
     | Astray
     | Pin
     | Unpin

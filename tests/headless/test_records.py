@@ -112,6 +112,16 @@ def test_a_changed_function_is_told_with_its_cell_call_and_argument(
     assert told.splitlines()[-1] == "5 same, 2 different, 1 skipped"
 
 
+def test_parameters_that_one_run_alone_was_given_do_not_shift_its_cells(tmp_path: Path) -> None:
+    notebook = save(tmp_path / "nb.ipynb", tagged("shift = 0.0", "parameters"), "1 + shift", "'the end'")
+    assert cloudburst("record", notebook).returncode == 0
+    verify = ("verify", notebook, "--against", tmp_path / "nb.record", "-p", "shift", "1e-9")
+    done = cloudburst(*verify)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (4, "2 same, 1 different"), done.stderr
+    assert "[ 3] different  1 + shift\n" in done.stdout
+    assert cloudburst(*verify, "--rtol", "1e-6").returncode == 0
+
+
 def test_a_captured_global_that_changed_is_named(notebook: Path, record: Path, tmp_path: Path) -> None:
     changed = edited(notebook, tmp_path / "nb.ipynb", "factor = 3", "factor = 3.0000001")
     done = cloudburst("verify", changed, "--against", record, "--json")

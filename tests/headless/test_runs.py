@@ -564,3 +564,12 @@ def test_a_run_from_within_a_running_loop(tmp_path: Path) -> None:
 
     assert asyncio.run(caller()) == 0
     assert texts(load(tmp_path / "nb.out.ipynb").cells[0]) == "2\n"
+
+
+def test_who_listens_no_more_does_not_keep_the_notebook_from_being_written(tmp_path: Path) -> None:
+    process = start(save(tmp_path / "nb.ipynb", "1 + 1", "'the end'"))
+    for pipe in (process.stdout, process.stderr):
+        assert pipe is not None
+        pipe.close()
+    process.wait(timeout=60)
+    assert "the end" in texts(load(tmp_path / "nb.out.ipynb").cells[-1])

@@ -28,6 +28,7 @@ from cloudburst_runtime.messages import (
     Probe,
     Running,
     Trigger,
+    UnderWay,
     Unknown,
 )
 
@@ -35,6 +36,8 @@ Effects = list[Any]
 
 PROBES_PER_TICK_MAX = 100
 LOST_WAIT_MS = 500.0
+TOLD_MAX = 1_000
+"""Executors that are gone of which the scheduler's word is kept."""
 """How long the loss of a connection waits for the scheduler's word on what happened."""
 
 RESTARTS_MAX = 50
@@ -78,6 +81,7 @@ class Recovery:
         self._dispatcher = dispatcher
         self._place = place
         self._resolve = resolve
+        self._told: dict[PeerName, ExecutorLost] = {}
 
     # ------------------------------------------------------------ lost executors
 
@@ -86,11 +90,18 @@ class Recovery:
         return [SetTimer(LOST_TIMER + executor, now + LOST_WAIT_MS)]
 
     def on_lost_timer(self, key: str, now: Millis) -> Effects:
-        """The scheduler said nothing."""
-        return self._lost(key.removeprefix(LOST_TIMER), "its connection ended", False, now)
+        """The scheduler has had time to speak; a task may have been on its way to one that had left."""
+        name = key.removeprefix(LOST_TIMER)
+        told = self._told.get(name)
+        if told is not None:
+            return self._lost(name, told.reason, told.retired, now)
+        return self._lost(name, "its connection ended", False, now)
 
     def on_executor_lost(self, message: ExecutorLost, now: Millis) -> Effects:
         """The scheduler says that an executor is gone."""
+        self._told[message.name] = message
+        if len(self._told) > TOLD_MAX:
+            del self._told[next(iter(self._told))]
         return self._lost(message.name, message.reason, message.retired, now)
 
     def _lost(self, name: PeerName, reason: str, retired: bool, now: Millis) -> Effects:
@@ -166,8 +177,9 @@ class Recovery:
     def on_kept(self, message: Kept, now: Millis) -> Effects:
         """An executor keeps something for a call; if it is over, the word of that was lost."""
         call = self._calls.get(message.number)
-        wanted = call is not None and message.attempt == call.attempt
-        return [] if wanted else self._unwanted(message)
+        if call is None or message.attempt != call.attempt:
+            return self._unwanted(message)
+        return [Send(message.executor, UnderWay(self._name, message.number, message.attempt))]
 
     def on_astray(self, message: Astray, now: Millis) -> Effects:
         """An attempt cannot see what its level promises: begin another one."""

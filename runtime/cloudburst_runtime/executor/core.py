@@ -72,6 +72,7 @@ from cloudburst_runtime.messages import (
     Retire,
     Shed,
     Trigger,
+    UnderWay,
     Unknown,
     Unpin,
 )
@@ -125,6 +126,7 @@ class ExecutorCore:
             Recall: self.operations.snapshots.on_recall,
             Recalled: self.operations.snapshots.on_recalled,
             Release: self._on_release,
+            UnderWay: self.operations.snapshots.on_under_way,
             Pin: self.waiting.on_pin,
             Unpin: self.catalog.on_unpin,
             ExecutorLost: self._on_executor_lost,
@@ -137,7 +139,7 @@ class ExecutorCore:
             catalog.TIMER: self.waiting.on_fetch_timer,
             waiting.TIMER: self.waiting.on_wanted,
             snapshots.RECALL_TIMER: self.operations.snapshots.on_recall_timer,
-            snapshots.WANTED_TIMER: self.operations.snapshots.on_wanted,
+            snapshots.WANTED_TIMER: self._on_wanted_timer,
             atomic.TIMER: self.operations.publishing.on_timer,
         }
 
@@ -302,6 +304,12 @@ class ExecutorCore:
 
     def _on_release(self, message: Release, now: Millis) -> Effects:
         return self.operations.snapshots.release((message.client, message.number, message.attempt))
+
+    def _on_wanted_timer(self, now: Millis) -> Effects:
+        """What a client wants that never answers is cancelled, as if it had said so itself."""
+        kept = self.operations.snapshots
+        cancelled = [self._on_cancel(Cancel(*attempt), now) for attempt in kept.unwanted()]
+        return [*(effect for effects in cancelled for effect in effects), *kept.on_wanted_timer(now)]
 
     def _on_peer_lost(self, peer: PeerName, now: Millis) -> Effects:
         """A client that is gone wants nothing any more; an executor has nothing any more."""

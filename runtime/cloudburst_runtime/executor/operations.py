@@ -49,6 +49,7 @@ class Operations:
             name,
             self.cache,
             config.resend_ms,
+            config.unanswered_max,
             self.next_req,
             self.begin,
             self.pass_on,

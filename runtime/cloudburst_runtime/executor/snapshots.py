@@ -8,7 +8,8 @@ A step that may run beside another one cannot know what the other fixes. So the 
 its first node, fixes for all such steps; a step that is before or after all others fixes for itself.
 
 What is kept is released when the call's last step ends; when it is cancelled, as after a failure; when its
-client is gone. Should all that be lost, the client is asked now and then whether the call is under way.
+client is gone. Should all that be lost, the client is asked now and then whether the call is under way. One
+that never answers is gone too: an executor that it never spoke with is not told of its end.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from cloudburst_runtime.executor import atomic
 from cloudburst_runtime.executor.bounded import BoundedDict
 from cloudburst_runtime.executor.tasks import Task
 from cloudburst_runtime.ids import Millis, PeerName
-from cloudburst_runtime.messages import Astray, Entry, Failure, Fix, Kept, Recall, Recalled, Session
+from cloudburst_runtime.messages import Astray, Entry, Failure, Fix, Kept, Recall, Recalled, Session, UnderWay
 from cloudburst_runtime.scheduler.dag import Topology
 
 Effects = list[Any]
@@ -77,6 +78,8 @@ class Snapshots:
         Where versions come from.
     resend_ms
         The first interval after which an unanswered recall is sent again.
+    unanswered_max
+        How often a client is asked in vain whether what is kept is still wanted.
     next_req, begin, pass_on, conclude, cancel
         Of the executor's operations: a number; a new one; the cache's effects; the answer of one; its end.
     """
@@ -86,6 +89,7 @@ class Snapshots:
         name: PeerName,
         cache: CacheCore,
         resend_ms: Millis,
+        unanswered_max: int,
         next_req: Callable[[], int],
         begin: Callable[[Callable[[Any, Millis], Effects]], int],
         pass_on: Callable[[Effects, Millis], Effects],
@@ -96,12 +100,15 @@ class Snapshots:
         self._name = name
         self._cache = cache
         self._resend_ms = resend_ms
+        self._unanswered_max = unanswered_max
+        self._unanswered: dict[Attempt, int] = {}
         self._next_req = next_req
         self._begin = begin
         self._pass_on = pass_on
         self._conclude = conclude
         self._cancel = cancel
         self._over: BoundedDict[Attempt, bool] = BoundedDict(ATTEMPTS_KEPT_MIN)
+        self._gone: BoundedDict[PeerName, bool] = BoundedDict(ATTEMPTS_KEPT_MIN)
         self._readings: dict[int, _Reading] = {}
         self._recalls: dict[int, _Recalling] = {}
         self._served: dict[Attempt, dict[tuple[PeerName, int], int]] = {}
@@ -262,7 +269,11 @@ class Snapshots:
         task = reading.task
         free = _session(task).level == "atomic"
         self._astray[_attempt(task)] = Astray(task.id.number, task.id.attempt, self._name, why, free)
-        return [*self._say_astray(), *self._arm(RECALL_TIMER, now + self._resend_ms)]
+        timers = [
+            *self._arm(RECALL_TIMER, now + self._resend_ms),
+            *self._arm(WANTED_TIMER, now + self._wanted_after),
+        ]
+        return [*self._say_astray(), *timers]
 
     def _say_astray(self) -> Effects:
         return [Send(client, message) for (client, _, _), message in self._astray.items()]
@@ -287,7 +298,7 @@ class Snapshots:
         entry = self._kept(attempt, message.key, message.wrote)
         if entry is not None and not (message.wait and entry.lattice is None):
             return [Send(message.sender, Recalled(message.req, entry))]
-        if not message.fix or attempt in self._over:
+        if not message.fix or attempt in self._over or message.client in self._gone:
             return [Send(message.sender, Recalled(message.req, None))]
         served = self._served.setdefault(attempt, {})
         who = (message.sender, message.req)
@@ -399,7 +410,8 @@ class Snapshots:
         return effects
 
     def release_all(self, client: PeerName) -> Effects:
-        """This client is gone."""
+        """This client is gone; what others still ask for its calls is not kept."""
+        self._gone[client] = True
         attempts = [
             *self.kept,
             *self._served,
@@ -413,10 +425,20 @@ class Snapshots:
         """See to it that what is kept is asked after, should nobody release it."""
         return self._arm(WANTED_TIMER, now + self._wanted_after) if self.kept else []
 
-    def on_wanted(self, now: Millis) -> Effects:
+    def unwanted(self) -> list[Attempt]:
+        """The attempts whose clients were asked in vain for too long."""
+        return [attempt for attempt, asked in self._unanswered.items() if asked >= self._unanswered_max]
+
+    def on_under_way(self, message: UnderWay, now: Millis) -> Effects:
+        """A caller wants what is kept."""
+        self._unanswered.pop((message.client, message.number, message.attempt), None)
+        return []
+
+    def on_wanted_timer(self, now: Millis) -> Effects:
         """Ask the callers of what is kept whether they still want it."""
         del self._armed[WANTED_TIMER]
-        attempts = list(dict.fromkeys([*self.kept, *self._served]))
+        attempts = list(dict.fromkeys([*self.kept, *self._served, *self._astray]))
+        self._unanswered = {attempt: self._unanswered.get(attempt, 0) + 1 for attempt in attempts}
         asked = [Send(client, Kept(number, attempt, self._name)) for client, number, attempt in attempts]
         return [*asked, *(self._arm(WANTED_TIMER, now + self._wanted_after) if attempts else [])]
 
