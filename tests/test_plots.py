@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -69,6 +70,31 @@ def test_several_functions_are_told_apart_in_the_legend() -> None:
 
 def test_a_latency_of_nothing_stands_on_a_logarithmic_axis() -> None:
     plots.latency([timings(0.0), timings(0.001)]).savefig(io.BytesIO())
+
+
+def test_a_breakdown_of_seconds_is_written_in_digits() -> None:
+    call = {"total": 2.36, "queued": 2.06, "transfer": 0.0, "run": 0.3}
+    assert [text.get_text() for text in plots.breakdown([call]).axes[0].texts] == ["2,360"]
+
+
+@pytest.mark.parametrize("shape", [[0.1] * 30 + [0.148] * 32 + [0.6], [0.1] * 40 + [0.6] * 60])
+def test_the_names_of_percentiles_are_beside_the_curve(shape: list[float]) -> None:
+    figure = plots.latency([timings(value) for value in shape])
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    [curve] = [line for line in axes.lines if line.get_marker() != "o"]
+    corners = axes.transData.transform(curve.get_xydata()).tolist()
+    path = [(x, y) for pair in itertools.pairwise(corners) for x, y in _along(*pair)]
+    for text in axes.texts:
+        box = text.get_window_extent()
+        assert not any(box.contains(x, y) for x, y in path), text.get_text()
+
+
+def _along(start: list[float], end: list[float]) -> list[tuple[float, float]]:
+    """Points on the steps from one corner to the next."""
+    (x, y), (to_x, to_y) = start, end
+    parts = [index / 100 for index in range(101)]
+    return [(x + part * (to_x - x), y) for part in parts] + [(to_x, y + part * (to_y - y)) for part in parts]
 
 
 def test_a_breakdown_stacks_the_mean_stages_of_each_function() -> None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from cloudburst_nb.display.chart import GREY, Chart, quiet
 from cloudburst_nb.latency import STAGES, Measured, measured
-from cloudburst_nb.plots.common import ROWS_MAX, STAGE_COLOURS, by_target, legend
+from cloudburst_nb.plots.common import ROWS_MAX, STAGE_COLOURS, by_target, legend, plain
 
 __all__ = ["breakdown"]
 
@@ -49,7 +49,7 @@ def breakdown(calls: Iterable[Any]) -> Figure:
         left = [start + length for start, length in zip(left, lengths, strict=True)]
     for row, total in enumerate(left):
         axes.annotate(
-            f"{total:.3g}", (total, row), (4, 0), textcoords="offset points", va="center", color=GREY, size=9
+            plain(total), (total, row), (4, 0), textcoords="offset points", va="center", color=GREY, size=9
         )
     axes.invert_yaxis()
     axes.margins(x=0.1)

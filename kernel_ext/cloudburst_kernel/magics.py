@@ -160,8 +160,13 @@ class CloudburstMagics(Magics):
         return Note("the runtime is stopped")
 
     def _connect(self, rest: str) -> Any:
-        client.api().connect(commands.parse_word("connect", rest))
-        return client.api().status()
+        __tracebackhide__ = True
+        api, address = client.api(), commands.parse_word("connect", rest)
+        try:
+            api.connect(address)
+        except api.errors.RuntimeUnavailable as error:  # it says what to do; where it was raised says nothing
+            raise error.with_traceback(None) from None
+        return api.status()
 
     def _status(self, rest: str) -> Any:
         commands.parse_nothing("status", rest)

@@ -188,6 +188,16 @@ def test_a_failure_is_shown_where_it_happened_while_a_cell_runs(notebook: Opener
     expect(traceback).to_contain_text("return numbers[99]")
     state(page, "load", "done")
     opened.picture("widget_failed_dark", editor(page))
+    # What cannot be read is not run with what was there before.
+    page.get_by_test_id("tab-runs").click()
+    page.get_by_test_id("input-load").fill("5 (")
+    page.get_by_test_id("run").click()
+    expect(page.get_by_test_id("message")).to_contain_text("cannot be read as arguments")
+    page.get_by_test_id("input-load").fill("6")
+    page.get_by_test_id("run").click()
+    expect(page.get_by_test_id("compare-2")).to_be_visible()
+    expect(page.get_by_test_id("message")).to_contain_text("run 2 failed in broken: IndexError")
+    expect(page.get_by_test_id("compare-3")).to_have_count(0)
     (opened.path.parent / "go on").touch()
     assert opened.errors() == []
 

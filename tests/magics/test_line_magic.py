@@ -5,6 +5,7 @@ from IPython.core.error import UsageError
 
 from cloudburst_kernel import commands, magics
 from cloudburst_kernel.show import NAMES_SHOWN_MAX, Names
+from cloudburst_runtime import errors
 
 
 def test_up_down_status_connect(run, cb, shell):
@@ -162,6 +163,18 @@ def test_call_that_cannot_be_made_is_a_usage_error(run, shell, usage_error):
     assert "positional argument follows keyword argument" in usage_error("call score x=1 2")
     for text in ("(1", "1) + (2", "1)+f(2", "a b +", "'open", "1, 2 3"):
         assert "are no Python expressions" in usage_error(f"call score {text}")
+
+
+def test_an_address_that_is_none_is_said_without_the_insides(run, cb, monkeypatch):
+    def looks_for_it(address):
+        raise errors.RuntimeUnavailable(f"{address!r} is no address")
+
+    monkeypatch.setattr(cb, "connect", looks_for_it)
+    monkeypatch.setattr(cb, "errors", errors, raising=False)
+    shown, error = run("%cloudburst connect nowhere")
+    assert isinstance(error, errors.RuntimeUnavailable)
+    assert "'nowhere' is no address" in shown
+    assert "looks_for_it" not in shown
 
 
 def test_an_error_in_an_argument_is_the_users_own(run):

@@ -181,7 +181,8 @@ def test_a_failure_is_where_it_happened_and_what_is_before_it_can_be_kept(page: 
     assert states["load"] == "done"
     assert states["add"] == "failed"
     assert "ValueError: no sum today" in page.nodes()["add"]["traceback"]
-    assert page.seen["status"]["runs"][-1]["failed"] == "add"
+    last = page.seen["status"]["runs"][-1]
+    assert (last["failed"], last["reason"]) == ("add", "ValueError: no sum today")
 
     @cb.function
     def add(numbers: list[int]) -> int:  # noqa: F811 - registered again, as in a notebook

@@ -146,9 +146,14 @@ class Run:
 
     @property
     def reason(self) -> str:
-        """Why it failed, in one line."""
+        """Why it failed, in one line: for an exception of user code as its traceback ends, with the class."""
         result = self.future._result
-        return "" if result is None or result.failure is None else result.failure.message
+        failure = None if result is None else result.failure
+        if failure is None:
+            return ""
+        if failure.kind == "user" and failure.traceback.strip():
+            return failure.traceback.strip().splitlines()[-1]
+        return failure.message
 
     @property
     def total_ms(self) -> float:

@@ -1177,17 +1177,24 @@ class View {
     return field;
   }
 
-  sendArguments(id, text) {
-    if (this.node(id) && this.node(id).arguments !== text.trim() && this.sentArguments !== `${id}\n${text}`) {
-      this.sentArguments = `${id}\n${text}`;
-      this.send("arguments", { node: id, text }).then(() => (this.sentArguments = null));
+  /** Have a text as a node's arguments; whether Python has taken it. */
+  async sendArguments(id, text) {
+    if (!this.node(id) || this.node(id).arguments === text.trim()) return true;
+    const asked = `${id}\n${text}`;
+    if (this.sentArguments?.asked !== asked) {
+      const answer = this.send("arguments", { node: id, text });
+      this.sentArguments = { asked, answer };
+      answer.then(() => (this.sentArguments = null));
     }
+    return (await this.sentArguments.answer).kind !== "refused";
   }
 
-  run(begin) {
-    for (const field of this.inputs.querySelectorAll("input")) this.sendArguments(field.dataset.key.slice("input-".length), field.value);
+  /** Run with what the fields say: what cannot be read is refused, and not run with what was there before. */
+  async run(begin) {
+    const fields = [...this.inputs.querySelectorAll("input")];
+    const taken = fields.map((field) => this.sendArguments(field.dataset.key.slice("input-".length), field.value));
     this.closed.clear();
-    this.send("run", { begin, times: Number(this.times.value) });
+    if ((await Promise.all(taken)).every(Boolean)) await this.send("run", { begin, times: Number(this.times.value) });
   }
 
   // ------------------------------------------------------------ the side panel
