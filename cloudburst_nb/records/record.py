@@ -26,7 +26,6 @@ from cloudburst_nb.records.format import (
     Kept,
     KeptFailure,
     KeptLattice,
-    KeptStep,
     LogEntry,
     Part,
     Runtime,
@@ -117,10 +116,6 @@ class Record:
         return msgspec.msgpack.decode(self.files.data(part))
 
     # ------------------------------------------------------------ calls
-
-    def function_of(self, call: Called, step: KeptStep) -> Function | None:
-        """What ran in a step; None if its registration is not in the record."""
-        return self.functions.get((call.client, step.function, step.version))
 
     def spec(self, kept: Function) -> FunctionSpec:
         """What registers a recorded function again; it runs where that is done, not where it was made."""

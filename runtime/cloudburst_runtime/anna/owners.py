@@ -46,10 +46,6 @@ class Owners:
         """Who keeps the key."""
         return self._current.owners(key)
 
-    def is_live(self, name: PeerName) -> bool:
-        """Whether a store of this name runs."""
-        return name in self._live
-
     def is_past(self, name: PeerName) -> bool:
         """Whether a store of this name has run, and does so no more."""
         if name == NODE or name in self._live or name in self.ring.coming:
