@@ -2,8 +2,8 @@
 
 Law: an entry in the cache only ever moves forward, in (generation, lattice). The file decides what may
 be shown and what must be asked for; `shelf` keeps the entries, `freshness` knows how far they are
-informed, `outbox` what has not been answered, `totals` what this writer has added to each counter, and
-`dots` how often it has written each causal value.
+informed, `sources` which store is asked, `outbox` what has not been answered, `totals` what this writer
+has added to each counter, and `dots` how often it has written each causal value.
 
 An entry is *held* while the replica surely watches it for us: it came with an answer of the current
 epoch, later than all that was heard of before, and no `Unwatch` of it was sent meanwhile. So a key that
@@ -215,8 +215,10 @@ class CacheCore:
         return effects
 
     def observe(self, key: str, entry: Entry) -> None:
-        """An entry was read that came by another way: what is written from now on is later."""
-        self._observe(key, entry)
+        """An entry was seen, here or on another way: what is written from now on is later."""
+        self._clock.observe(max(entry.generation, newest(entry.lattice)))
+        self._shelf.note_generation(key, entry.generation)
+        self._sources.see(entry.version)
 
     def fail(self, failure: Failure) -> list[Effect]:
         """Answer every operation with a failure: the store is gone. A write may have taken effect."""
@@ -230,7 +232,7 @@ class CacheCore:
         return [Answer(op, failure) for op in ops if op is not None]
 
     def handle(self, event: Received | PeerLost | Timer, now: Millis) -> list[Effect]:
-        """Take an answer, an update, the timer, or the loss of the node; anything else is ignored."""
+        """Take an answer, an update, the timer, or the loss of a store; anything else is ignored."""
         if isinstance(event, Received):
             handler = self._handlers.get(type(event.message))
             return [] if handler is None else handler(event.message, event.peer, now)
@@ -282,7 +284,7 @@ class CacheCore:
         hold = latest and self._caching and reply.epoch == fresh.epoch
         for key, entry in zip(request.message.keys, reply.entries, strict=False):
             known = entry or Entry(0, None)
-            self._observe(key, known)
+            self.observe(key, known)
             if is_lost(known.lattice):
                 request.lost = True
                 continue
@@ -348,7 +350,7 @@ class CacheCore:
             return []
         effects = self._account(self._sources.freshness(store), reply, now)
         key = request.message.key
-        self._observe(key, Entry(reply.generation, None))
+        self.observe(key, Entry(reply.generation, None))
         self._sources.see({store: reply.seq})
         if isinstance(request, Writing) and reply.generation > request.message.generation:
             return effects + self._again(request, now)
@@ -413,7 +415,7 @@ class CacheCore:
         if update.epoch != fresh.epoch:
             return []
         fresh.receive(update.number, update.seq, now, update.known)
-        self._observe(update.key, update.entry)
+        self.observe(update.key, update.entry)
         if update.key in self._held:
             effects = self._absorb_update(update)
         else:
@@ -442,11 +444,6 @@ class CacheCore:
 
     def _unwatch(self, store: PeerName, keys: list[str]) -> Send:
         return Send(store, Unwatch(keys, self._next_req()))
-
-    def _observe(self, key: str, entry: Entry) -> None:
-        self._clock.observe(max(entry.generation, newest(entry.lattice)))
-        self._shelf.note_generation(key, entry.generation)
-        self._sources.see(entry.version)
 
     def _generation(self, key: str) -> Micros:
         written = max(self._totals.generation(key), self._dots.generation(key))
