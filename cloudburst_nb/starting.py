@@ -12,9 +12,9 @@ from collections.abc import Iterable
 
 from cloudburst_nb import overrides, runtimes
 from cloudburst_nb.addresses import find
-from cloudburst_nb.client import Client, check_durability
+from cloudburst_nb.client import Client
 from cloudburst_runtime import messages
-from cloudburst_runtime.config import POLICIES, Config
+from cloudburst_runtime.config import POLICIES, Config, waits_for_disk
 from cloudburst_runtime.launch import local
 from cloudburst_runtime.shell.client import SCHEME, ClientShell
 from cloudburst_runtime.shell.ticket import split_address
@@ -139,7 +139,7 @@ def up(
     seed = _whole_number(seed) if overrides.seed() is None else overrides.seed()
     state = "" if state_dir is None else os.path.abspath(os.path.expanduser(state_dir))
     if durability is not None:
-        check_durability(durability, state)
+        waits_for_disk(durability, state)
     if history < 1:
         raise ValueError(f"history is how many versions of a key are kept, at least 1; not {history!r}")
     low, high = _executor_range(executors)

@@ -255,6 +255,33 @@ def test_durability_is_asked_for_per_put_and_per_client(tmp_path: Path) -> None:
     assert cb.get("k") == 51, "an orderly end writes what was not waited for"
 
 
+def test_a_function_says_of_each_put_whether_it_waits_for_the_disk(tmp_path: Path) -> None:
+    @cb.function
+    def put(cloudburst, key: str, durability: str | None) -> object:  # type: ignore[no-untyped-def]
+        return cloudburst.put(key, key, durability=durability)
+
+    cb.up(executors=1)
+    with pytest.raises(ValueError, match="needs a runtime with a state_dir"):
+        put("k", "disk").get(timeout=30)
+    with pytest.raises(ValueError, match="one of disk, memory"):
+        put("k", "tape").get(timeout=30)
+    cb.down()
+    directory = directory_of(cb.up(executors=1, state_dir=tmp_path, durability="memory"))
+    pids = processes_of(directory)
+    put("warm", None).get(timeout=30)
+    assert put("disk", "disk").get(timeout=30)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # it ended with another
+            os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not processes_of(directory))
+    cb.down()
+    cb.up(executors=1, state_dir=tmp_path)
+    assert cb.get("disk") == "disk"
+    assert put("more", "memory").get(timeout=30)
+    assert put.local("here", "memory")
+    assert cb.get("here") == "here"
+
+
 def test_what_executors_add_and_keep_side_by_side_goes_on_after_a_restart(tmp_path: Path) -> None:
     """No two executors that ever wrote to one store may have one name."""
 
