@@ -209,6 +209,27 @@ def test_a_torn_file_is_said_and_what_is_intact_is_there(filled: Path) -> None:
     assert cb.get("more") == 1
 
 
+def test_an_empty_file_is_said(filled: Path) -> None:
+    filled.write_bytes(b"")
+    with pytest.warns(UserWarning, match="is empty"):
+        cb.up(executors=1, state_dir=filled.parent.parent)
+    cb.put("more", 1)
+    assert cb.keys() == ["more"]
+
+
+def test_what_else_lies_in_a_state_dir_stays(tmp_path: Path) -> None:
+    strangers = [tmp_path / name / "notes.txt" for name in ("src", "s2", "data")]
+    for stranger in strangers:
+        stranger.parent.mkdir()
+        stranger.write_text("not to be touched")
+    with pytest.raises(ValueError, match="names no directory"):
+        cb.up(executors=1, state_dir="")
+    cb.up(executors=1, state_dir=tmp_path)
+    cb.put("k", 1)
+    cb.down()
+    assert [stranger.read_text() for stranger in strangers] == ["not to be touched"] * 3
+
+
 def test_a_full_disk_is_an_error_to_the_writer(tmp_path: Path) -> None:
     client = cb.up(executors=1, state_dir=tmp_path, disk_limit=1_000_000)
     cb.put("small", "first")
