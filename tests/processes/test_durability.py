@@ -243,6 +243,31 @@ def test_a_full_disk_is_an_error_to_the_writer(tmp_path: Path) -> None:
     eventually(lambda: nothing_left(directory), DEADLINE)
 
 
+def test_a_limit_below_what_is_there_lets_keys_be_deleted(tmp_path: Path) -> None:
+    cb.up(executors=1, state_dir=tmp_path)
+    for number in range(10):
+        cb.put(f"key/{number}", "x" * 30_000)
+    cb.put("count", 1, lattice="counter")
+    cb.down()
+    cb.up(executors=1, state_dir=tmp_path, disk_limit=150_000)
+    with pytest.raises(StorageFull):
+        cb.put("more", "x" * 30_000)
+    for key in cb.keys("key/"):
+        cb.delete(key)
+    cb.put("more", "x" * 30_000)
+    assert cb.keys() == ["count", "more"]
+
+
+@pytest.mark.parametrize("option", ["history", "store_memory", "disk_limit"])
+def test_limits_are_whole_numbers(option: str) -> None:
+    for wrong in ("5", 1.5, True):
+        with pytest.raises(TypeError, match=f"{option} is .* a whole number"):
+            cb.up(**{option: wrong})
+    for wrong in (-1, 2**70):
+        with pytest.raises(ValueError, match=f"{option} is .* not {wrong}"):
+            cb.up(**{option: wrong})
+
+
 def test_values_larger_than_memory_are_on_disk_until_they_are_asked_for(tmp_path: Path) -> None:
     cb.up(executors=1, store_memory=3_000_000)
     for number in range(8):
