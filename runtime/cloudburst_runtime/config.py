@@ -8,6 +8,26 @@ POLICIES = ("locality", "random", "round-robin")
 DURABILITIES = ("disk", "memory")
 
 
+def waits_for_disk(durability: str, state_dir: str) -> bool:
+    """Whether puts of this durability wait for the disk, in a runtime with this ``state_dir``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such durability, or no disk.
+
+    Examples
+    --------
+    >>> waits_for_disk("memory", "")
+    False
+    """
+    if durability not in DURABILITIES:
+        raise ValueError(f"durability is one of {', '.join(DURABILITIES)}, not {durability!r:.80}")
+    if durability == "disk" and not state_dir:
+        raise ValueError("durability='disk' needs a runtime with a state_dir: cb.up(state_dir=...)")
+    return durability == "disk"
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What a runtime is started with. It travels to every process as it is.
 

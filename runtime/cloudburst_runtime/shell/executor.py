@@ -131,7 +131,7 @@ class ExecutorProcess:
         number = next(self._numbers)
         with _Outside(self):
             if kind == "write":
-                arguments = (arguments[0], self.arena.moved(arguments[1]))
+                arguments = (arguments[0], self.arena.moved(arguments[1]), *arguments[2:])
             self.loop.post(Op(task, number, kind, arguments))
             self.loop.wait(lambda: number in self._replies or task.cancelled)
             self._report_if_due()
