@@ -52,11 +52,11 @@ cannot be faster than the interpreter: a few dozen function calls in each proces
 as fast as the caches allow.
 
 That is why a process that waits looks for up to 80 µs whether a message has come before it lets the kernel
-put it to sleep ([`shell/spinning.py`](../runtime/cloudburst_runtime/shell/spinning.py)). If both ends sleep between
-messages, the same call takes about three times as long, and more of the processors as well: waking up costs
-more than looking, and the processor comes back with cold caches. The ping-pong sleeps, as most programs
-do; so a call can take less than it. A single call after a pause, or on a machine whose cores are all taken, has
-processes to wake up and takes what it takes without looking.
+put it to sleep ([`shell/spinning.py`](../runtime/cloudburst_runtime/shell/spinning.py)). If both ends sleep
+between messages, the same call takes about three times as long, and more of the processors as well: waking
+up costs more than looking, and the processor comes back with cold caches. The ping-pong sleeps, as most
+programs do; so a call can take less than it. A single call after a pause, or on a machine whose cores are all
+taken, has processes to wake up, and takes what it takes without looking.
 
 ## What tracing costs when it is off
 
