@@ -70,6 +70,7 @@ class ExecutorProcess:
     def __init__(self, directory: str, name: str, config: Config) -> None:
         hello = Hello(name, "executor", os.getpid(), config.gpus, os.uname().nodename)
         self.hub = Hub(directory, hello)
+        self.hub.spin_for(config.spin_us)
         self.core = ExecutorCore(config, name, hybrid_clock())
         self.streams = Streams(config.printed_bytes_max)
         seeds = None if config.seed is None else Seeds(config.seed)
