@@ -216,6 +216,10 @@ class Client:
         spec = made._current_packed().spec
         if isinstance(self._shell.where, Ticket):  # another host, with other directories
             spec = msgspec.structs.replace(spec, context=messages.Context())
+        if self._shell.core.config.state_dir:
+            from cloudburst_nb.sameness import fingerprint  # what has no past need not be compared
+
+            spec = msgspec.structs.replace(spec, made=fingerprint(made._packed))
         registered = self._shell.ask(lambda req: messages.Register(req, spec))
         made._version = registered.version
         made._home = self

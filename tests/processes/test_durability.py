@@ -146,6 +146,23 @@ def test_functions_dags_and_state_come_back(tmp_path: Path) -> None:
     assert cb.status().functions == {"count": 1, "double": 2}
 
 
+def test_a_function_that_is_registered_again_unchanged_keeps_its_version(tmp_path: Path) -> None:
+    def register(factor: int) -> int:
+        scaled = cb.function(lambda x: factor * x, name="scaled")
+        assert scaled(2).get(timeout=30) == 2 * factor
+        return scaled.version
+
+    versions = []
+    for factor in (3, 3, 4, 4):
+        cb.up(executors=1, state_dir=tmp_path)
+        versions.append(register(factor))
+        cb.down()
+        cb.runtimes.state.known.clear()
+    assert versions == [1, 1, 2, 2]
+    cb.up(executors=1, state_dir=tmp_path)
+    assert [register(4), register(4)] == [2, 3]
+
+
 def test_a_state_dir_in_use_is_refused_with_the_pid(tmp_path: Path) -> None:
     client = cb.up(executors=1, state_dir=tmp_path)
     pid = supervisor_of(directory_of(client))
