@@ -372,7 +372,8 @@ class Client:
             calls.append(OwnedCall(self._shell.new_number(), "function", name, args))
             plain.append(CloudburstFuture(self, calls[-1].number, name, _NO_NODES, now))
             futures.append(plain[-1])
-        self._shell.submit_all(calls, plain)
+        if calls:
+            self._shell.submit_all(calls, plain)
         return futures
 
     def _call_dag(

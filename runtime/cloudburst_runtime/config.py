@@ -55,6 +55,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     resend_ms: float = 1_000.0
     """The first interval after which an unanswered message is sent again; it doubles up to ten of these."""
 
+    together_ms: float = 0.3
+    """How long the result of a short call may wait for those of the calls behind it, to be sent together."""
+    short_run_ms: float = 0.1
+    """Calls that take less than this are short."""
     batch_max: int = 20
     """The most waiting requests that one call of a batching function takes."""
     unanswered_max: int = 10

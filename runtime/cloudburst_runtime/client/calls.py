@@ -117,6 +117,13 @@ class Submit(Record, frozen=True):
     call: OwnedCall
 
 
+class SubmitAll(Record, frozen=True):
+    """Run these calls, which differ in number and arguments alone: of one function, without references,
+    calls to wait for, options, level or session."""
+
+    calls: list[OwnedCall]
+
+
 class CancelCall(Record, frozen=True):
     """The caller no longer wants this call."""
 

@@ -36,6 +36,7 @@ from cloudburst_runtime.client.calls import (
     Resolve,
     Store,
     Submit,
+    SubmitAll,
 )
 from cloudburst_runtime.client.dispatch import Dispatcher, cancels
 from cloudburst_runtime.client.leases import Leases
@@ -56,6 +57,7 @@ from cloudburst_runtime.messages import (
     Placed,
     Produced,
     Result,
+    Results,
     Revoke,
     Running,
     Unknown,
@@ -99,6 +101,7 @@ class ClientCore:
         self._tick_armed = False
         self._handlers: dict[type, Callable[[Any, Millis], Effects]] = {
             Result: self._on_result,
+            Results: self._on_results,
             Placed: self._on_placed,
             Revoke: self._on_revoke,
             ExecutorLost: self.recovery.on_executor_lost,
@@ -134,6 +137,8 @@ class ClientCore:
             return self._on_reply(event, now) if handler is None else handler(event.message, now)
         if kind is Submit:
             return self._on_submit(event.call, now)
+        if kind is SubmitAll:
+            return self._on_submit_all(event.calls, now)
         if kind is Store:
             return self._on_store(event, now)
         if kind is Ask:
@@ -172,6 +177,21 @@ class ClientCore:
                 self.blocked.setdefault(number, []).append(call)
             return effects
         return effects + self._place(call, now)
+
+    def _on_submit_all(self, calls: list[OwnedCall], now: Millis) -> Effects:
+        """Calls that have so much in common are sent together, once there is a lease."""
+        held = self.leases.held.get(calls[0].lease_key)
+        if self.unavailable is not None or held is None or held.lease.plan.timeout is not None:
+            return [effect for call in calls for effect in self._on_submit(call, now)]
+        retries, owned = held.lease.plan.retries, self.calls
+        for call in calls:
+            call.submitted = now
+            call.retries = retries
+            owned[call.number] = call
+        effects = self.dispatcher.send_all(calls, held, self.floor, now)
+        if not self._tick_armed:
+            effects.append(self._arm_tick(now))
+        return effects
 
     def _place(self, call: OwnedCall, now: Millis) -> Effects:
         key = (call.kind, call.target, call.continuation, call.refs)
@@ -256,6 +276,9 @@ class ClientCore:
         if not held.simple and (message.failure is not None or held.multiexec):
             effects += cancels(header)
         return self._after(effects, message, now)
+
+    def _on_results(self, message: Results, now: Millis) -> Effects:
+        return [effect for result in message.results for effect in self._on_result(result, now)]
 
     def _on_produced(self, message: Produced, now: Millis) -> Effects:
         """A task of a watched call is done; that is news even if the call is, too."""

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from cloudburst_runtime.client.calls import Dispatched, Held, OwnedCall
+from cloudburst_runtime.client.gathering import Gathered
 from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
@@ -89,6 +90,26 @@ class Dispatcher:
         for peer in schedule:
             load[peer] = load.get(peer, 0) + 1
         return sends if held.simple else [Dispatched(call.number, schedule), *sends]
+
+    def send_all(self, calls: list[OwnedCall], held: Held, floor: Vector, now: Millis) -> Effects:
+        """Begin calls of one node that differ in number and arguments alone; what goes to one executor
+        goes in one message, up to a size."""
+        lease, load, last = held.lease, self.load, self._clock.last
+        plan, topology, probe_at = lease.plan.number, held.topology, now + self._resend_ms
+        gathered = Gathered()
+        for call in calls:
+            self._turn += 1
+            schedule = assign(lease, topology, load, self._uniform, self._turn)
+            peer = schedule[0]
+            call.held = held
+            call.header = header = Header(
+                self._name, call.number, 0, plan, schedule, NO_NODES, last, floor, None, call.record
+            )
+            call.probe_after = self._resend_ms
+            call.probe_at = probe_at
+            load[peer] = load.get(peer, 0) + 1
+            gathered.add(peer, header, 0, call.args[None])
+        return gathered.sends
 
     def move(self, call: OwnedCall, node: int, executor: PeerName) -> list[PeerName]:
         """A task of the call went to another executor; returns the new schedule."""

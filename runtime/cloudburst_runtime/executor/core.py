@@ -24,8 +24,9 @@ from typing import Any
 
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, Timer
-from cloudburst_runtime.executor import atomic, catalog, load, snapshots, waiting
+from cloudburst_runtime.executor import atomic, catalog, departures, load, snapshots, waiting
 from cloudburst_runtime.executor.catalog import Catalog
+from cloudburst_runtime.executor.departures import Departures
 from cloudburst_runtime.executor.load import LoadWatch
 from cloudburst_runtime.executor.operations import Operations
 from cloudburst_runtime.executor.outgoing import (
@@ -57,7 +58,9 @@ from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.causal import draft
 from cloudburst_runtime.levels import CAUSAL
 from cloudburst_runtime.messages import (
+    Args,
     Call,
+    Calls,
     Cancel,
     ExecutorLost,
     Failure,
@@ -69,6 +72,7 @@ from cloudburst_runtime.messages import (
     Recall,
     Recalled,
     Release,
+    Result,
     Retire,
     Shed,
     Trigger,
@@ -103,6 +107,7 @@ class ExecutorCore:
         self.past = Past(config.outputs_kept_max)
         self.load = LoadWatch(config, self.tasks)
         self.runner = Runner(config.batch_max, self.load)
+        self.departures = Departures(config, self.runner)
         self.operations = Operations(config, name, clock, self.runner)
         self.cache = self.operations.cache
         self.catalog = Catalog(config.resend_ms)
@@ -118,6 +123,7 @@ class ExecutorCore:
         )
         self._handlers: dict[type, Callable[[Any, Millis], Effects]] = {
             Call: self._on_call,
+            Calls: self._on_calls,
             Trigger: self._on_trigger,
             Handover: self._on_handover,
             Cancel: self._on_cancel,
@@ -140,6 +146,7 @@ class ExecutorCore:
             waiting.TIMER: self.waiting.on_wanted,
             snapshots.RECALL_TIMER: self.operations.snapshots.on_recall_timer,
             snapshots.WANTED_TIMER: self._on_wanted_timer,
+            departures.TIMER: self.departures.on_timer,
             atomic.TIMER: self.operations.publishing.on_timer,
         }
 
@@ -190,12 +197,24 @@ class ExecutorCore:
         queued = sum(task.state == "queued" for task in self.tasks.values())
         assert queued == len(queue), (queued, len(queue))
         self.runner.validate()
+        self.departures.validate()
 
     # ------------------------------------------------------------ tasks come in
 
     def _on_call(self, message: Call, now: Millis) -> Effects:
-        header = message.header
-        task_id = header.task(message.node)
+        return self._begin(message.header, message.node, message.args, now)
+
+    def _on_calls(self, message: Calls, now: Millis) -> Effects:
+        first, begin = message.header, self._begin
+        effects: Effects = []
+        for number, node, args in zip(message.numbers, message.nodes, message.args, strict=True):
+            header = first if number == first.number else first.numbered(number)
+            effects += begin(header, node, args, now)
+        return effects
+
+    def _begin(self, header: Header, node: int, args: Args, now: Millis) -> Effects:
+        """The client's word to start a task, with its fixed arguments."""
+        task_id = header.task(node)
         task = self.tasks.get(task_id)
         if task is None:
             reply = self.past.reply(task_id)
@@ -205,7 +224,7 @@ class ExecutorCore:
         elif task.started:
             return []
         task.started = True
-        task.args = message.args
+        task.args = args
         return self.waiting.advance(task, now)
 
     def _on_trigger(self, message: Trigger, now: Millis) -> Effects:
@@ -316,6 +335,7 @@ class ExecutorCore:
         if peer == NODE:
             return [Leave()]
         self.past.lose_peer(peer)
+        self.departures.lose(peer)
         dropped = self._drop([task for task in self.tasks.values() if task.id.client == peer])
         snapshots = self.operations.snapshots
         effects = [*dropped, *snapshots.release_all(peer), *snapshots.lose(peer, now)]
@@ -343,18 +363,21 @@ class ExecutorCore:
     # ------------------------------------------------------------ tasks end
 
     def _on_ran(self, event: Ran, now: Millis) -> Effects:
+        run_ms = now - self.runner.since
         self.runner.ended(event.tasks, now)
         effects: Effects = []
         for task, outcome in zip(event.tasks, event.outcomes, strict=True):
             effects += self._on_outcome(task, outcome, event.tasks, now)
         if not self.runner.running:  # an outcome may have fed a task of this very executor, and started it
             effects += self.runner.run_next(now)
-        return effects
+        return self.departures.after_run(event.tasks[0].function, run_ms, effects, now)
 
     def _on_outcome(self, task: Task, outcome: Outcome, batch: list[Task], now: Millis) -> Effects:
         if task.cancelled:
             self.tasks.pop(task.id, None)
             return []
+        if _is_plain(task):
+            return self._end_plain(task, outcome)
         seen = witness(task, outcome, batch) if task.header.record else None
         task.steps = steps(task, step_of(task, outcome, self.name, seen))
         if outcome.failure is not None:
@@ -367,6 +390,18 @@ class ExecutorCore:
         if task.header.output_key is not None and not task.targets:
             return self._store_output(task, task.header.output_key, outcome.value, now)
         return self._end(task, outcome.value, None, task.targets, now)
+
+    def _end_plain(self, task: Task, outcome: Outcome) -> Effects:
+        """The common case, without detours: a result for the client is all that comes of it."""
+        task_id, value, cache = task.id, outcome.value, self.cache
+        del self.tasks[task_id]
+        step = step_of(task, outcome, self.name, None)
+        floor = joined(task.floor, cache.floor)
+        clock = self.clock.last
+        result = Result(task_id.number, task_id.attempt, value, [step], outcome.failure, clock, floor)
+        small = value is None or value.nbytes <= self.config.output_kept_bytes_max
+        self.past.finish(task_id, [(task_id.client, result)] if small else None)
+        return [Send(task_id.client, result)]
 
     def _await_next_input(self, task: Task, now: Millis) -> Effects:
         """A MULTIEXEC node dropped a result: take the next input, or give up when there is none left."""
@@ -442,3 +477,15 @@ class ExecutorCore:
             else:
                 effects.append(Send(peer, message))
         return effects
+
+
+def _is_plain(task: Task) -> bool:
+    """Whether a task is all of its call, and that has no options; it has run, so its plan is known."""
+    header = task.header
+    return (
+        task.known is not None
+        and task.known.single
+        and task.session is None
+        and header.output_key is None
+        and not (header.record or header.watched or task.steps)
+    )

@@ -30,10 +30,16 @@ State = Literal["waiting", "queued", "running", "storing"]
 
 
 class Known(NamedTuple):
-    """A plan and its topology, computed once."""
+    """A plan and its topology, computed once; ``single``: it has one node, which is an ordinary one."""
 
     plan: Plan
     topology: Topology
+    single: bool
+
+    @classmethod
+    def of(cls, plan: Plan) -> Known:
+        """Look at a plan."""
+        return cls(plan, Topology.of(plan), len(plan.nodes) == 1 and plan.nodes[0].invalid is None)
 
 
 class Task(msgspec.Struct, eq=False, gc=False):

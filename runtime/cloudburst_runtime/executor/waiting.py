@@ -155,6 +155,8 @@ class Waiting:
 
 def _take_inputs(task: Task, known: Known) -> bool:
     """Put the inputs into the order of the edges, once all have come that the task needs."""
+    if known.single:
+        return task.started
     node = task.id.node
     predecessors = known.topology.preds[node]
     if not predecessors:

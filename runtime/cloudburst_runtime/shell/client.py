@@ -29,6 +29,7 @@ from cloudburst_runtime.client.calls import (
     Resolve,
     Store,
     Submit,
+    SubmitAll,
 )
 from cloudburst_runtime.client.core import ClientCore
 from cloudburst_runtime.client.session import ClientSession
@@ -135,11 +136,11 @@ class ClientShell:
         self._look()
 
     def submit_all(self, calls: list[OwnedCall], sinks: Sequence[Sink]) -> None:
-        """Start some calls; what goes to one executor goes in one piece."""
+        """Start calls of one function that differ in their arguments alone (`SubmitAll`)."""
         self.check()
         for call, sink in zip(calls, sinks, strict=True):
             self._sinks[call.number] = sink
-        self.loop.post(*map(Submit, calls))
+        self.loop.post(SubmitAll(calls))
         self._look()
 
     def _look(self) -> None:

@@ -18,7 +18,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import SetTimer
 from cloudburst_runtime.errors import RuntimeUnavailable
+from cloudburst_runtime.executor import departures
 from cloudburst_runtime.executor.core import ExecutorCore
 from cloudburst_runtime.executor.library import UserLibrary
 from cloudburst_runtime.executor.printed import Streams
@@ -40,6 +42,7 @@ from cloudburst_runtime.executor.witness import WitnessLibrary
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Failure, Hello
 from cloudburst_runtime.shell import holding
+from cloudburst_runtime.shell.alarm import Alarm
 from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
 from cloudburst_runtime.shell.holding import HOLDING
@@ -89,8 +92,11 @@ class ExecutorProcess:
             Measure: lambda effect: self._measure(),
             Interrupt: lambda effect: self._interrupt(),
             Leave: lambda effect: os._exit(0),
+            SetTimer: self._set_timer,
         }
         self.loop = Loop(self.core, self.hub, carry, self._report)
+        self._alarm = Alarm(self.loop.fire_due)
+        self.core.departures.together = self._alarm.available
         self.arena = Arena(directory, name, config.arena_bytes_max, lambda: self.loop.lock)
         holding.install()
         if config.trace:
@@ -120,6 +126,11 @@ class ExecutorProcess:
             loop.post(Ran(tasks, sandbox.run(tasks)))
             if HOLDING.ended:
                 HOLDING.settle()
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        self.loop.set_timer(effect)
+        if effect.key == departures.TIMER:  # it is for what user code is not to hold up
+            self._alarm.set(effect.due)
 
     # ------------------------------------------------------------ what user code asks for
 

@@ -86,7 +86,7 @@ class Loop:
         self.closed = False
         self.afterwards: deque[Callable[[], None]] = deque()
         """Users' callbacks: appended to with the lock held, called by the background thread."""
-        self._carry: dict[type, Callable[[Any], None]] = {SetTimer: self._set_timer, **carry}
+        self._carry: dict[type, Callable[[Any], None]] = {SetTimer: self.set_timer, **carry}
         self._timers: list[tuple[float, str]] = []
         self._due: dict[str, float] = {}
         self._role = threading.Lock()
@@ -156,9 +156,16 @@ class Loop:
         if self._polling:  # it may be what the polling thread waits for
             self.hub.wake()
 
-    def _set_timer(self, effect: SetTimer) -> None:
+    def set_timer(self, effect: SetTimer) -> None:
+        """Set a timer; the lock is held."""
         self._due[effect.key] = effect.due
         heapq.heappush(self._timers, (effect.due, effect.key))
+
+    def fire_due(self) -> None:
+        """Fire the timers that are due, from any thread."""
+        with self.lock:
+            if not self.closed:
+                self._fire_timers()
 
     def _fire_timers(self) -> None:
         now = now_ms()
