@@ -12,9 +12,9 @@ from collections.abc import Iterable
 
 from cloudburst_nb import overrides, runtimes
 from cloudburst_nb.addresses import find
-from cloudburst_nb.client import Client, check_durability
+from cloudburst_nb.client import Client
 from cloudburst_runtime import messages
-from cloudburst_runtime.config import POLICIES, Config
+from cloudburst_runtime.config import POLICIES, Config, waits_for_disk
 from cloudburst_runtime.launch import local
 from cloudburst_runtime.shell.client import SCHEME, ClientShell
 from cloudburst_runtime.shell.ticket import split_address
@@ -50,7 +50,7 @@ def up(
     executors: int | tuple[int, int] | None = None,
     *,
     listen: str | None = None,
-    state_dir: str | None = None,
+    state_dir: str | os.PathLike[str] | None = None,
     name: str = "local",
     preload: Iterable[str] = (),
     threads: int = 1,
@@ -137,9 +137,9 @@ def up(
     executors = overrides.executors() or executors
     state_dir = overrides.state_dir() or state_dir
     seed = _whole_number(seed) if overrides.seed() is None else overrides.seed()
-    state = "" if state_dir is None else os.path.abspath(os.path.expanduser(state_dir))
+    state = "" if state_dir is None else _directory(state_dir)
     if durability is not None:
-        check_durability(durability, state)
+        waits_for_disk(durability, state)
     if history < 1:
         raise ValueError(f"history is how many versions of a key are kept, at least 1; not {history!r}")
     low, high = _executor_range(executors)
@@ -198,6 +198,13 @@ def up(
         if state:
             _warn_of_damage(client)
         return client
+
+
+def _directory(state_dir: str | os.PathLike[str]) -> str:
+    given = os.fsdecode(state_dir)
+    if not given:
+        raise ValueError("state_dir='' names no directory: give a path, or None to keep nothing")
+    return os.path.abspath(os.path.expanduser(given))
 
 
 def _store_range(stores: int | tuple[int, int], state: str) -> tuple[int, int]:

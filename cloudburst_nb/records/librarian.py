@@ -101,6 +101,9 @@ class Librarian(UserLibrary):
     def _lookup(self, keys: list[str]) -> list[Any]:
         return [self._record.lattice(kept) for kept in self._next("get", keys).lattices]
 
+    def _waits(self, durability: str) -> bool:
+        return False  # nothing is written
+
     def _do(self, kind: str, arguments: Any) -> Any:
         if kind == "progress":
             return None
