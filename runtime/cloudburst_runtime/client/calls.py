@@ -124,6 +124,10 @@ class SubmitAll(Record, frozen=True):
     calls: list[OwnedCall]
 
 
+class SendNow(Record, frozen=True):
+    """Somebody waits, so whatever was let wait for company is to leave."""
+
+
 class CancelCall(Record, frozen=True):
     """The caller no longer wants this call."""
 

@@ -34,11 +34,12 @@ from cloudburst_runtime.client.calls import (
     Observed,
     OwnedCall,
     Resolve,
+    SendNow,
     Store,
     Submit,
     SubmitAll,
 )
-from cloudburst_runtime.client.dispatch import Dispatcher, cancels
+from cloudburst_runtime.client.dispatch import TIMER, Dispatcher, cancels
 from cloudburst_runtime.client.leases import Leases
 from cloudburst_runtime.client.recovery import LOST_TIMER, Recovery
 from cloudburst_runtime.client.requests import Requests
@@ -93,7 +94,7 @@ class ClientCore:
         self.unavailable: Failure | None = None
         self.requests = Requests(config, name, clock)
         self.leases = Leases()
-        self.dispatcher = Dispatcher(name, clock, config.resend_ms, uniform)
+        self.dispatcher = Dispatcher(config, name, clock, uniform)
         self.recovery = Recovery(
             name, config.resend_ms, self.calls, self.leases, self.dispatcher, self._place, self._resolve
         )
@@ -145,6 +146,8 @@ class ClientCore:
             return self._ask(event.message, now)
         if kind is Timer:
             return self._on_timer(event, now)
+        if kind is SendNow:
+            return self.dispatcher.waiting.take()
         if kind is CancelCall:
             return self._on_cancel(event.number, now)
         if kind is Forget:
@@ -379,6 +382,8 @@ class ClientCore:
     def _on_timer(self, event: Timer, now: Millis) -> Effects:
         if event.key == "tick":
             return self._on_tick(now)
+        if event.key == TIMER:
+            return self.dispatcher.waiting.take()
         if event.key == "deadline":
             return self._on_deadline(now)
         if event.key.startswith(LOST_TIMER):

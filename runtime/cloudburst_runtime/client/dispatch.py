@@ -14,7 +14,8 @@ import msgspec
 from cloudburst_runtime.client.calls import Dispatched, Held, OwnedCall
 from cloudburst_runtime.client.gathering import Gathered
 from cloudburst_runtime.client.session import ClientSession
-from cloudburst_runtime.effects import Send
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
 from cloudburst_runtime.messages import Args, Call, Cancel, Header, Session, Trigger
 from cloudburst_runtime.scheduler.dag import Topology
@@ -23,6 +24,12 @@ from cloudburst_runtime.values import Value, encode
 from cloudburst_runtime.vectors import Vector
 
 Effects = list[Any]
+
+TIMER = "together"
+REMINDER_MS = 1.0
+"""When calls that wait leave at the latest, should nothing else happen."""
+TOGETHER_MAX = 32
+"""So many calls do not wait for more."""
 
 NO_ARGS = encode(((), {}))
 NO_NODES: list[int] = []
@@ -34,10 +41,10 @@ class Dispatcher:
 
     Parameters
     ----------
+    config
+        For ``resend_ms``, how long a call may stay unanswered until it is probed, and what is sent together.
     name, clock
         The client's; each header carries the clock's latest stamp.
-    resend_ms
-        How long a call may stay unanswered until it is probed.
     uniform
         Uniform random numbers from 0 to 1, for the policies.
 
@@ -45,14 +52,20 @@ class Dispatcher:
     ----------
     load
         How many tasks of unfinished calls each executor has.
+    waiting
+        Calls that are to leave together: they would have to wait where they go.
     """
 
     def __init__(
-        self, name: PeerName, clock: HybridClock, resend_ms: Millis, uniform: Callable[[], float]
+        self, config: Config, name: PeerName, clock: HybridClock, uniform: Callable[[], float]
     ) -> None:
         self._name = name
         self._clock = clock
-        self._resend_ms = resend_ms
+        self._resend_ms = config.resend_ms
+        self._together_ms = config.together_ms
+        self._together_after = config.together_after
+        self._since: Millis = 0.0
+        self.waiting = Gathered()
         self._uniform = uniform
         self._turn = 0
         self.load: dict[PeerName, int] = {}
@@ -89,7 +102,23 @@ class Dispatcher:
         call.probe_at = now + self._resend_ms
         for peer in schedule:
             load[peer] = load.get(peer, 0) + 1
-        return sends if held.simple else [Dispatched(call.number, schedule), *sends]
+        if held.simple and load[schedule[0]] > self._together_after and _is_plain(call, header):
+            return self._let_wait(sends[0], now)
+        if not held.simple:
+            sends = [Dispatched(call.number, schedule), *sends]
+        return [*self.waiting.take(), *sends] if self.waiting.count else sends
+
+    def _let_wait(self, send: Send, now: Millis) -> Effects:
+        """A call goes where others of this client wait already: it may go with those that follow."""
+        waiting, message = self.waiting, send.message
+        assert type(message) is Call
+        first = not waiting.count
+        if first:
+            self._since = now
+        waiting.add(send.peer, message.header, message.node, message.args)
+        if waiting.count >= TOGETHER_MAX or now >= self._since + self._together_ms:
+            return waiting.take()
+        return [SetTimer(TIMER, now + REMINDER_MS)] if first else []
 
     def send_all(self, calls: list[OwnedCall], held: Held, floor: Vector, now: Millis) -> Effects:
         """Begin calls of one node that differ in number and arguments alone; what goes to one executor
@@ -109,7 +138,7 @@ class Dispatcher:
             call.probe_at = probe_at
             load[peer] = load.get(peer, 0) + 1
             gathered.add(peer, header, 0, call.args[None])
-        return gathered.sends
+        return [*self.waiting.take(), *gathered.sends]
 
     def move(self, call: OwnedCall, node: int, executor: PeerName) -> list[PeerName]:
         """A task of the call went to another executor; returns the new schedule."""
@@ -138,6 +167,16 @@ class Dispatcher:
         self.release(header)
         call.header = None
         return cancels(header)
+
+
+def _is_plain(call: OwnedCall, header: Header) -> bool:
+    """Whether a call has no options, and its arguments go together with others'."""
+    return (
+        header.session is None
+        and call.attempt == 0
+        and call.output_key is None
+        and not (call.watched or call.pinned)
+    )
 
 
 def _session_of(call: OwnedCall, schedule: list[PeerName]) -> Session | None:

@@ -18,12 +18,14 @@ TOGETHER_BYTES_MAX = 8_192
 
 
 class Gathered:
-    """Tasks whose headers differ in the number at most, apart from their schedules.
+    """First attempts, at ``lww``, of one client's calls; each of one node, or all of one call.
 
     Attributes
     ----------
     sends
         The messages so far.
+    count
+        How many tasks are in them.
 
     Examples
     --------
@@ -37,14 +39,16 @@ class Gathered:
 
     def __init__(self) -> None:
         self.sends: list[Send] = []
+        self.count = 0
         self._open: dict[PeerName, _Open] = {}
 
     def add(self, peer: PeerName, header: Header, node: int, args: Args) -> None:
         """One more task, for ``peer``."""
+        self.count += 1
         size = _size(args)
         opened = self._open.get(peer)
-        if opened is None or opened.size + size > TOGETHER_BYTES_MAX:
-            self._open[peer] = _Open(len(self.sends), size)
+        if opened is None or opened.size + size > TOGETHER_BYTES_MAX or not _alike(opened.header, header):
+            self._open[peer] = _Open(len(self.sends), size, header)
             self.sends.append(Send(peer, Call(header, node, args)))
             return
         opened.size += size
@@ -56,15 +60,34 @@ class Gathered:
         message.nodes.append(node)
         message.args.append(args)
 
+    def take(self) -> list[Send]:
+        """The messages, which leave now."""
+        sends, self.sends = self.sends, []
+        self.count = 0
+        self._open.clear()
+        return sends
+
 
 class _Open:
-    """The message to which the next task of an executor is added: where it is, and its size in bytes."""
+    """The message to which the next task of an executor is added: where it is, its size, its first header."""
 
-    __slots__ = ("place", "size")
+    __slots__ = ("header", "place", "size")
 
-    def __init__(self, place: int, size: int) -> None:
+    def __init__(self, place: int, size: int, header: Header) -> None:
         self.place = place
         self.size = size
+        self.header = header
+
+
+def _alike(first: Header, header: Header) -> bool:
+    """Whether they differ in the number at most."""
+    return header is first or (
+        header.plan == first.plan
+        and header.clock == first.clock
+        and header.floor == first.floor
+        and header.record == first.record
+        and header.schedule == first.schedule
+    )
 
 
 def _size(args: Args) -> int:

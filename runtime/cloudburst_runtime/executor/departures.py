@@ -25,9 +25,6 @@ Effects = list[Any]
 
 TIMER = "together"
 
-ROW_MIN = 8
-"""So many short runs of one function make it likely that the next is short, too."""
-
 RESULT_BYTES_MAX = 4_096
 """A larger result does not wait."""
 
@@ -44,20 +41,15 @@ class Departures:
     Parameters
     ----------
     config
-        For ``short_run_ms`` and ``together_ms``.
+        For ``short_run_ms``, ``together_ms`` and ``together_after``.
     runner
         Says whether something runs.
-
-    Attributes
-    ----------
-    together
-        Whether results may wait; they may not where no timer is fired in time while user code runs.
     """
 
     def __init__(self, config: Config, runner: Runner) -> None:
-        self.together = True
         self._short_ms = config.short_run_ms
         self._together_ms = config.together_ms
+        self._row_min = config.together_after
         self._runner = runner
         self._waiting: dict[PeerName, list[Result]] = {}
         self._count = 0
@@ -71,7 +63,7 @@ class Departures:
             self._function = function
             self._row = 0
         self._row += 1
-        if self._row > ROW_MIN and self.together and self._may_wait(effects, now):
+        if self._row > self._row_min and self._may_wait(effects, now):
             return self._wait(effects, now)
         return [*self.release(), *effects] if self._waiting else effects
 

@@ -1,11 +1,11 @@
-"""An alarm that goes off though the main thread is in user code, and costs nothing while it is put off.
+"""An alarm that goes off though the main thread is busy, and costs nothing while it is put off.
 
-Law: whoever is called is called once per time that the alarm goes off, in a thread of its own, which sleeps
-until then: to put the alarm off wakes nobody. (A thread that sleeps for a while by itself would have to ask
-for the interpreter each time, which slows down a main thread that is busy.)
+Law: what it calls is called in a thread of its own, which sleeps until the last time that was set has come: to
+put the alarm off wakes nobody. (A thread that woke up to look would have to ask for the interpreter each time,
+and that slows down a main thread which is busy. Where the system has no such timer, it does just that.)
 
-A main thread that computes in Python makes way within `SWITCH_SECONDS`; one that computes in C and keeps the
-interpreter meanwhile, when that is done.
+A main thread that computes in Python makes way after `sys.getswitchinterval`; one that computes in C and keeps
+the interpreter meanwhile, when that is done.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import ctypes
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
+from typing import Protocol
 
 from cloudburst_runtime.ids import Millis
+from cloudburst_runtime.shell.clock import now_ms
 
 CLOCK_MONOTONIC = 1
 ABSOLUTE = 1
-
-SWITCH_SECONDS = 0.001
-"""After how long a thread that computes lets another one run; Python's own default is five times that."""
 
 
 class Alarm:
@@ -36,38 +36,74 @@ class Alarm:
 
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
-        self._fd = -1
-        self._when = (ctypes.c_long * 4)()
-        self._set = _system("timerfd_settime")
-
-    @property
-    def available(self) -> bool:
-        """Whether the system has such a thing."""
-        return self._set is not None
+        self._timer: _Timer | None = None
+        self._closed = False
 
     def set(self, due: Millis) -> None:
         """Go off at this time of the monotonic clock, in milliseconds, instead of any earlier one."""
-        if self._fd < 0:
-            self._begin()
-        seconds, rest = divmod(due, 1000.0)
-        self._when[2], self._when[3] = int(seconds), int(rest * 1e6)
-        assert self._set is not None
-        self._set(self._fd, ABSOLUTE, self._when, None)
+        if self._timer is None:
+            self._timer = _SystemTimer() if sys.platform == "linux" else _Sleeper()
+            threading.Thread(target=self._run, args=(self._timer,), name="cloudburst-alarm", daemon=True).start()
+        self._timer.set(due)
 
-    def _begin(self) -> None:
-        create = _system("timerfd_create")
-        assert create is not None
-        self._fd = create(CLOCK_MONOTONIC, os.O_CLOEXEC)
-        sys.setswitchinterval(min(SWITCH_SECONDS, sys.getswitchinterval()))
-        threading.Thread(target=self._run, name="cloudburst-alarm", daemon=True).start()
-
-    def _run(self) -> None:
+    def _run(self, timer: _Timer) -> None:
         while True:
-            os.read(self._fd, 8)
+            timer.wait()
+            if self._closed:
+                timer.close()
+                return
             self._ring()
 
+    def close(self) -> None:
+        """Never go off again."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.set(now_ms())
 
-def _system(name: str) -> Callable[..., int] | None:
-    """A function of the C library, called without letting go of the interpreter: it takes no time."""
-    function: Callable[..., int] | None = getattr(ctypes.PyDLL(None), name, None)
-    return function
+
+class _Timer(Protocol):
+    def set(self, due: Millis) -> None: ...
+    def wait(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class _SystemTimer:
+    """Linux's timers that are descriptors."""
+
+    def __init__(self) -> None:
+        library = ctypes.PyDLL(None)  # it keeps the interpreter while it sets a timer, which takes no time
+        self._settime = library.timerfd_settime
+        self._fd = library.timerfd_create(CLOCK_MONOTONIC, os.O_CLOEXEC)
+        if self._fd < 0:
+            raise OSError("the system has no timer left: too many files are open")
+        self._when = (ctypes.c_long * 4)()  # an interval of 0 s 0 ns, and then when
+
+    def set(self, due: Millis) -> None:
+        seconds, rest = divmod(due, 1000.0)
+        self._when[2], self._when[3] = int(seconds), int(rest * 1e6)
+        self._settime(self._fd, ABSOLUTE, self._when, None)
+
+    def wait(self) -> None:
+        os.read(self._fd, 8)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class _Sleeper:
+    """A thread that sleeps for as long as is known, each time that it is told."""
+
+    def __init__(self) -> None:
+        self._due: Millis = 0.0
+        self._told = threading.Semaphore(0)
+
+    def set(self, due: Millis) -> None:
+        self._due = due
+        self._told.release()
+
+    def wait(self) -> None:
+        self._told.acquire()
+        time.sleep(max(0.0, self._due - now_ms()) / 1000)
+
+    def close(self) -> None:
+        """There is nothing to close."""

@@ -54,6 +54,10 @@ LIVE_CHARACTERS_MAX = 10_000
 
 INTERRUPT_SIGNAL = signal.SIGUSR1
 
+SWITCH_SECONDS = 0.001
+"""After how long user code that computes lets another thread run, which has results to send or a cancel to
+take: Python's own default is five times that."""
+
 CANCELLED = Failure("CallCancelled", "the call that this thread belongs to was cancelled")
 
 
@@ -97,7 +101,6 @@ class ExecutorProcess:
         }
         self.loop = Loop(self.core, self.hub, carry, self._report)
         self._alarm = Alarm(self.loop.fire_due)
-        self.core.departures.together = self._alarm.available
         self.arena = Arena(directory, name, config.arena_bytes_max, lambda: self.loop.lock)
         holding.install()
         if config.trace:
@@ -117,6 +120,7 @@ class ExecutorProcess:
         with self.loop.lock:  # from now on the node takes it for ready
             if self.hub.connect(NODE) is None:
                 os._exit(1)
+        sys.setswitchinterval(min(SWITCH_SECONDS, sys.getswitchinterval()))
         gc.collect()
         gc.freeze()
         todo, sandbox, loop = self.todo, self.sandbox, self.loop

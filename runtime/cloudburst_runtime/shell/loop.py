@@ -100,6 +100,8 @@ class Loop:
         self._nudge = threading.Event()
         self._background: threading.Thread | None = None
         self.interrupts = interrupts
+        self.before_waiting: Callable[[], None] | None = None
+        """Called, without the lock, by a thread that is about to wait or to look."""
 
     def start(self) -> None:
         """Bring the core to life."""
@@ -187,6 +189,8 @@ class Loop:
         ``guarded``: this is the main thread in a section that interrupts do not cut; the wait is open.
         ``eager``: nothing else is to be done meanwhile, so it may spin before it sleeps (`shell.spinning`).
         """
+        if self.before_waiting is not None:
+            self.before_waiting()
         self._polling = True  # before the time-out is computed, so that a timer set from now on wakes us
         try:
             if guarded:
