@@ -81,7 +81,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """How long the result of a short call may wait for those of the calls behind it, and a call that would
     have to wait in an executor for those that follow, to be sent together. (A reminder is due after 1 ms.)"""
     together_after: int = 8
-    """So many short runs of one function in a row let results wait; so many unfinished calls, further ones."""
+    """After so many short runs in a row results may wait; behind so many unfinished calls, further calls."""
     short_run_ms: float = 0.1
     """Runs that take less than this are short."""
     batch_max: int = 20

@@ -7,7 +7,7 @@ small integer, and decoded by one decoder. Add fields at the end, with a default
 
     client ──Register, DefineDag, Place, List…──► node (scheduler) ──Registered, Placed, Revoke…──► client
     client, executor ──Put, Get, Delete, Keys──► node (Anna) ──PutReply, GetReply, Update…──► them
-    client ──Call, Calls──► executor ──Trigger──► executor ──Result, Results──► client
+    client ──Call, Calls──► executor ──Trigger, Triggers──► executor ──Result, Results──► client
     node ──Pin, Shed, Retire──► executor ──Fetch, Load, Idle, Doing──► node ──ExecutorLost──► all
 
 Each call carries its `Header` from step to step. Each request has a number ``req``, chosen by the sender
@@ -922,7 +922,7 @@ class Call(Wire, tag=60):
 
 
 class Calls(Wire, tag=77):
-    """Client → executor: several `Call`, whose headers differ in the number alone; ``header`` has the first."""
+    """Client → executor: several `Call` whose headers differ in the number alone; ``header`` has the first."""
 
     header: Header
     numbers: list[int]
@@ -944,6 +944,22 @@ class Trigger(Wire, tag=61):
     steps: list[Step]
     failure: Failure | None = None
     again: bool = False
+
+
+class Input(Wire):
+    """What a node gave that feeds another."""
+
+    source: int
+    value: Value | None
+    steps: list[Step]
+
+
+class Triggers(Wire, tag=79):
+    """Executor → executor: several `Trigger` of one task, with one header."""
+
+    header: Header
+    target: int
+    inputs: list[Input]
 
 
 class Result(Wire, tag=62):
@@ -1279,6 +1295,7 @@ Message: TypeAlias = (
     | Call
     | Calls
     | Trigger
+    | Triggers
     | Result
     | Results
     | Cancel

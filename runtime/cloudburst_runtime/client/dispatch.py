@@ -80,7 +80,7 @@ class Dispatcher:
         """
         lease, load = held.lease, self.load
         self._turn += 1
-        schedule = assign(lease, held.topology, load, self._uniform, self._turn)
+        schedule = self._schedule(held)
         header = Header(
             self._name,
             call.number,
@@ -105,8 +105,20 @@ class Dispatcher:
         if held.simple and load[schedule[0]] > self._together_after and _is_plain(call, header):
             return self._let_wait(sends[0], now)
         if not held.simple:
-            sends = [Dispatched(call.number, schedule), *sends]
+            sends = [Dispatched(call.number, schedule), *together(sends)]
         return [*self.waiting.take(), *sends] if self.waiting.count else sends
+
+    def _schedule(self, held: Held) -> list[PeerName]:
+        """The executor of each node. Under locality that depends on how the loads differ, and on that alone."""
+        if held.simple or held.lease.policy != "locality":
+            return assign(held.lease, held.topology, self.load, self._uniform, self._turn)
+        loads = [self.load.get(name, 0) for name in held.executors]
+        least = min(loads)
+        differences = [load - least for load in loads] if least else loads
+        if held.differences != differences:
+            held.differences = differences
+            held.schedule = assign(held.lease, held.topology, self.load, self._uniform, self._turn)
+        return held.schedule
 
     def _let_wait(self, send: Send, now: Millis) -> Effects:
         """A call goes where others of this client wait already: it may go with those that follow."""
@@ -246,6 +258,18 @@ def _needed(topology: Topology, pinned: Container[int]) -> set[int]:
             needed.add(node)
             ahead += topology.preds[node]
     return needed
+
+
+def together(sends: Effects) -> Effects:
+    """The same with the calls of one executor in one message."""
+    gathered = Gathered()
+    rest = []
+    for send in sends:
+        if type(send.message) is Call:
+            gathered.add(send.peer, send.message.header, send.message.node, send.message.args)
+        else:
+            rest.append(send)
+    return [*gathered.sends, *rest]
 
 
 def aim(send: Send) -> int:

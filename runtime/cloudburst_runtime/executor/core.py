@@ -34,6 +34,7 @@ from cloudburst_runtime.executor.outgoing import (
     handover,
     news,
     outputs,
+    plain_result,
     probes_behind,
     step_of,
     steps,
@@ -72,10 +73,10 @@ from cloudburst_runtime.messages import (
     Recall,
     Recalled,
     Release,
-    Result,
     Retire,
     Shed,
     Trigger,
+    Triggers,
     UnderWay,
     Unknown,
     Unpin,
@@ -125,6 +126,7 @@ class ExecutorCore:
             Call: self._on_call,
             Calls: self._on_calls,
             Trigger: self._on_trigger,
+            Triggers: self._on_triggers,
             Handover: self._on_handover,
             Cancel: self._on_cancel,
             Probe: self._on_probe,
@@ -242,6 +244,13 @@ class ExecutorCore:
             return []
         self._take_input(task, message, now)
         return self.waiting.advance(task, now)
+
+    def _on_triggers(self, message: Triggers, now: Millis) -> Effects:
+        header, target = message.header, message.target
+        effects: Effects = []
+        for each in message.inputs:
+            effects += self._on_trigger(Trigger(header, each.source, target, each.value, each.steps), now)
+        return effects
 
     def _on_handover(self, message: Handover, now: Millis) -> Effects:
         task_id = message.header.task(message.node)
@@ -376,7 +385,7 @@ class ExecutorCore:
         if task.cancelled:
             self.tasks.pop(task.id, None)
             return []
-        if _is_plain(task):
+        if task.plain:
             return self._end_plain(task, outcome)
         seen = witness(task, outcome, batch) if task.header.record else None
         task.steps = steps(task, step_of(task, outcome, self.name, seen))
@@ -393,15 +402,11 @@ class ExecutorCore:
 
     def _end_plain(self, task: Task, outcome: Outcome) -> Effects:
         """The common case, without detours: a result for the client is all that comes of it."""
-        task_id, value, cache = task.id, outcome.value, self.cache
-        del self.tasks[task_id]
-        step = step_of(task, outcome, self.name, None)
-        floor = joined(task.floor, cache.floor)
-        clock = self.clock.last
-        result = Result(task_id.number, task_id.attempt, value, [step], outcome.failure, clock, floor)
-        small = value is None or value.nbytes <= self.config.output_kept_bytes_max
-        self.past.finish(task_id, [(task_id.client, result)] if small else None)
-        return [Send(task_id.client, result)]
+        floor = joined(task.floor, self.cache.floor)
+        result = plain_result(task, outcome, self.name, self.clock.last, floor)
+        del self.tasks[task.id]
+        self._keep(task, [(task.id.client, result)], outcome.value)
+        return [Send(task.id.client, result)]
 
     def _await_next_input(self, task: Task, now: Millis) -> Effects:
         """A MULTIEXEC node dropped a result: take the next input, or give up when there is none left."""
@@ -465,9 +470,13 @@ class ExecutorCore:
         self.tasks.pop(task.id, None)
         floor = joined(task.floor, self.cache.floor)
         sent = outputs(task, value, failure, targets, self.clock.last, floor)
+        self._keep(task, sent, value)
+        return [*self._deliver(sent, now), *self.operations.snapshots.watch(now)]
+
+    def _keep(self, task: Task, sent: Outputs, value: Value | None) -> None:
+        """For a repetition, unless it is large."""
         small = value is None or value.nbytes <= self.config.output_kept_bytes_max
         self.past.finish(task.id, sent if small else None)
-        return [*self._deliver(sent, now), *self.operations.snapshots.watch(now)]
 
     def _deliver(self, sent: Outputs, now: Millis) -> Effects:
         effects: Effects = []
@@ -477,15 +486,3 @@ class ExecutorCore:
             else:
                 effects.append(Send(peer, message))
         return effects
-
-
-def _is_plain(task: Task) -> bool:
-    """Whether a task is all of its call, and that has no options; it has run, so its plan is known."""
-    header = task.header
-    return (
-        task.known is not None
-        and task.known.single
-        and task.session is None
-        and header.output_key is None
-        and not (header.record or header.watched or task.steps)
-    )

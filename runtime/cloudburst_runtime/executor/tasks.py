@@ -112,6 +112,18 @@ class Task(msgspec.Struct, eq=False, gc=False):
         return plan.nodes[node].function, plan.versions[node]
 
     @property
+    def plain(self) -> bool:
+        """Whether it is all of a call without options. Its plan must be known."""
+        header, known = self.header, self.known
+        return (
+            known is not None
+            and known.single
+            and self.session is None
+            and header.output_key is None
+            and not (header.record or header.watched or self.steps)
+        )
+
+    @property
     def targets(self) -> tuple[int, ...]:
         """The nodes that its outcome goes to; none for the sink. Its plan must be known."""
         assert self.known is not None

@@ -1,11 +1,11 @@
 """An alarm that goes off though the main thread is busy, and costs nothing while it is put off.
 
-Law: what it calls is called in a thread of its own, which sleeps until the last time that was set has come: to
-put the alarm off wakes nobody. (A thread that woke up to look would have to ask for the interpreter each time,
-and that slows down a main thread which is busy. Where the system has no such timer, it does just that.)
+Law: what it calls is called in a thread of its own, which sleeps until the last time that was set has come:
+to put the alarm off wakes nobody. (A thread that woke up to look would have to ask for the interpreter each
+time, and that slows down a main thread which is busy. Where the system has no such timer, it does just that.)
 
-A main thread that computes in Python makes way after `sys.getswitchinterval`; one that computes in C and keeps
-the interpreter meanwhile, when that is done.
+A main thread that computes in Python makes way after `sys.getswitchinterval`; one that computes in C and
+keeps the interpreter meanwhile, when that is done.
 """
 
 from __future__ import annotations
@@ -40,10 +40,12 @@ class Alarm:
         self._closed = False
 
     def set(self, due: Millis) -> None:
-        """Go off at this time of the monotonic clock, in milliseconds, instead of any earlier one."""
+        """Go off at this time of the monotonic clock, in milliseconds, instead of when it was set for: a later time."""
         if self._timer is None:
             self._timer = _SystemTimer() if sys.platform == "linux" else _Sleeper()
-            threading.Thread(target=self._run, args=(self._timer,), name="cloudburst-alarm", daemon=True).start()
+            threading.Thread(
+                target=self._run, args=(self._timer,), name="cloudburst-alarm", daemon=True
+            ).start()
         self._timer.set(due)
 
     def _run(self, timer: _Timer) -> None:
