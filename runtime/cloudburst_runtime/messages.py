@@ -333,6 +333,8 @@ class FunctionSpec(Wire):
         How often a call is run again when its executor was lost; seconds, or None.
     cells
         The texts of the notebook's cells that the code comes from, by file name, for tracebacks.
+    made
+        A digest of all that it is made of, equal for what does the same; empty if that is not known.
     """
 
     name: str
@@ -349,6 +351,7 @@ class FunctionSpec(Wire):
     signature: str = ""
     library_init: bool = False
     cells: dict[str, str] = {}
+    made: str = ""
 
 
 class DagNode(Wire):

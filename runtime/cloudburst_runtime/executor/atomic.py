@@ -98,7 +98,10 @@ def _mismatch(keys: list[str], entries: list[Entry]) -> Failure | None:
     """Why plain values cannot be published under these keys."""
     for key, entry in zip(keys, entries, strict=True):
         if not isinstance(entry.lattice, LWW | Atomic | None):
-            text = f"key {key!r} holds a {entry.lattice.name!r} lattice: nothing of the call is published"
+            text = (
+                f"key {key!r} holds a {entry.lattice.name!r} lattice, and a call at 'atomic' a plain value: "
+                "nothing of the call is published; put it under another key, or delete the key first"
+            )
             return Failure("LatticeMismatch", text)
     return None
 

@@ -22,6 +22,8 @@ class Lattice(msgspec.Struct, array_like=True, frozen=True):
 
     name: ClassVar[str] = "lattice"
     """What users call the type in ``put(…, lattice=name)``."""
+    named: ClassVar[bool] = True
+    """Whether it is made by that name, and not of what is put."""
 
     def merge(self, other: Self) -> Self:
         """The least upper bound of both."""
@@ -57,16 +59,20 @@ def join(mine: L, theirs: Lattice, key: str) -> L:
     merged: Any
     other: Any = theirs
     if type(mine) is type(theirs):
-        merged = mine.merge(other)
+        try:
+            merged = mine.merge(other)
+        except LatticeMismatch as error:  # of a part of it
+            raise LatticeMismatch(f"key {key!r}: {error}") from None
     elif (lift := LIFTS.get((type(mine), type(theirs)))) is not None:
         merged = lift(mine).merge(other)
     elif (lift := LIFTS.get((type(theirs), type(mine)))) is not None:
         other = lift(other)
         merged = mine.merge(other)
     else:
+        advice = f"put it with lattice={mine.name!r}, under" if mine.named else "put it under"
         raise LatticeMismatch(
             f"key {key!r} holds a {mine.name!r} lattice, and a {theirs.name!r} value was put: "
-            f"put it with lattice={mine.name!r}, under another key, or delete the key first"
+            f"{advice} another key, or delete the key first"
         )
     return merged  # type: ignore[no-any-return]
 

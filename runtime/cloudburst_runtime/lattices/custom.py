@@ -25,6 +25,7 @@ class Custom(Lattice, tag="custom", frozen=True, array_like=True):
     """Parts of a user's lattice: ``kind`` is its name, and two kinds under one key are a mismatch."""
 
     name: ClassVar[str] = "custom"
+    named: ClassVar[bool] = False
 
     kind: str
     parts: Causal
