@@ -925,7 +925,7 @@ class Call(Wire, tag=60):
 
 
 class Calls(Wire, tag=77):
-    """Client → executor: several `Call` whose headers differ in the number alone; ``header`` has the first."""
+    """Client → executor: several `Call` whose headers differ in the number alone; this is the first one."""
 
     header: Header
     numbers: list[int]

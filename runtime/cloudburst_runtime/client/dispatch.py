@@ -109,7 +109,7 @@ class Dispatcher:
         return [*self.waiting.take(), *sends] if self.waiting.count else sends
 
     def _schedule(self, held: Held) -> list[PeerName]:
-        """The executor of each node. Under locality that depends on how the loads differ, and on that alone."""
+        """The executor of each node. Under locality that depends on how the loads differ, and only that."""
         if held.simple or held.lease.policy != "locality":
             return assign(held.lease, held.topology, self.load, self._uniform, self._turn)
         loads = [self.load.get(name, 0) for name in held.executors]

@@ -112,7 +112,8 @@ class Departures:
             results.append(send.message)
             return [execute]
         first = not self._waiting
-        self._waiting[send.peer] = [send.message]
+        fresh: list[Any] = [send.message]
+        self._waiting[send.peer] = fresh
         if not first:
             return [execute]
         self._since = now

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from cloudburst_runtime.ids import Millis
@@ -40,12 +41,11 @@ class Alarm:
         self._closed = False
 
     def set(self, due: Millis) -> None:
-        """Go off at this time of the monotonic clock, in milliseconds, instead of when it was set for: a later time."""
+        """Go off at this time of the monotonic clock, in milliseconds, and not at one set before: a later one."""
         if self._timer is None:
             self._timer = _SystemTimer() if sys.platform == "linux" else _Sleeper()
-            threading.Thread(
-                target=self._run, args=(self._timer,), name="cloudburst-alarm", daemon=True
-            ).start()
+            run = partial(self._run, self._timer)
+            threading.Thread(target=run, name="cloudburst-alarm", daemon=True).start()
         self._timer.set(due)
 
     def _run(self, timer: _Timer) -> None:
