@@ -140,6 +140,11 @@ class Departures:
             sends.append(Send(self._inputs_for, _in_one(inputs)))
         return sends
 
+    def latest(self, peer: PeerName) -> Result | None:
+        """The last of the results that wait for a client, if any do."""
+        results = self._waiting.get(peer)
+        return results[-1] if results else None
+
     def on_timer(self, now: Millis) -> Effects:
         """A call takes longer than was to be expected."""
         return self.release()

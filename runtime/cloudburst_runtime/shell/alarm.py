@@ -41,7 +41,7 @@ class Alarm:
         self._closed = False
 
     def set(self, due: Millis) -> None:
-        """Go off at this time of the monotonic clock, in milliseconds, and not at one set before: a later one."""
+        """Go off at this time of the monotonic clock, in milliseconds, not at an earlier one set before."""
         if self._timer is None:
             self._timer = _SystemTimer() if sys.platform == "linux" else _Sleeper()
             run = partial(self._run, self._timer)
