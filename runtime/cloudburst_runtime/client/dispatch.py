@@ -95,15 +95,16 @@ class Dispatcher:
             call.watched,
             _session_of(call, schedule),
         )
-        sends = starts(call, header, held)
+        waits = held.simple and load.get(schedule[0], 0) >= self._together_after and _is_plain(call, header)
+        sends = [] if waits else starts(call, header, held)
         call.held = held
         call.header = header
         call.probe_after = self._resend_ms
         call.probe_at = now + self._resend_ms
         for peer in schedule:
             load[peer] = load.get(peer, 0) + 1
-        if held.simple and load[schedule[0]] > self._together_after and _is_plain(call, header):
-            return self._let_wait(sends[0], now)
+        if waits:
+            return self._let_wait(header, call.args[None], now)
         if not held.simple:
             sends = [Dispatched(call.number, schedule), *together(sends)]
         return [*self.waiting.take(), *sends] if self.waiting.count else sends
@@ -120,14 +121,13 @@ class Dispatcher:
             held.schedule = assign(held.lease, held.topology, self.load, self._uniform, self._turn)
         return held.schedule
 
-    def _let_wait(self, send: Send, now: Millis) -> Effects:
+    def _let_wait(self, header: Header, args: Args, now: Millis) -> Effects:
         """A call goes where others of this client wait already: it may go with those that follow."""
-        waiting, message = self.waiting, send.message
-        assert type(message) is Call
+        waiting = self.waiting
         first = not waiting.count
         if first:
             self._since = now
-        waiting.add(send.peer, message.header, message.node, message.args)
+        waiting.add(header.schedule[0], header, 0, args)
         if waiting.count >= TOGETHER_MAX or now >= self._since + self._together_ms:
             return waiting.take()
         return [SetTimer(TIMER, now + REMINDER_MS)] if first else []
@@ -188,6 +188,7 @@ def _is_plain(call: OwnedCall, header: Header) -> bool:
         and call.attempt == 0
         and call.output_key is None
         and not (call.watched or call.pinned)
+        and None in call.args
     )
 
 

@@ -271,8 +271,10 @@ class ExecutorCore:
 
     def _new_task(self, task_id: TaskId, header: Header) -> Task:
         task = Task(task_id, header, clock=header.clock, floor=header.floor)
-        self.operations.levels.begin(task, header)
-        self.clock.observe(header.clock)
+        if header.session is not None:
+            self.operations.levels.begin(task, header)
+        if header.clock > self.clock.last:
+            self.clock.observe(header.clock)
         self.tasks[task_id] = task
         return task
 

@@ -79,7 +79,7 @@ class Waiting:
                 return self._catalog.fetch(task.header.plan, now)
             task.known = known
             task.node = known.plan.nodes[task.id.node]
-        if not _take_inputs(task, known):
+        if not (task.started if known.single else _take_inputs(task, known)):
             failure = _nothing_valid(task, known)
             return self._ask_later(now) if failure is None else self._exhausted(task, failure, now)
         if task.args is not None and task.args.refs and task.resolved is None:
@@ -155,8 +155,6 @@ class Waiting:
 
 def _take_inputs(task: Task, known: Known) -> bool:
     """Put the inputs into the order of the edges, once all have come that the task needs."""
-    if known.single:
-        return task.started
     node = task.id.node
     predecessors = known.topology.preds[node]
     if not predecessors:

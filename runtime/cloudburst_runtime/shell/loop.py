@@ -140,18 +140,22 @@ class Loop:
 
     def _perform_many(self, effects: list[Any]) -> None:
         """The same; messages in a row that go to one peer go in one piece."""
-        hub = self.hub
-        hub.begin_batch()
+        hub, begun = self.hub, False
         try:
             for effect in effects:
                 if type(effect) is Send:
+                    if not begun:
+                        hub.begin_batch()
+                        begun = True
                     hub.send(effect.peer, effect.message)
                 else:
-                    hub.end_batch()  # it may end this process
+                    if begun:
+                        hub.end_batch()  # for this effect may end the process
+                        begun = False
                     self._act(effect)
-                    hub.begin_batch()
         finally:
-            hub.end_batch()
+            if begun:
+                hub.end_batch()
 
     def _act(self, effect: Any) -> None:
         self._carry[type(effect)](effect)
