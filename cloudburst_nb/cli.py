@@ -275,6 +275,7 @@ def _add_kv(commands: Any) -> None:
             action.add_argument("key", metavar="KEY", nargs="+" if name == "delete" else None)
         if name == "get":
             action.add_argument("--version", metavar="N", type=int, help="an earlier one, as `history` says")
+            action.add_argument("--lattice", metavar="TYPE", help="which to read, if two types lie there")
         if name == "put-set":
             action.add_argument("elements", metavar="ELEMENT", nargs="+")
         if name == "put":

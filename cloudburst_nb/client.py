@@ -43,7 +43,7 @@ from cloudburst_runtime.config import DURABILITIES
 from cloudburst_runtime.errors import check_name
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.custom import kind_of
-from cloudburst_runtime.lattices.wrap import delta, grown, reveal
+from cloudburst_runtime.lattices.wrap import delta, grown, one_of, reveal
 from cloudburst_runtime.lattices.wrap import siblings as all_values
 from cloudburst_runtime.launch import local
 from cloudburst_runtime.messages import Args, DagSpec
@@ -683,6 +683,7 @@ class Client:
         *,
         siblings: bool = False,
         version: int | None = None,
+        lattice: str | None = None,
         timeout: float | None = 60.0,
     ) -> Any:
         """The value under a key. An array is a read-only view.
@@ -698,6 +699,9 @@ class Client:
             it, the latest of them.
         version
             The number of an earlier version, as `history` shows it; None: the current one.
+        lattice
+            The type that is expected. Needed only if two types were put under one new key at two stores at
+            the same time: both are kept then, and this says which of them to read.
         timeout
             Seconds to wait for the store; None: as long as it takes.
 
@@ -705,6 +709,8 @@ class Client:
         ------
         KeyNotFound
             If there is no such key, or no such version, and no default is given.
+        LatticeMismatch
+            If two types of lattices lie under the key, or another one than ``lattice``.
         CallTimeout
             If the store does not answer in time.
 
@@ -716,15 +722,17 @@ class Client:
         """
         check_name(key, "key")
         if version is None:
-            (lattice,) = self._shell.store("read", [key], timeout=timeout, session=current(self))
+            (found,) = self._shell.store("read", [key], timeout=timeout, session=current(self))
         else:
-            lattice = self._version(key, version, timeout)
-        if lattice is None:
+            found = self._version(key, version, timeout)
+        if found is None:
             if default is _REQUIRED:
                 what = "" if version is None else f"version {version!r} of "
                 raise KeyNotFound(f"there is no {what}key {key!r} in the store")
             return default
-        return all_values(lattice, decode) if siblings else reveal(lattice, decode)
+        if lattice is not None:
+            found = one_of(found, lattice, key)
+        return all_values(found, decode, key) if siblings else reveal(found, decode, key)
 
     def _version(self, key: str, version: int, timeout: float | None) -> Any:
         if isinstance(version, bool) or not isinstance(version, int):

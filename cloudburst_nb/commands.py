@@ -127,7 +127,7 @@ def _forget(address: str) -> None:
 def kv_get(arguments: argparse.Namespace) -> int:
     """Print the value of a key: a string as it is, anything else as Python writes it."""
     with connect(arguments.address) as client:
-        value = client.get(arguments.key, version=arguments.version)
+        value = client.get(arguments.key, version=arguments.version, lattice=arguments.lattice)
     print(_shown(value))
     return 0
 

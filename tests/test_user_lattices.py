@@ -48,7 +48,7 @@ def test_what_is_put_is_merged_with_what_was_found():
 
 
 def test_two_kinds_do_not_meet():
-    with pytest.raises(LatticeMismatch, match=r"'Longest' under the key, and a 'other' was put"):
+    with pytest.raises(LatticeMismatch, match=r"'k' holds a 'Longest' lattice, and a 'other' value was"):
         join(part(Longest("a"), "e1"), part(Other(), "e2"), "k")
 
 
