@@ -39,7 +39,7 @@ from cloudburst_nb.status import Status, StoreStatus
 from cloudburst_runtime import messages
 from cloudburst_runtime.client.calls import OwnedCall
 from cloudburst_runtime.client.session import ClientSession
-from cloudburst_runtime.config import DURABILITIES
+from cloudburst_runtime.config import DURABILITIES, STORES_MAX
 from cloudburst_runtime.errors import check_name
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.custom import kind_of
@@ -1099,8 +1099,11 @@ class Client:
         >>> [(store.name, store.keys) for store in cb.stores()]
         [('node', 1)]
         """
-        reply = self._shell.ask(messages.Stores)
-        return [StoreStatus.of(stats) for stats in reply.stores]
+        return [StoreStatus.of(stats) for stats in self._stores().stores]
+
+    def _stores(self) -> messages.StoresReply:
+        reply: messages.StoresReply = self._shell.ask(messages.Stores)
+        return reply
 
     def add_store(self, timeout: float | None = 60.0) -> str:
         """Start one more process that keeps keys, and wait until it has its share.
@@ -1155,6 +1158,47 @@ class Client:
         >>> cb.remove_store(cb.add_store())
         """
         self._shell.ask(lambda req: messages.RemoveStore(req, name), timeout=timeout)
+
+    def replicate(self, key: str, copies: int | None, timeout: float | None = 60.0) -> None:
+        """Say how many stores keep a key, and wait until they do.
+
+        That number stays with the key, whether it exists or not, until it is given another; stores that come
+        and go change nothing about it, and with a ``state_dir`` it outlives the runtime. While there are
+        fewer stores, all of them keep it. A key that is used very much is kept by more by itself.
+
+        Parameters
+        ----------
+        key
+            1 to 255 bytes of UTF-8.
+        copies
+            How many, from 1 on; with 1, the key is lost if that store dies. None: as many as keep any other
+            key, which is what ``up(replication=…)`` says.
+        timeout
+            Seconds to wait; None for ever.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If that is no such number.
+        InvalidName
+            If that is no name of a key, or too many keys have a number of their own.
+        CallTimeout
+            If it takes longer; it goes on.
+        StorageFull
+            If there is a ``state_dir`` and no room to keep the number.
+
+        Examples
+        --------
+        >>> cb.put("model", [0.5, 0.25])
+        >>> cb.replicate("model", 3)
+        >>> cb.replicate("model", None)
+        """
+        check_name(key, "key")
+        if copies is not None and (isinstance(copies, bool) or not isinstance(copies, int)):
+            raise TypeError(f"copies is a whole number, or None; not {copies!r:.80}")
+        if copies is not None and not 1 <= copies <= STORES_MAX:
+            raise ValueError(f"copies is a number from 1 to {STORES_MAX}; not {copies!r:.80}")
+        self._shell.ask(lambda req: messages.Replicate(req, key, copies or 0), timeout=timeout)
 
     def _status(self, timeout: float | None = 60.0) -> Status:
         reply = self._shell.ask(messages.Status, timeout=timeout)

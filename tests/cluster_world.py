@@ -210,7 +210,7 @@ class ClusterWorld(World):
             self.mixed.setdefault(op.key, []).append(op.lattice)
 
     def fates(self) -> list[Any]:
-        return [self.kill_one, self.kill_one, self.begin_store, self.dismiss_one, self.heat]
+        return [self.kill_one, self.kill_one, self.begin_store, self.dismiss_one, self.heat, self.choose]
 
     def partition(self) -> None:
         some = [NODE, "s2", "s3", "s4"]
@@ -221,7 +221,9 @@ class ClusterWorld(World):
     def kill_one(self) -> None:
         ring = self.membership.ring
         others = [name for name in self.stores if name != NODE]
-        if self.config.replication < 2 or self.unsettled_death or not others or len(ring.live) < 2:
+        circles = [ring.current, *ring.former]
+        factors = [self.config.replication, *(n for each in circles for n in each.factors.values())]
+        if min(factors) < 2 or self.unsettled_death or not others or len(ring.live) < 2:
             return
         self.end_store(self.fate.choice(others), killed=True)
 
@@ -233,6 +235,9 @@ class ClusterWorld(World):
     def heat(self) -> None:
         raised = {self.fate.choice(KEYS): 3 for _ in range(self.fate.randrange(0, 3))}
         self.lead(self.membership.raise_keys(raised, self.now))
+
+    def choose(self) -> None:
+        self.lead(self.membership.choose(self.fate.choice(KEYS), self.fate.randrange(0, 5), self.now))
 
     def crash(self, name: str, successor: str) -> None:
         del self.caches[name]

@@ -54,7 +54,7 @@ def test_the_seeds_reach_what_they_are_for() -> None:
                 seen["differing"] += 1
             if isinstance(message, Wanted) and message.keys:
                 seen["repaired"] += 1
-            if isinstance(message, Ring) and message.current.raised:
+            if isinstance(message, Ring) and message.current.factors:
                 seen["raised"] += 1
             super().send(send, source)
 

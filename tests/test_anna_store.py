@@ -58,7 +58,7 @@ class Bench:
         more.setdefault("live", list(dict.fromkeys([*names, *(n for each in former or [] for n in each)])))
         ring = Ring(
             self.epoch,
-            Members(names, more.pop("raised", {})),
+            Members(names, more.pop("factors", {})),
             self.replication,
             [Members(each) for each in former or []],
             born=9,
@@ -296,7 +296,7 @@ def test_a_reader_that_waits_for_a_key_is_sent_to_its_new_store() -> None:
 def test_a_raised_key_is_kept_by_more() -> None:
     bench = Bench("s2", "s3")
     key = bench.key("s2", "s3")
-    effects = bench.ring(["node", "s2", "s3"], [["node", "s2", "s3"]], raised={key: 3})
+    effects = bench.ring(["node", "s2", "s3"], [["node", "s2", "s3"]], factors={key: 3})
     asked = [message.parts for _, message in sent(effects, Compare)]
     assert asked == [[key]]
     assert sent(bench.tell("c1", Get(1, [key])), Pull)

@@ -7,6 +7,9 @@ import msgspec
 POLICIES = ("locality", "random", "round-robin")
 DURABILITIES = ("disk", "memory")
 
+STORES_MAX = 64
+"""Stores that a runtime may have."""
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What a runtime is started with. It travels to every process as it is.

@@ -204,6 +204,37 @@ def test_the_command_line_lists_the_stores(client: Client) -> None:
     assert kv("stats")[:3] == ["keys: 1", "stores: 3", "copies: 2"]
 
 
+def test_a_key_is_kept_by_as_many_stores_as_a_user_says_whoever_comes_and_goes(client: Client) -> None:
+    for number in range(30):
+        client.put(f"k{number}", number)
+
+    def replicas(key: str) -> int:
+        return int(next(row.replicas for row in client.browse(key).rows() if row.key == key))
+
+    client.replicate("k7", 3)
+    assert replicas("k7") == 3
+    client.replicate("k8", 1)
+    assert replicas("k8") == 1
+    client.add_store()
+    assert (replicas("k7"), replicas("k8")) == (3, 1)
+    os.kill(pid_of(client, "s2"), signal.SIGKILL)  # k8 may have been there alone
+    eventually(lambda: "s2" not in [store.name for store in client.stores()])
+    eventually(lambda: settled(client, 3))
+    assert replicas("k7") == 3
+    assert client.get("k7") == 7
+    client.add_store()
+    client.remove_store("s3")
+    assert replicas("k7") == 3
+    client.replicate("k7", None)
+    assert replicas("k7") == 2
+    assert [client.get(f"k{number}", "gone") for number in range(30) if number != 8] == [
+        number for number in range(30) if number != 8
+    ]
+    for copies in (0, -1, 65, "2", True, 2.0):
+        with pytest.raises((TypeError, ValueError), match="copies is a"):
+            client.replicate("k7", copies)  # type: ignore[arg-type]
+
+
 def test_two_types_put_under_one_new_key_at_two_stores_at_once_are_both_kept(client: Client) -> None:
     """Both stores sleep while the puts arrive, so that neither can have heard of the other's."""
     writers = [client, *(Client(ClientShell(directory_of(client)), None) for _ in range(7))]
