@@ -39,7 +39,7 @@ from cloudburst_nb.status import Status, StoreStatus
 from cloudburst_runtime import messages
 from cloudburst_runtime.client.calls import OwnedCall
 from cloudburst_runtime.client.session import ClientSession
-from cloudburst_runtime.config import DURABILITIES, STORES_MAX
+from cloudburst_runtime.config import STORES_MAX, waits_for_disk
 from cloudburst_runtime.errors import check_name
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.custom import kind_of
@@ -216,6 +216,10 @@ class Client:
         spec = made._current_packed().spec
         if isinstance(self._shell.where, Ticket):  # another host, with other directories
             spec = msgspec.structs.replace(spec, context=messages.Context())
+        if self._shell.core.config.state_dir:
+            from cloudburst_nb.sameness import fingerprint  # what has no past need not be compared
+
+            spec = msgspec.structs.replace(spec, made=fingerprint(made._packed))
         registered = self._shell.ask(lambda req: messages.Register(req, spec))
         made._version = registered.version
         made._home = self
@@ -668,7 +672,7 @@ class Client:
         """Whether a put waits for the disk; None: as by default."""
         if durability is None:
             return None
-        return check_durability(durability, self._shell.core.config.state_dir)
+        return waits_for_disk(durability, self._shell.core.config.state_dir)
 
     def _set_durability(self, durability: str) -> None:
         sync = self._sync(durability)
@@ -1225,15 +1229,6 @@ class Client:
 _NO_NODES: list[str] = []
 TOGETHER_MAX = 32
 """So many calls of a ``map`` are sent in one piece: more would keep the executors waiting for the first."""
-
-
-def check_durability(durability: str, state_dir: str) -> bool:
-    """Whether puts wait for the disk; a `ValueError` if they cannot."""
-    if durability not in DURABILITIES:
-        raise ValueError(f"durability is one of {', '.join(DURABILITIES)}, not {durability!r:.80}")
-    if durability == "disk" and not state_dir:
-        raise ValueError("durability='disk' needs a runtime with a state_dir: cb.up(state_dir=...)")
-    return durability == "disk"
 
 
 def _level(consistency: object, session: ClientSession | None) -> str:

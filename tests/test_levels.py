@@ -147,11 +147,11 @@ class Cluster:
         [found] = self.replies[self.ask(name, "read", [key])]
         return None if found is None else reveal(found)
 
-    def put(self, name: str, key: str, value: object) -> None:
+    def put(self, name: str, key: str, value: object, *waits: bool) -> None:
         core = self.executors[name]
         level = core.operations.levels.level(self.running(name))
         element = delta(value, None, name, core.clock.tick(self.now), level)
-        assert self.replies[self.ask(name, "write", key, element)] is None
+        assert self.replies[self.ask(name, "write", key, element, *waits)] is None
 
     def end(self, name: str, failure: Failure | None = None) -> None:
         outcome = Outcome(None if failure else encode(0), failure, self.now, self.now)
@@ -421,6 +421,23 @@ def test_writes_are_read_by_what_follows_and_published_at_the_end(cluster):
     assert (result.failure, result.published) == (None, None)
     cluster.fire("e3", RECORDS_TIMER)
     assert cluster.stored(record_key("c1.1")).lattice is None
+
+
+@pytest.mark.parametrize(
+    ("waits", "sync"),
+    [([[]], True), ([[], [False]], True), ([[False], [False]], False), ([[False], [True]], True)],
+)
+def test_the_most_that_one_put_waits_for_goes_for_all_that_is_published(cluster, waits, sync):
+    puts: list[Put] = []
+    cluster.held = lambda sender, receiver, message: isinstance(message, Put) and puts.append(message)
+    cluster.start("atomic")
+    for step, given in enumerate(waits, start=1):
+        cluster.put(f"e{step}", f"k{step}", "new", *given)
+        cluster.end(f"e{step}")
+    for step in range(len(waits) + 1, 4):
+        cluster.end(f"e{step}")
+    assert [put.key for put in puts] == [record_key("c1.1"), "k1", "k2"][: len(waits) + 1]
+    assert {put.sync for put in puts} == {sync}
 
 
 def test_several_keys_at_once_include_what_was_written(cluster):

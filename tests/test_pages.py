@@ -103,6 +103,13 @@ def test_one_damaged_page_costs_little(made: Made, what: str) -> None:
     assert intact > 0.85 * len(model)
 
 
+def test_without_both_heads_the_pages_are_looked_for(made: Made) -> None:
+    result = read(memoryview(bytes(2 * PAGE_BYTES) + made.data[2 * PAGE_BYTES :]))
+    assert result.faults[0] == "neither of its two heads can be read"
+    found = {(record.key, bytes(record.value)) for record in result.records}
+    assert len(found & made.model.items()) > 0.85 * len(made.model)
+
+
 def _newest_head(data: bytearray) -> int:
     numbers = [int.from_bytes(data[page * PAGE_BYTES + 144 :][:8], "little") for page in (0, 1)]
     return numbers.index(max(numbers))

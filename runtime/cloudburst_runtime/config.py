@@ -11,6 +11,26 @@ STORES_MAX = 64
 """Stores that a runtime may have."""
 
 
+def waits_for_disk(durability: str, state_dir: str) -> bool:
+    """Whether puts of this durability wait for the disk, in a runtime with this ``state_dir``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such durability, or no disk.
+
+    Examples
+    --------
+    >>> waits_for_disk("memory", "")
+    False
+    """
+    if durability not in DURABILITIES:
+        raise ValueError(f"durability is one of {', '.join(DURABILITIES)}, not {durability!r:.80}")
+    if durability == "disk" and not state_dir:
+        raise ValueError("durability='disk' needs a runtime with a state_dir: cb.up(state_dir=...)")
+    return durability == "disk"
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What a runtime is started with. It travels to every process as it is.
 
@@ -34,6 +54,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Each call draws the random numbers that follow from this and from its identity; None: from nothing."""
     trace: bool = False
     """Take stamps of each call's stages (`shell.tracing`)."""
+    spin_us: float = 80.0
+    """How long a process that waits for messages looks before it sleeps (`shell.spinning`); 0: not at all."""
     threads: int = 1
     """BLAS and OpenMP threads in each executor."""
     preload: tuple[str, ...] = ()

@@ -228,6 +228,8 @@ class Session(Wire):
         At ``dsrr``, what is read of each key, and by key the call's own writes: by node, how many.
     writes, due
         At ``atomic``, what is to be published, and what the reads so far make due.
+    waits
+        The most that one of ``writes`` waits for, as its place in `WAITS`.
     """
 
     level: str
@@ -237,6 +239,11 @@ class Session(Wire):
     wrote: dict[str, dict[int, int]] = {}
     writes: dict[str, LWW] = {}
     due: dict[str, Due] = {}
+    waits: int = 0
+
+
+WAITS = (False, None, True)
+"""What writes wait for, the least first: not for the disk; as the runtime says; for the disk."""
 
 
 class Header(Wire):
@@ -309,6 +316,8 @@ class FunctionSpec(Wire):
         How often a call is run again when its executor was lost; seconds, or None.
     cells
         The texts of the notebook's cells that the code comes from, by file name, for tracebacks.
+    made
+        A digest of all that it is made of, equal for what does the same; empty if that is not known.
     """
 
     name: str
@@ -325,6 +334,7 @@ class FunctionSpec(Wire):
     signature: str = ""
     library_init: bool = False
     cells: dict[str, str] = {}
+    made: str = ""
 
 
 class DagNode(Wire):

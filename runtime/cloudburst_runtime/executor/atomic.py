@@ -25,7 +25,7 @@ from cloudburst_runtime.executor.tasks import Task
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice, Atomic, MapLattice
 from cloudburst_runtime.lattices.causal import NEVER, Order
-from cloudburst_runtime.messages import TAKEN, Due, Entry, Failure, Session
+from cloudburst_runtime.messages import TAKEN, WAITS, Due, Entry, Failure, Session
 from cloudburst_runtime.values import Value, canonical
 
 Effects = list[Any]
@@ -157,13 +157,19 @@ class Publishing:
 
         def committed(result: Any, later: Millis) -> Effects:
             if not isinstance(result, Failure):
-                return self._spread(key, record, then, later)
+                return self._spread(task, key, record, then, later)
             if result.kind != TAKEN:
                 return then(result, task.id.attempt, later)
             return self._look(task, key, value, then, later)
 
         op = self._begin(committed)
-        return self._pass_on(self._cache.write(op, key, record, now, terms=Terms({}, once=True)), now)
+        terms = Terms({}, once=True)
+        return self._pass_on(self._cache.write(op, key, record, now, self._sync(task), terms), now)
+
+    @staticmethod
+    def _sync(task: Task) -> bool | None:
+        assert task.session is not None
+        return WAITS[task.session.waits]
 
     def _record(self, task: Task, writes: dict[str, LWW], value: Value, now: Millis) -> MapLattice:
         stamp, name, keys = self._clock.tick(now), str(task.id.call), tuple(sorted(writes))
@@ -182,11 +188,11 @@ class Publishing:
             record = result[0].lattice
             if not isinstance(record, MapLattice):
                 return then(value, task.id.attempt, later)
-            return self._spread(key, record, then, later)
+            return self._spread(task, key, record, then, later)
 
         return self._pass_on(self._cache.read(self._begin(found), [key], self._cache.floor, now), now)
 
-    def _spread(self, key: str, record: MapLattice, then: Published, now: Millis) -> Effects:
+    def _spread(self, task: Task, key: str, record: MapLattice, then: Published, now: Millis) -> Effects:
         """Write each key; once all are acknowledged, the call is over."""
         result = record.entries[RESULT]
         assert isinstance(result, LWW)
@@ -210,7 +216,7 @@ class Publishing:
         for name in list(left):
             op = self._begin(written(name))
             part = record.entries[canonical(name)]
-            effects += self._pass_on(self._cache.write(op, name, part, now), now)
+            effects += self._pass_on(self._cache.write(op, name, part, now, self._sync(task)), now)
         return effects
 
     # ------------------------------------------------------------ records that are not needed any more

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, overload
 
+from cloudburst_runtime.config import waits_for_disk
 from cloudburst_runtime.errors import ErrorKinds, SerializationError, check_name
 from cloudburst_runtime.executor.printed import sendable
 from cloudburst_runtime.lattices.custom import kind_of
@@ -122,7 +123,9 @@ class UserLibrary:
     def _reveal_all(lattice: Any, deserialize: bool, key: str) -> list[Any]:
         return [] if lattice is None else all_values(lattice, decode if deserialize else _as_pickle, key)
 
-    def put(self, key: str, value: object, lattice: str | None = None) -> bool:
+    def put(
+        self, key: str, value: object, lattice: str | None = None, *, durability: str | None = None
+    ) -> bool:
         """Merge a value into a key; it is in the store when this returns True.
 
         Parameters
@@ -135,6 +138,10 @@ class UserLibrary:
         lattice
             How writes merge: ``"lww" "causal" "set" "ordered-set" "max" "min" "bool" "grow" "counter"
             "priority" "clock" "map"``, or nested, as ``"map[counter]"``.
+        durability
+            ``"disk"``: return when it is on disk, which needs a runtime with a ``state_dir``; ``"memory"``:
+            when the store has it; None: as the runtime was told. At ``"atomic"`` all that a call writes is
+            published at once, so the most that one of its puts asks for goes for all.
 
         Raises
         ------
@@ -144,15 +151,21 @@ class UserLibrary:
             In a call at ``"atomic"``, for anything but a plain value: it is published when the call ends.
         SerializationError
             If the value cannot travel.
+        StorageFull
+            If there is no room for it on disk.
         """
         check_name(key, "key")
+        sync = None if durability is None else self._waits(durability)
         if lattice is None and kind_of(value) is not None:
             value = grown(value, self._lookup([key])[0])
         now = time.monotonic() * 1000
         stamp = self._core.clock.tick(now)
         element = delta(value, lattice, self._core.name, stamp, self.consistency)
-        self._do("write", (key, element))
+        self._do("write", (key, element) if sync is None else (key, element, sync))
         return True
+
+    def _waits(self, durability: str) -> bool:
+        return waits_for_disk(durability, self._core.config.state_dir)
 
     def delete(self, key: str) -> None:
         """Delete a key. A write that was made without knowing of the deletion does not revive it."""

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 SCHEME = "unix:"
 LOOK_MS = 5.0
 """How often a thread that submits call after call looks for results."""
+TURN_MS = 1.0
+"""How often an event loop turns at least, while what is awaited there comes at once."""
 
 
 class Sink(Protocol):
@@ -93,6 +95,7 @@ class ClientShell:
         self.address = SCHEME + where if isinstance(where, str) else where.address
         self.name = "c" + uuid.uuid4().hex[:12]
         self.closed_because = ""
+        self._turned_at = 0.0
         self._numbers = itertools.count(1)
         self._sinks: dict[int, Sink] = {}
         self._watching: weakref.WeakValueDictionary[int, Sink] = weakref.WeakValueDictionary()
@@ -163,6 +166,17 @@ class ClientShell:
         if self.closed_because:
             return done()
         return self.loop.wait(done, None if timeout is None else now_ms() + timeout * 1000)
+
+    def turn_is_due(self) -> bool:
+        """Whether an event loop should turn for the sake of others, after what was awaited had come at once.
+
+        True about once in a millisecond.
+        """
+        now = now_ms()
+        due = now > self._turned_at + TURN_MS
+        if due:
+            self._turned_at = now
+        return due
 
     # ------------------------------------------------------------ requests
 
@@ -300,7 +314,9 @@ def _near(directory: str, hello: Hello) -> tuple[Hub, Config]:
         hub.close()
         raise RuntimeUnavailable(f"no runtime answers at {SCHEME}{directory}: start one with cb.up()")
     try:
-        return hub, read_config(directory)
+        config = read_config(directory)
+        hub.spin_for(config.spin_us)
+        return hub, config
     except BaseException:
         hub.close()
         raise

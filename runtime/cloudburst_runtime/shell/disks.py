@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
+import re
 from typing import NamedTuple
 
 import msgspec
@@ -20,9 +20,12 @@ from cloudburst_runtime.anna.records import Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import StorageError
-from cloudburst_runtime.ids import NODE, PeerName
+from cloudburst_runtime.ids import PeerName
+from cloudburst_runtime.shell.pages import DATA_NAME
 
 SCRATCH_NAME = "scratch"
+STORE = re.compile(r"s\d+")
+"""The names of stores that are processes of their own."""
 BATCH_MAX = 1_000
 """Records that are written together when a store takes over another's."""
 MEMORY_SHARE = 0.5
@@ -70,10 +73,7 @@ def take_over(config: Config, disk: Disk, replica: ReplicaCore) -> None:
     StorageError
         If it cannot be read, or written; then all is where it was.
     """
-    for name in sorted(os.listdir(config.state_dir)):
-        directory = os.path.join(config.state_dir, name)
-        if name == NODE or not os.path.isdir(directory):
-            continue
+    for name in _left_behind(config.state_dir):
         left = open_state(config, name)
         assert left is not None
         disk.found.said += left.found.said
@@ -89,13 +89,25 @@ def take_over(config: Config, disk: Disk, replica: ReplicaCore) -> None:
                 changes = {}
         disk.storage.write(changes)
         left.storage.close()
-        shutil.rmtree(directory)
+        remove_state(config, name)
+
+
+def _left_behind(state_dir: str) -> list[PeerName]:
+    """The stores but the node's that have left something; whatever else is there is not ours."""
+    return [
+        name
+        for name in sorted(os.listdir(state_dir))
+        if STORE.fullmatch(name) and os.path.isfile(os.path.join(state_dir, name, DATA_NAME))
+    ]
 
 
 def remove_state(config: Config, name: PeerName) -> None:
-    """A store has handed over all that it had, and leaves."""
+    """A store has handed over all that it had: its file goes, and its directory if nothing else is in it."""
     if config.state_dir:
-        shutil.rmtree(os.path.join(config.state_dir, name), ignore_errors=True)
+        directory = os.path.join(config.state_dir, name)
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(directory, DATA_NAME))
+            os.rmdir(directory)
 
 
 def _read(disk: Disk, place: bytes) -> Stored | None:

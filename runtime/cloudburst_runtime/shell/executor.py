@@ -70,6 +70,7 @@ class ExecutorProcess:
     def __init__(self, directory: str, name: str, config: Config) -> None:
         hello = Hello(name, "executor", os.getpid(), config.gpus, os.uname().nodename)
         self.hub = Hub(directory, hello)
+        self.hub.spin_for(config.spin_us)
         self.core = ExecutorCore(config, name, hybrid_clock())
         self.streams = Streams(config.printed_bytes_max)
         seeds = None if config.seed is None else Seeds(config.seed)
@@ -130,7 +131,7 @@ class ExecutorProcess:
         number = next(self._numbers)
         with _Outside(self):
             if kind == "write":
-                arguments = (arguments[0], self.arena.moved(arguments[1]))
+                arguments = (arguments[0], self.arena.moved(arguments[1]), *arguments[2:])
             self.loop.post(Op(task, number, kind, arguments))
             self.loop.wait(lambda: number in self._replies or task.cancelled)
             self._report_if_due()

@@ -174,17 +174,18 @@ class Loop:
             due = deadline
         return None if due is None else max(0.0, due - now_ms())
 
-    def _step(self, deadline: float | None, guarded: bool = False) -> None:
+    def _step(self, deadline: float | None, guarded: bool = False, eager: bool = False) -> None:
         """Wait once, at most until ``deadline``, and handle what came. The caller has the role.
 
         ``guarded``: this is the main thread in a section that interrupts do not cut; the wait is open.
+        ``eager``: nothing else is to be done meanwhile, so it may spin before it sleeps (`shell.spinning`).
         """
         self._polling = True  # before the time-out is computed, so that a timer set from now on wakes us
         try:
             if guarded:
                 assert self.interrupts is not None
                 self.interrupts.open()
-            ready = self.hub.wait(self._timeout_ms(deadline))
+            ready = self.hub.wait(self._timeout_ms(deadline), eager)
         finally:
             if guarded:
                 assert self.interrupts is not None
@@ -236,7 +237,7 @@ class Loop:
                 self._entries += 1
                 self._inside = True
                 while not done() and not self.closed:
-                    self._step(deadline, guarded)
+                    self._step(deadline, guarded, eager=True)
                     if self._waiters:
                         self._release_finished()
                     if deadline is not None and now_ms() >= deadline:
@@ -255,15 +256,18 @@ class Loop:
                 self.interrupts.end()
         return done()
 
-    def glance(self) -> None:
-        """Handle what is there, without waiting, unless another thread is about to."""
+    def glance(self, eager: bool = False) -> None:
+        """Handle what is there, unless another thread is about to.
+
+        It does not sleep; ``eager``, it may spin (`shell.spinning`).
+        """
         guarded = self.interrupts is not None and self.interrupts.guard()
         try:
             if not self._role.acquire(blocking=False):
                 return
             try:
                 self._entries += 1
-                self._step(0.0)
+                self._step(0.0, eager=eager)
                 if self._waiters:
                     self._release_finished()
             finally:

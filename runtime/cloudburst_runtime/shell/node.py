@@ -91,6 +91,7 @@ def run_node(
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     hub = Hub(directory, Hello(NODE, NODE, os.getpid(), 0, os.uname().nodename))
+    hub.spin_for(config.spin_us)
     hub.adopt(supervisor, SUPERVISOR)
     hub.listen(listener)
     install()

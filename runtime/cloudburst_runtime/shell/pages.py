@@ -23,12 +23,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 Buffer: TypeAlias = memoryview
 
+DATA_NAME = "data.mdb"
+"""What the file is called in the directory of a store."""
 MAGIC, DATA_VERSION = 0xBEEFC0DE, 1
 BRANCH, LEAF, OVERFLOW, META = 1, 2, 4, 8
 BIG = 1  # flag of a node whose value lies in overflow pages
 NO_PAGE = 2**64 - 1
 HEADER_BYTES, NODE_BYTES = 16, 8
-PAGE_BYTES_MIN, PAGE_BYTES_MAX = 512, 65_536
+PAGE_BYTES = 4096
 DEPTH_MAX = 32
 FAULTS_MAX = 100
 
@@ -82,12 +84,16 @@ def read(file: Buffer) -> Found:
     Found(records=[], faults=['neither of its two heads can be read'])
     """
     metas = sorted(_metas(file), key=lambda meta: -meta.transaction)
-    if not metas:
-        return Found([], ["neither of its two heads can be read"])
-    reader = _Reader(file, metas[0])
+    reader = _Reader(file, metas[0] if metas else _headless(file))
     if len(metas) < 2:
-        reader.faults.append("one of its two heads cannot be read")
+        lacking = "one of its two heads cannot" if metas else "neither of its two heads can"
+        reader.faults.append(f"{lacking} be read")
     return reader.read()
+
+
+def _headless(file: Buffer) -> _Meta:
+    """A meta that leads nowhere: all pages are looked at, as long as most systems have them."""
+    return _Meta(PAGE_BYTES, NO_PAGE, NO_PAGE, len(file) // PAGE_BYTES - 1, 0)
 
 
 def _metas(file: Buffer) -> Iterator[_Meta]:

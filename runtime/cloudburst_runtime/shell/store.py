@@ -59,6 +59,7 @@ def run_store(directory: str, name: PeerName, config: Config) -> NoReturn:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     hub = Hub(directory, Hello(name, ROLE, os.getpid(), 0, os.uname().nodename))
+    hub.spin_for(config.spin_us)
     install()
     heir = Heir(directory, HOLDING.segments)
     HOLDING.on_release = heir.free

@@ -81,8 +81,8 @@ class _Traced:
         self.woken = 0.0
         wait = hub.wait
 
-        def waited(timeout_ms: float | None) -> list[tuple[int, int]]:
-            ready = wait(timeout_ms)
+        def waited(timeout_ms: float | None, eager: bool = False) -> list[tuple[int, int]]:
+            ready = wait(timeout_ms, eager)
             self.woken = clock()
             return ready
 
