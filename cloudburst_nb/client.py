@@ -43,7 +43,8 @@ from cloudburst_runtime.config import STORES_MAX, waits_for_disk
 from cloudburst_runtime.errors import check_name
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.custom import kind_of
-from cloudburst_runtime.lattices.wrap import delta, grown, one_of, reveal
+from cloudburst_runtime.lattices.puts import element, grown
+from cloudburst_runtime.lattices.wrap import one_of, reveal
 from cloudburst_runtime.lattices.wrap import siblings as all_values
 from cloudburst_runtime.launch import local
 from cloudburst_runtime.messages import Args, DagSpec
@@ -654,19 +655,19 @@ class Client:
         session = current(self)
         if lattice is None and kind_of(value) is not None:
             found = self._shell.store("read", [key], timeout=timeout, session=session)
-            value = grown(value, found[0])
+            value = grown(key, value, found[0])
         try:
             with self._shell.loop.lock:
                 stamp = self._shell.core.clock.tick(now_ms())
-            element = delta(value, lattice, self.name, stamp, _level(None, session))
-        except SerializationError as error:
+            made = element(key, value, lattice, self.name, stamp, _level(None, session))
+        except SerializationError:
             if lattice in (None, "lww") and not isinstance(value, set):
                 raise SerializationError(
                     f"the value for key {key!r} cannot be stored: {explain(value, 'value')}"
                 ) from None
-            raise SerializationError(f"the value for key {key!r} cannot be stored: {error}") from None
+            raise
         waits = [] if sync is None else [sync]
-        self._shell.store("write", key, element, *waits, timeout=timeout, session=session)
+        self._shell.store("write", key, made, *waits, timeout=timeout, session=session)
 
     def _sync(self, durability: str | None) -> bool | None:
         """Whether a put waits for the disk; None: as by default."""

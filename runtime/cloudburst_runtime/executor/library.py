@@ -16,7 +16,8 @@ from cloudburst_runtime.config import waits_for_disk
 from cloudburst_runtime.errors import ErrorKinds, SerializationError, check_name
 from cloudburst_runtime.executor.printed import sendable
 from cloudburst_runtime.lattices.custom import kind_of
-from cloudburst_runtime.lattices.wrap import delta, grown, reveal
+from cloudburst_runtime.lattices.puts import element, grown
+from cloudburst_runtime.lattices.wrap import reveal
 from cloudburst_runtime.lattices.wrap import siblings as all_values
 from cloudburst_runtime.messages import Failure
 from cloudburst_runtime.values import Value, decode, decode_own, encode
@@ -157,11 +158,11 @@ class UserLibrary:
         check_name(key, "key")
         sync = None if durability is None else self._waits(durability)
         if lattice is None and kind_of(value) is not None:
-            value = grown(value, self._lookup([key])[0])
+            value = grown(key, value, self._lookup([key])[0])
         now = time.monotonic() * 1000
         stamp = self._core.clock.tick(now)
-        element = delta(value, lattice, self._core.name, stamp, self.consistency)
-        self._do("write", (key, element) if sync is None else (key, element, sync))
+        made = element(key, value, lattice, self._core.name, stamp, self.consistency)
+        self._do("write", (key, made) if sync is None else (key, made, sync))
         return True
 
     def _waits(self, durability: str) -> bool:

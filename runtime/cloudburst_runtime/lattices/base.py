@@ -18,6 +18,8 @@ class Lattice(msgspec.Struct, array_like=True, frozen=True):
 
     name: ClassVar[str] = "lattice"
     """What users call the type in ``put(…, lattice=name)``."""
+    named: ClassVar[bool] = True
+    """Whether it is made by that name, and not of what is put."""
 
     def merge(self, other: Self) -> Self:
         """The least upper bound of both."""

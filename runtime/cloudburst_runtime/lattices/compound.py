@@ -169,7 +169,7 @@ def _agree(mine: Any, theirs: Any, where: str) -> None:
             if key in mine.entries:
                 _agree(mine.entries[key], part, f"{_shown(key)} of the map under {where}")
     elif family(mine) != family(theirs):
-        top = where.startswith("key ") and not isinstance(mine, Custom)
+        top = where.startswith("key ") and mine.named
         again = f"with lattice={called(mine)!r}, " if top else ""
         raise LatticeMismatch(
             f"{where} holds a {called(mine)!r} lattice, and a {called(theirs)!r} value was put: "

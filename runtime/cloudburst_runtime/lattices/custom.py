@@ -24,6 +24,7 @@ class Custom(Lattice, tag="custom", frozen=True, array_like=True):
     """Parts of a user's lattice: ``kind`` is its name, which makes it a type of its own."""
 
     name: ClassVar[str] = "custom"
+    named: ClassVar[bool] = False
 
     kind: str
     parts: Causal

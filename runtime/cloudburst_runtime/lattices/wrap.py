@@ -179,13 +179,6 @@ def siblings(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode
     return [reveal(lattice, decode, key)]
 
 
-def grown(value: Any, found: AnyLattice | None, decode: Callable[[Value], Any] = values.decode) -> Any:
-    """An element of a user's lattice, merged with what was found under its key: what to put there."""
-    if isinstance(found, Custom) and found.kind == kind_of(value) and found.parts.values:
-        return reveal(found, decode).merge(value)
-    return value
-
-
 def newest(lattice: AnyLattice | None) -> Micros:
     """The latest stamp in an element, 0 if there is none: what a hybrid clock must not fall behind."""
     if isinstance(lattice, LWW | Atomic | Priority):
