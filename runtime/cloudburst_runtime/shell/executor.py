@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from cloudburst_runtime import inplace
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import RuntimeUnavailable
 from cloudburst_runtime.executor.core import ExecutorCore
@@ -72,6 +73,7 @@ class ExecutorProcess:
         self.hub = Hub(directory, hello)
         self.hub.spin_for(config.spin_us)
         self.core = ExecutorCore(config, name, hybrid_clock())
+        inplace.home = directory
         self.streams = Streams(config.printed_bytes_max)
         seeds = None if config.seed is None else Seeds(config.seed)
         served = (self.core, self._perform, self._pump)
