@@ -7,6 +7,9 @@ import msgspec
 POLICIES = ("locality", "random", "round-robin")
 DURABILITIES = ("disk", "memory")
 
+STORES_MAX = 64
+"""Stores that a runtime may have."""
+
 
 def waits_for_disk(durability: str, state_dir: str) -> bool:
     """Whether puts of this durability wait for the disk, in a runtime with this ``state_dir``.

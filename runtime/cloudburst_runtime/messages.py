@@ -682,10 +682,10 @@ class Forget(Wire, tag=50):
 
 
 class Members(Wire):
-    """Stores that keep the keys, and the keys that more of them keep than the replication factor says."""
+    """Stores that keep the keys; how many of them, for keys that have a replication factor of their own."""
 
     names: list[PeerName]
-    raised: dict[str, int] = {}
+    factors: dict[str, int] = {}
 
 
 class Ring(Wire, tag=120):
@@ -853,6 +853,14 @@ class RemoveStore(Wire, tag=138):
     name: PeerName
 
 
+class Replicate(Wire, tag=142):
+    """Client → node: let so many stores keep this key, 0: as many as any other; answered when they do."""
+
+    req: int
+    key: str
+    copies: int
+
+
 class Stores(Wire, tag=139):
     """Client → node: which stores are there, and what do they have?"""
 
@@ -860,14 +868,14 @@ class Stores(Wire, tag=139):
 
 
 class StoresReply(Wire, tag=140):
-    """``settled``: nothing is being handed over. ``raised``: keys that more stores keep, and how many."""
+    """``settled``: nothing is being handed over. ``factors``: of the keys that have one of their own."""
 
     req: int
     stores: list[StoreStats]
     replication: int
     epoch: int
     settled: bool
-    raised: dict[str, int] = {}
+    factors: dict[str, int] = {}
 
 
 class History(Wire, tag=110):
@@ -1293,6 +1301,7 @@ Message: TypeAlias = (
     | AddStore
     | StoreAdded
     | RemoveStore
+    | Replicate
     | Stores
     | StoresReply
     | Call
