@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from cloudburst_nb.records.content import content_of
+from cloudburst_nb.content import content_of
 from cloudburst_nb.records.difference import differences
 from cloudburst_nb.records.format import KeptSeen
 from cloudburst_nb.records.record import Record

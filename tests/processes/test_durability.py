@@ -146,6 +146,23 @@ def test_functions_dags_and_state_come_back(tmp_path: Path) -> None:
     assert cb.status().functions == {"count": 1, "double": 2}
 
 
+def test_a_function_that_is_registered_again_unchanged_keeps_its_version(tmp_path: Path) -> None:
+    def register(factor: int) -> int:
+        scaled = cb.function(lambda x: factor * x, name="scaled")
+        assert scaled(2).get(timeout=30) == 2 * factor
+        return scaled.version
+
+    versions = []
+    for factor in (3, 3, 4, 4):
+        cb.up(executors=1, state_dir=tmp_path)
+        versions.append(register(factor))
+        cb.down()
+        cb.runtimes.state.known.clear()
+    assert versions == [1, 1, 2, 2]
+    cb.up(executors=1, state_dir=tmp_path)
+    assert [register(4), register(4)] == [2, 3]
+
+
 def test_a_state_dir_in_use_is_refused_with_the_pid(tmp_path: Path) -> None:
     client = cb.up(executors=1, state_dir=tmp_path)
     pid = supervisor_of(directory_of(client))
@@ -241,6 +258,31 @@ def test_a_full_disk_is_an_error_to_the_writer(tmp_path: Path) -> None:
     directory = directory_of(client)
     cb.down()
     eventually(lambda: nothing_left(directory), DEADLINE)
+
+
+def test_a_limit_below_what_is_there_lets_keys_be_deleted(tmp_path: Path) -> None:
+    cb.up(executors=1, state_dir=tmp_path)
+    for number in range(10):
+        cb.put(f"key/{number}", "x" * 30_000)
+    cb.put("count", 1, lattice="counter")
+    cb.down()
+    cb.up(executors=1, state_dir=tmp_path, disk_limit=150_000)
+    with pytest.raises(StorageFull):
+        cb.put("more", "x" * 30_000)
+    for key in cb.keys("key/"):
+        cb.delete(key)
+    cb.put("more", "x" * 30_000)
+    assert cb.keys() == ["count", "more"]
+
+
+@pytest.mark.parametrize("option", ["history", "store_memory", "disk_limit"])
+def test_limits_are_whole_numbers(option: str) -> None:
+    for wrong in ("5", 1.5, True):
+        with pytest.raises(TypeError, match=f"{option} is .* a whole number"):
+            cb.up(**{option: wrong})
+    for wrong in (-1, 2**70):
+        with pytest.raises(ValueError, match=f"{option} is .* not {wrong}"):
+            cb.up(**{option: wrong})
 
 
 def test_values_larger_than_memory_are_on_disk_until_they_are_asked_for(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from cloudburst_runtime.messages import (
     ExecutorLost,
     Failed,
     Fetch,
+    FunctionSpec,
     Hello,
     Idle,
     Load,
@@ -208,15 +209,17 @@ class SchedulerCore:
     # ------------------------------------------------------------ changes
 
     def _register(self, client: PeerName, message: Register, now: Millis) -> list[Effect]:
+        before = self.registry.found(message.function.name)
         spec = self.registry.register(message.function)
         self.placing.moved()
         outdated = self.placing.unpin(spec.name, spec.version - 1)
+        self.placing.forget(spec)
         pins = self.placing.pin_function(spec)
         reply = Registered(message.req, spec.version)
         effects = self._change(
             client, reply, lambda planned: spec.name in planned.functions, now, [*outdated]
         )
-        written = self._persist(function_place(spec.name), spec)
+        written = self._persist(function_place(spec.name), spec, before)
         return written + pins + effects + self.grants.refresh(now)
 
     def _define(self, client: PeerName, message: DefineDag, now: Millis) -> list[Effect]:
@@ -241,14 +244,16 @@ class SchedulerCore:
             client, Done(message.req), lambda planned: message.name in planned.dags, now
         )
 
-    def _persist(self, place: bytes, record: Any, before: DagSpec | None = None) -> list[Effect]:
+    def _persist(
+        self, place: bytes, record: Any, before: DagSpec | FunctionSpec | None = None
+    ) -> list[Effect]:
         return [Persist(place, record, undo=before)] if self.config.state_dir else []
 
     def _unwritten(self, event: Unwritten, now: Millis) -> list[Effect]:
         """A change of the registry could not be written: take it back, and refuse it."""
         client, message = event.event.peer, event.event.message
         if isinstance(message, Register):
-            self.registry.withdraw(message.function.name)
+            self.registry.withdraw(message.function.name, event.persists[0].undo)
         else:
             name = message.dag.name if isinstance(message, DefineDag) else message.name
             self.registry.reset(name, event.persists[0].undo)

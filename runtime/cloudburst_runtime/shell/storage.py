@@ -156,14 +156,13 @@ class LmdbStorage:
 
     def _commit(self, changes: dict[bytes, bytes | None]) -> None:
         with self._env.begin(write=True) as transaction:
-            grows = False
+            before = 0 if self._bytes_max is None else self._used(transaction)
             for place, data in changes.items():
                 if data is None:
                     transaction.delete(place)
                 else:
                     transaction.put(place, data)
-                    grows = True
-            if grows and self._bytes_max is not None and self._used(transaction) > self._bytes_max:
+            if self._bytes_max is not None and self._used(transaction) > max(before, self._bytes_max):
                 raise lmdb.MapFullError("over the limit")
 
     def _used(self, transaction: lmdb.Transaction) -> int:
