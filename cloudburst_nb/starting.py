@@ -14,7 +14,7 @@ from cloudburst_nb import overrides, runtimes
 from cloudburst_nb.addresses import find
 from cloudburst_nb.client import Client
 from cloudburst_runtime import inplace, messages
-from cloudburst_runtime.config import POLICIES, Config, waits_for_disk
+from cloudburst_runtime.config import POLICIES, STORES_MAX, Config, waits_for_disk
 from cloudburst_runtime.launch import local
 from cloudburst_runtime.shell.client import SCHEME, ClientShell
 from cloudburst_runtime.shell.ticket import split_address
@@ -23,7 +23,6 @@ EXECUTORS_MAX = 32
 MEMORY_BYTES_MIN = 128 * 1024 * 1024
 
 DAMAGE_SHOWN_MAX = 10
-STORES_MAX = 64
 NOTHING_ASKED = (
     None,
     "local",

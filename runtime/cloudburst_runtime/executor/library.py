@@ -98,10 +98,10 @@ class UserLibrary:
         """
         show = self._reveal_all if siblings else self._reveal
         if isinstance(key, str):
-            return show(self._lookup([check_name(key, "key")])[0], deserialize)
+            return show(self._lookup([check_name(key, "key")])[0], deserialize, key)
         keys = [check_name(each, "key") for each in key]
         found = zip(keys, self._lookup(keys), strict=True)
-        return {each: show(lattice, deserialize) for each, lattice in found}
+        return {each: show(lattice, deserialize, each) for each, lattice in found}
 
     def _lookup(self, keys: list[str]) -> list[Any]:
         task, levels = self._current, self._core.operations.levels
@@ -115,14 +115,14 @@ class UserLibrary:
         return found
 
     @staticmethod
-    def _reveal(lattice: Any, deserialize: bool) -> Any:
+    def _reveal(lattice: Any, deserialize: bool, key: str) -> Any:
         if lattice is None:
             return None
-        return reveal(lattice, decode if deserialize else _as_pickle)
+        return reveal(lattice, decode if deserialize else _as_pickle, key)
 
     @staticmethod
-    def _reveal_all(lattice: Any, deserialize: bool) -> list[Any]:
-        return [] if lattice is None else all_values(lattice, decode if deserialize else _as_pickle)
+    def _reveal_all(lattice: Any, deserialize: bool, key: str) -> list[Any]:
+        return [] if lattice is None else all_values(lattice, decode if deserialize else _as_pickle, key)
 
     def put(
         self, key: str, value: object, lattice: str | None = None, *, durability: str | None = None
