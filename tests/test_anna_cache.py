@@ -458,3 +458,10 @@ def test_an_update_that_goes_on_from_what_was_missed_ends_the_holding(cache: Dri
     assert cache.core.peek("a", {}) is None
     cache.tell(set_update(2, b"b", base=5))
     assert cache.core.peek("a", {}) is None
+
+
+def test_what_is_added_to_a_large_set_is_all_that_is_put(cache: Driven) -> None:
+    cache.hold("a", SetLattice({b"%d" % number: None for number in range(1000)}), seq=5)
+    [put], _ = cache.write(8, "a", SetLattice({b"new": None}))
+    assert isinstance(put, Put)
+    assert put.lattice == SetLattice({b"new": None})
