@@ -359,8 +359,10 @@ class Client:
 
     def _map_function(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
         futures: list[CloudburstFuture] = []
-        for start in range(0, len(rows), TOGETHER_MAX):
-            futures += self._call_together(name, rows[start : start + TOGETHER_MAX])
+        start, count = 0, TOGETHER_MIN
+        while start < len(rows):
+            futures += self._call_together(name, rows[start : start + count])
+            start, count = start + count, min(2 * count, TOGETHER_MAX)
         return futures
 
     def _call_together(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
@@ -368,16 +370,19 @@ class Client:
         calls: list[OwnedCall] = []
         plain: list[CloudburstFuture] = []
         futures: list[CloudburstFuture] = []
-        now = now_ms()
+        now, new_number, level = now_ms(), self._shell.new_number, ENTERED.get()
         for row in rows:
-            if ENTERED.get() is not None or not are_plain(row, {}):
+            if level is not None or not are_plain(row, {}):
                 futures.append(self._submit("function", name, {None: (row, {})}))
                 continue
             args: dict[str | None, Args] = {None: plain_arguments(name, row, {})}
-            calls.append(OwnedCall(self._shell.new_number(), "function", name, args))
-            plain.append(CloudburstFuture(self, calls[-1].number, name, _NO_NODES, now))
-            futures.append(plain[-1])
-        self._shell.submit_all(calls, plain)
+            number = new_number()
+            future = CloudburstFuture(self, number, name, _NO_NODES, now)
+            calls.append(OwnedCall(number, "function", name, args))
+            plain.append(future)
+            futures.append(future)
+        if calls:
+            self._shell.submit_all(calls, plain)
         return futures
 
     def _call_dag(
@@ -1228,8 +1233,8 @@ class Client:
 
 
 _NO_NODES: list[str] = []
-TOGETHER_MAX = 32
-"""So many calls of a ``map`` are sent in one piece: more would keep the executors waiting for the first."""
+TOGETHER_MIN, TOGETHER_MAX = 32, 128
+"""So many calls of a ``map`` are sent in one piece: few at first, or the executors would wait for them."""
 
 
 def _level(consistency: object, session: ClientSession | None) -> str:

@@ -7,7 +7,7 @@ small integer, and decoded by one decoder. Add fields at the end, with a default
 
     client ──Register, DefineDag, Place, List…──► node (scheduler) ──Registered, Placed, Revoke…──► client
     client, executor ──Put, Get, Delete, Keys──► node (Anna) ──PutReply, GetReply, Update…──► them
-    client ──Call──► executor ──Trigger──► executor ──Result──► client
+    client ──Call, Calls──► executor ──Trigger, Triggers──► executor ──Result, Results──► client
     node ──Pin, Shed, Retire──► executor ──Fetch, Load, Idle, Doing──► node ──ExecutorLost──► all
 
 Each call carries its `Header` from step to step. Each request has a number ``req``, chosen by the sender
@@ -291,6 +291,23 @@ class Header(Wire):
 
     def task(self, node: int) -> TaskId:
         return tuple.__new__(TaskId, (self.client, self.number, self.attempt, node))  # as `task_id`
+
+    def numbered(self, number: int) -> Header:
+        """The same header for another call. (In place of `msgspec.structs.replace`: there are many.)"""
+        return Header(
+            self.client,
+            number,
+            self.attempt,
+            self.plan,
+            self.schedule,
+            self.fixed,
+            self.clock,
+            self.floor,
+            self.output_key,
+            self.record,
+            self.watched,
+            self.session,
+        )
 
 
 class Context(Wire):
@@ -924,6 +941,15 @@ class Call(Wire, tag=60):
     args: Args
 
 
+class Calls(Wire, tag=77):
+    """Client → executor: several `Call` whose headers differ in the number alone; this is the first one."""
+
+    header: Header
+    numbers: list[int]
+    nodes: list[int]
+    args: list[Args]
+
+
 class Trigger(Wire, tag=61):
     """Executor → executor: ``source`` is done; its value feeds ``target``.
 
@@ -938,6 +964,22 @@ class Trigger(Wire, tag=61):
     steps: list[Step]
     failure: Failure | None = None
     again: bool = False
+
+
+class Input(Wire):
+    """What a node gave that feeds another."""
+
+    source: int
+    value: Value | None
+    steps: list[Step]
+
+
+class Triggers(Wire, tag=79):
+    """Executor → executor: several `Trigger` of one task, with one header."""
+
+    header: Header
+    target: int
+    inputs: list[Input]
 
 
 class Result(Wire, tag=62):
@@ -955,6 +997,12 @@ class Result(Wire, tag=62):
     floor: Vector = {}
     session: Session | None = None
     published: int | None = None
+
+
+class Results(Wire, tag=78):
+    """Executor → client: several `Result`, in the order in which they came to be."""
+
+    results: list[Result]
 
 
 class Cancel(Wire, tag=63):
@@ -1266,8 +1314,11 @@ Message: TypeAlias = (
     | Stores
     | StoresReply
     | Call
+    | Calls
     | Trigger
+    | Triggers
     | Result
+    | Results
     | Cancel
     | Moved
     | Probe
