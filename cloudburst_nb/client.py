@@ -749,7 +749,8 @@ class Client:
         Returns
         -------
         list of Version
-            Each with ``version``, ``time``, ``writer``, ``lattice``, ``nbytes`` and ``clock``.
+            Each with ``version``, ``time``, ``writer``, ``lattice``, ``nbytes``, ``clock``, and ``met``: the
+            writes that met in it, because one writer had not seen what another had written.
 
         Raises
         ------

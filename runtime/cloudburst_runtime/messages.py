@@ -538,7 +538,7 @@ class Put(Wire, tag=40):
 
     ``sync``: acknowledge when it is on disk, if there is one. ``stamp``: when it was written, by the writer.
     ``deps``: the changes that the writer has seen, if whoever reads this must find them. ``once``: refuse it,
-    as `TAKEN`, if there is such a key or was one.
+    as `TAKEN`, if there is such a key or was one. ``seen``: the changes that the writer may have known of.
     """
 
     req: int
@@ -549,6 +549,7 @@ class Put(Wire, tag=40):
     stamp: Micros = 0
     deps: Vector = {}
     once: bool = False
+    seen: Vector = {}
 
 
 class PutReply(Wire, tag=41):
@@ -850,10 +851,28 @@ class History(Wire, tag=110):
     key: str
 
 
+class Met(Wire):
+    """A write that met a value which its writer had not seen: when, by whom, its size, and itself if small.
+
+    Attributes
+    ----------
+    how
+        ``over``: it came upon the version before, and this one is what came of both. ``late``: it came upon
+        this version, but was made earlier, and is lost. ``stores``: as ``over``, but each was taken by a
+        store that had not heard of the other.
+    """
+
+    how: str
+    stamp: Micros
+    writer: PeerName
+    nbytes: int
+    lattice: AnyLattice | None = None
+
+
 class Version(Wire):
     """A version of a key: the number of the change that made it, when and by whom, its type and its size.
 
-    ``clock`` names the changes that it includes, as of an `Entry`.
+    ``clock`` names the changes that it includes, as of an `Entry`, ``met`` the writes that met in it.
     """
 
     number: int
@@ -862,6 +881,7 @@ class Version(Wire):
     lattice: str
     nbytes: int
     clock: Vector
+    met: list[Met] = []
 
 
 class HistoryReply(Wire, tag=111):

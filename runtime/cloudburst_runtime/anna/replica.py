@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from cloudburst_runtime.anna import meetings
 from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.keeper import Keeper
 from cloudburst_runtime.anna.records import Change, Cold, Records, Stored, compact
@@ -45,6 +46,7 @@ from cloudburst_runtime.messages import (
     Keys,
     KeysReply,
     Message,
+    Met,
     Put,
     PutReply,
     Resync,
@@ -91,6 +93,7 @@ class ReplicaCore:
     def __init__(self, config: Config, name: PeerName = NODE, found: Recovered | None = None) -> None:
         self.name = name
         self._siblings_max = config.siblings_max
+        self._history_max = config.history_max
         self.records = Records(config, name)
         self.keeper = Keeper(self.records, config)
         self.watches = Watches()
@@ -204,6 +207,7 @@ class ReplicaCore:
             return [Send(peer, Failed(put.req, Failure(LOST, text)))]
         record = self.records.live.get(key)
         mine = None if record is None else record.lattice
+        met: Sequence[Met] = ()
         try:
             if mine is None or put.generation > known:
                 self._check(key, put.generation)
@@ -211,15 +215,30 @@ class ReplicaCore:
             elif isinstance(mine, Cold):  # a later write replaces it, or it cannot be read
                 merged = theirs
             elif below(theirs, mine):
-                return [self._acknowledge(peer, put.req, known)]
+                return [*self._came_late(key, theirs, put.sync), self._acknowledge(peer, put.req, known)]
             else:
                 merged = bounded(join(mine, theirs, key), self._siblings_max)
+            if record is not None and put.generation == known:
+                met = self._met(record, put, peer)
             merged = compact(merged, peer)
-            effects = self._store(key, put.generation, merged, put.stamp, peer, put.sync, put.deps)
+            effects = self._store(key, put.generation, merged, put.stamp, peer, put.sync, put.deps, met)
         except (LatticeMismatch, InvalidName, RecursionError) as error:
             return [_failed(peer, put.req, error)]
         effects.append(self._acknowledge(peer, put.req, put.generation))
         return effects
+
+    def _met(self, record: Stored, put: Put, peer: PeerName) -> Sequence[Met]:
+        """The write itself, if its writer had not seen the version that it comes upon."""
+        known = record.writer == peer or not self.records.unseen(record, put.seen)
+        mixed = isinstance(record.lattice, meetings.KEEP_BOTH)
+        return () if known or mixed else meetings.over(put, peer)
+
+    def _came_late(self, key: str, theirs: AnyLattice, sync: bool) -> list[Effect]:
+        """A write that changes nothing, for what is there includes it, or is later."""
+        if type(theirs) is not LWW or type(self.records.live[key].lattice) is not LWW:
+            return []
+        met = meetings.late(theirs, self.records.versions(key), self._history_max)
+        return [] if met is None else [*self.keeper.changed(self.records.note(key, met), sync)]
 
     def _delete(self, peer: PeerName, delete: Delete) -> list[Effect]:
         state = self.watches.peer(peer)
@@ -262,10 +281,12 @@ class ReplicaCore:
         writer: PeerName = "",
         sync: bool = True,
         deps: Vector | None = None,
+        met: Sequence[Met] = (),
     ) -> list[Effect]:
         """Change a key (without a lattice: delete it), tell who watches it, answer who waits for it."""
         new = lattice is not None and key not in self.records.live
-        return self._changed(self.records.keep(key, generation, lattice, stamp, writer, deps), sync, new)
+        change = self.records.keep(key, generation, lattice, stamp, writer, deps, met)
+        return self._changed(change, sync, new)
 
     def _changed(self, change: Change, sync: bool, new: bool) -> list[Effect]:
         key = change.key
