@@ -461,12 +461,21 @@ class Revoked(Wire, tag=19):
 
 class Describe(Wire, tag=20):
     """Ask for a function or its kept versions (with the source, without the payload), for one version with
-    its payload, for a DAG, or for the names of all."""
+    its payload, for how often it ran, for a DAG, or for the names of all."""
 
     req: int
     what: str
     name: str = ""
     version: int = 0
+
+
+class Runs(Wire):
+    """How often a function ran, of that failed, and how often it took how long, by class of `runs.klass`."""
+
+    name: str
+    count: int = 0
+    failed: int = 0
+    classes: dict[int, int] = {}
 
 
 class Description(Wire, tag=21):
@@ -475,6 +484,7 @@ class Description(Wire, tag=21):
     function: FunctionSpec | None = None
     dag: DagSpec | None = None
     versions: list[FunctionSpec] = []
+    runs: Runs | None = None
 
 
 class Status(Wire, tag=22):
@@ -1162,6 +1172,12 @@ class Doing(Wire, tag=88):
     running: str = ""
 
 
+class Ran(Wire, tag=89):
+    """Executor → scheduler: which functions have run since the last time; for show."""
+
+    runs: list[Runs] = []
+
+
 class Shed(Wire, tag=85):
     """Scheduler → executor: hand waiting tasks over to these executors, one each, in turn."""
 
@@ -1281,6 +1297,7 @@ Message: TypeAlias = (
     | Load
     | Idle
     | Doing
+    | Ran
     | Shed
     | Retire
     | ExecutorLost

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -75,7 +77,7 @@ def test_a_function_shows_what_changed_and_goes_back_to_an_earlier_version(clien
     assert made(2).get(PATIENCE) == 10
     said = read(made._repr_html_())
     assert "what changed since v1: 2 lines added, 1 removed" in said
-    assert "1 call · no errors · p50" in said
+    assert "1 call from here · no errors · to the result p50" in said
     assert list(made.versions()) == [1, 2]
     card = FunctionCard(made, client)
     (back,) = card.actions()
@@ -99,6 +101,24 @@ def test_an_older_handle_says_that_there_is_a_newer_version(client: Client) -> N
     cb.function(lambda: 3, name="twice", source="3")
     assert older.version == 2
     assert "v3 is registered now" in read(older._repr_html_())
+
+
+def test_a_function_counts_the_runs_in_dags_and_for_other_clients_too(client: Client) -> None:
+    def half(x):
+        return 1 / x
+
+    made = cb.function(half)
+    fails = made(0)
+    cb.dag("halves", made)
+    with pytest.raises(ZeroDivisionError):
+        fails.get(PATIENCE)
+    assert cb.get_dag("halves")(2).get(PATIENCE) == 0.5
+    code = f"import cloudburst_nb as cb; cb.connect({client.address!r}).call('half', (4,)).get()"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
+    eventually(lambda: client._runs("half").count == 3, PATIENCE)
+    said = read(made._repr_html_())
+    assert re.search(r"3 runs · 1 error · run p50 .+, p99 .+ · for everybody, in DAGs too", said)
+    assert "1 call from here · 1 error" in said
 
 
 def test_a_class_goes_back_with_the_arguments_it_was_built_with(client: Client) -> None:

@@ -42,6 +42,7 @@ from cloudburst_runtime.messages import (
     Load,
     Message,
     Place,
+    Ran,
     Register,
     Registered,
     Retire,
@@ -309,6 +310,10 @@ class SchedulerCore:
         self.pool.executors[peer].doing = message.running
         return []
 
+    def _ran(self, peer: PeerName, message: Ran, now: Millis) -> list[Effect]:
+        self.registry.count(message.runs)
+        return []
+
     def _relieve(self, now: Millis) -> list[Effect]:
         """Move waiting tasks, after pinning their functions where they go."""
         effects = self.pool.relieve(now, self.registry.gpu_only())
@@ -421,4 +426,5 @@ _FROM_EXECUTORS: dict[type, Method] = {
     Load: SchedulerCore._load,
     Idle: SchedulerCore._idle,
     Doing: SchedulerCore._doing,
+    Ran: SchedulerCore._ran,
 }
