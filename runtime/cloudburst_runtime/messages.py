@@ -987,7 +987,10 @@ class Gone(Wire, tag=65):
 
 
 class Running(Wire, tag=66):
-    """Executor → client: a long task's state, and what it said of its progress or printed."""
+    """Executor → client: a long task's state, and what it said of its progress or printed.
+
+    ``waits``: it does not run, but waits for something that does not exist yet.
+    """
 
     number: int
     attempt: int
@@ -997,6 +1000,7 @@ class Running(Wire, tag=66):
     text: str = ""
     stdout: str = ""
     stderr: str = ""
+    waits: bool = False
 
 
 class Handover(Wire, tag=67):
