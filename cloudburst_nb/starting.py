@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from cloudburst_nb import overrides, runtimes
 from cloudburst_nb.addresses import find
 from cloudburst_nb.client import Client, check_durability
+from cloudburst_nb.interrupting import shorten
 from cloudburst_runtime import messages
 from cloudburst_runtime.config import POLICIES, Config
 from cloudburst_runtime.launch import local
@@ -187,7 +188,7 @@ def up(
             )
         runtime = local.start(config, detached=detach)
         try:
-            shell = ClientShell(runtime.directory)
+            shell = ClientShell(runtime.directory, shorten)
         except BaseException:
             runtime.stop()
             raise
@@ -272,7 +273,7 @@ def connect(
         if runtimes.running() and current is not None and current.address == wanted:
             client = current
         else:
-            client = Client(ClientShell(where), None)
+            client = Client(ClientShell(where, shorten), None)
         if durability is not None:
             client._set_durability(durability)
         if client is current:

@@ -72,6 +72,8 @@ class ClientShell:
     ----------
     where
         The runtime's directory, or the connection file of one on another host.
+    mark
+        Is given what an interrupt raises while this client waits.
 
     Attributes
     ----------
@@ -88,7 +90,9 @@ class ClientShell:
         If no runtime listens there, or it does not let this client in.
     """
 
-    def __init__(self, where: str | Ticket) -> None:
+    def __init__(
+        self, where: str | Ticket, mark: Callable[[BaseException], None] = lambda error: None
+    ) -> None:
         self.where = where
         self.address = SCHEME + where if isinstance(where, str) else where.address
         self.name = "c" + uuid.uuid4().hex[:12]
@@ -107,7 +111,7 @@ class ClientShell:
             Observed: self._observe,
             Dispatched: self._stay_connected,
         }
-        self._interrupts = Interrupts()
+        self._interrupts = Interrupts(mark)
         self.loop = Loop(self.core, self.hub, carry, interrupts=self._interrupts)
         near = where if isinstance(where, str) else ""
         shares = bool(near) and arena_file.is_reachable(near)
