@@ -35,7 +35,7 @@ def middle_ms(of: int) -> Millis:
     Examples
     --------
     >>> middle_ms(klass(1000.0))
-    983.04
+    1015.808
     """
     if of < 2 * _FINE:
         return of / 1000
@@ -80,7 +80,7 @@ class Counter:
     >>> counter = Counter()
     >>> counter.note("f", 1.0, False, now=5000.0)
     >>> counter.due, counter.take(5050.0)
-    (5050.0, [Runs(name='f', count=1, failed=0, classes={63: 1})])
+    (5000.0, [Runs(name='f', count=1, failed=0, classes={63: 1})])
     """
 
     def __init__(self) -> None:

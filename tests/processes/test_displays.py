@@ -187,12 +187,14 @@ def test_the_store_shows_the_history_of_a_key_and_what_the_last_writer_dropped(c
 def test_the_store_shows_which_writes_did_not_know_of_each_other(client: Client) -> None:
     @cb.function
     def blind(cloudburst):
+        cloudburst.put("met/begun", True)
         while cloudburst.get("met/go") is None:
             time.sleep(0.01)
         cloudburst.put("met/rate", 0.75)
         cloudburst.put("met/tags", {"b"})
 
     called = blind()
+    eventually(lambda: cb.get("met/begun", False), PATIENCE)  # it knows of nothing that comes from now on
     cb.put("met/rate", 0.5)
     cb.put("met/tags", {"a"})
     cb.put("met/go", True)
