@@ -13,6 +13,8 @@ PERIOD_MS: Millis = 1000.0
 """While calls go on, an executor tells no more often than this what it has counted."""
 PAUSE_MS: Millis = 50.0
 """And when there was no call for as long as this."""
+UNITS = 10_000
+"""Of a millisecond: what is shorter than one has a class of its own."""
 _FINE = 8  # classes of an octave
 
 
@@ -22,11 +24,11 @@ def klass(run_ms: Millis) -> int:
     Examples
     --------
     >>> klass(0.007), klass(1.0), klass(1.05), klass(2.0)
-    (7, 63, 64, 71)
+    (32, 89, 90, 97)
     """
-    micros = max(0, int(run_ms * 1000))
-    shift = max(0, micros.bit_length() - 4)
-    return shift * _FINE + (micros >> shift)
+    units = max(0, int(run_ms * UNITS))
+    shift = max(0, units.bit_length() - 4)
+    return shift * _FINE + (units >> shift)
 
 
 def middle_ms(of: int) -> Millis:
@@ -35,12 +37,12 @@ def middle_ms(of: int) -> Millis:
     Examples
     --------
     >>> middle_ms(klass(1000.0))
-    1015.808
+    996.1472
     """
     if of < 2 * _FINE:
-        return of / 1000
+        return of / UNITS
     shift = of // _FINE - 1
-    return (((of - shift * _FINE) << shift) + (1 << shift) / 2) / 1000
+    return (((of - shift * _FINE) << shift) + (1 << shift) / 2) / UNITS
 
 
 def quantile_ms(runs: Runs, share: float) -> Millis | None:
@@ -49,7 +51,7 @@ def quantile_ms(runs: Runs, share: float) -> Millis | None:
     Examples
     --------
     >>> quantile_ms(Runs("f", 3, 0, {7: 2, 9: 1}), 0.5), quantile_ms(Runs("f"), 0.5)
-    (0.007, None)
+    (0.0007, None)
     """
     left = share * sum(runs.classes.values())
     for of, count in sorted(runs.classes.items()):
@@ -80,7 +82,7 @@ class Counter:
     >>> counter = Counter()
     >>> counter.note("f", 1.0, False, now=5000.0)
     >>> counter.due, counter.take(5050.0)
-    (5000.0, [Runs(name='f', count=1, failed=0, classes={63: 1})])
+    (5000.0, [Runs(name='f', count=1, failed=0, classes={89: 1})])
     """
 
     def __init__(self) -> None:
