@@ -13,7 +13,7 @@ from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Loaded, PeerLost, Received, Timer, Unwritten
-from cloudburst_runtime.ids import Millis, is_store
+from cloudburst_runtime.ids import GATEWAY, STORE_ROLE, Millis, PeerName, is_store
 from cloudburst_runtime.messages import AddStore, Hello, RemoveStore, Stores
 from cloudburst_runtime.scheduler.core import SchedulerCore
 from cloudburst_runtime.scheduler.events import Exited, Spawn
@@ -80,8 +80,8 @@ class NodeCore:
         if kind is Received:
             if not self.scheduler.takes(event.message):
                 return self._to_stores(event, now)
-            if type(event.message) is Hello and is_store(event.peer) and self.steward is not None:
-                return self.steward.join(event.peer, now)
+            if type(event.message) is Hello and event.message.role == STORE_ROLE:
+                return self._greet(event.peer, event.message, now)
         elif kind is PeerLost:
             return [*self.stores.handle(event, now), *self.scheduler.handle(event, now)]
         elif (
@@ -90,9 +90,16 @@ class NodeCore:
             or (kind is Unwritten and not self._placed(event.event))
         ):
             return self.stores.handle(event, now)
+        elif kind is Exited and event.name == GATEWAY:
+            return [] if self.steward is None else self.steward.lose_afar(now)
         elif kind is Exited and is_store(event.name):
             return [] if self.steward is None else self.steward.lose(event.name, now)
         return self.scheduler.handle(event, now)
+
+    def _greet(self, peer: PeerName, hello: Hello, now: Millis) -> list[Any]:
+        """A store is there: one that was given its name, or one on another host that has none."""
+        steward = self.steward or self._appoint()
+        return steward.join(peer, now) if is_store(peer) else steward.enlist(peer, hello, now)
 
     def _to_stores(self, event: Received, now: Millis) -> list[Any]:
         if self.steward is None:

@@ -32,6 +32,8 @@ class Exchange:
     ) -> None:
         self.epoch = 0
         """Of the ring by which changes are told."""
+        self.afar: dict[PeerName, None] = {}
+        """The stores on other hosts."""
         self._resend_ms = resend_ms
         self._entry = entry
         self._seq = seq
@@ -40,9 +42,13 @@ class Exchange:
 
     # ------------------------------------------------------------ the stores
 
-    def meet(self, stores: Iterable[PeerName]) -> None:
-        """These other stores run; whatever was to be told to others is dropped."""
+    def meet(self, stores: Iterable[PeerName], afar: Iterable[PeerName] = ()) -> None:
+        """These other stores run; whatever was to be told to others is dropped.
+
+        To those that are ``afar``, shared memory means nothing.
+        """
         known = dict.fromkeys(stores)
+        self.afar = dict.fromkeys(afar)
         self._out = {name: self._out.get(name) or Outgoing(self._resend_ms) for name in known}
         self._into = {name: self._into.get(name) or Incoming() for name in known}
 
@@ -99,7 +105,8 @@ class Exchange:
         return min((out.due for out in self._out.values() if out.due is not None), default=None)
 
     def _send(self, store: PeerName, batch: Batch, plain: bool) -> Send:
-        found = {key: self._entry(key, plain) for key in batch.keys}
+        as_plain = plain or store in self.afar
+        found = {key: self._entry(key, as_plain) for key in batch.keys}
         had = {key: entry for key, entry in found.items() if entry is not None}
         told = Told(self.epoch, batch.number, batch.seq)
         return Send(store, Gossip(told, list(had), list(had.values())))

@@ -51,8 +51,10 @@ class Safety:
         """The other owners are to be told of the key's last change."""
         record = self._replica.records.find(key)
         if record is not None:
-            nbytes = 0 if record.lattice is None else _private(record.lattice)
-            self._exchange.change(key, nbytes, record.seq, self._partners(key))
+            partners = self._partners(key)
+            afar = any(name in self._exchange.afar for name in partners)
+            nbytes = 0 if record.lattice is None else _travelling(record.lattice, afar)
+            self._exchange.change(key, nbytes, record.seq, partners)
 
     def _is_safe(self, key: str, seq: int) -> bool:
         """Whether another owner has the key's changes up to this one, or there is no other."""
@@ -96,8 +98,11 @@ class Safety:
         return effects
 
 
-def _private(lattice: AnyLattice | Cold) -> int:
-    return 0 if isinstance(lattice, Cold) else private_bytes(lattice)
+def _travelling(lattice: AnyLattice | Cold, afar: bool) -> int:
+    """How many bytes a message takes that tells an element, to other hosts as well if ``afar``."""
+    if isinstance(lattice, Cold):
+        return 0
+    return lattice.nbytes if afar else private_bytes(lattice)
 
 
 def _is_merged(write: Put | Delete | None, reply: Any) -> bool:
