@@ -29,6 +29,17 @@ class StoreStatus(NamedTuple):
         return cls(stats.name, stats.keys, stats.nbytes, round(rate, 1), stats.host)
 
 
+def _places(afar: dict[str, str]) -> str:
+    """The stores on other hosts.
+
+    Examples
+    --------
+    >>> _places({"s2": "ant", "s3": "bee"})
+    's2 on ant, s3 on bee'
+    """
+    return ", ".join(f"{name} on {host}" for name, host in afar.items())
+
+
 class Status:
     """A runtime as of one moment.
 
@@ -48,6 +59,8 @@ class Status:
         Names.
     keys, store_bytes : int
         How many keys the store has, and the size of their values.
+    afar : dict
+        The stores on other hosts: name → host.
     state_dir : str
         Where the state is kept; empty if it ends with the runtime.
     damage : list of str
@@ -75,6 +88,7 @@ class Status:
         self.keys = reply.keys
         self.store_bytes = reply.store_bytes
         self.clients = reply.clients
+        self.afar = reply.afar
         self.state_dir = reply.state_dir
         self.damage = reply.damage
         self.at = time.strftime("%H:%M:%S")
@@ -90,6 +104,7 @@ class Status:
             ("functions", functions or "none"),
             ("DAGs", ", ".join(self.dags) or "none"),
             ("store", f"{self.keys} keys, {size(self.store_bytes)}"),
+            *([("elsewhere", _places(self.afar))] if self.afar else []),
             *([("state", self.state_dir)] if self.state_dir else []),
             *([("damage", "; ".join(self.damage))] if self.damage else []),
         ]

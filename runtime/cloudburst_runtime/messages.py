@@ -502,6 +502,8 @@ class ExecutorStatus(Wire):
 
 
 class StatusReply(Wire, tag=23):
+    """``afar``: the stores on other hosts, and which."""
+
     req: int
     name: str
     executors: list[ExecutorStatus]
@@ -513,6 +515,7 @@ class StatusReply(Wire, tag=23):
     policy: str = "locality"
     state_dir: str = ""
     damage: list[str] = []
+    afar: dict[PeerName, str] = {}
 
 
 class Shutdown(Wire, tag=24):

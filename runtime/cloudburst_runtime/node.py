@@ -18,6 +18,7 @@ from cloudburst_runtime.messages import AddStore, Hello, RemoveStore, Stores
 from cloudburst_runtime.scheduler.core import SchedulerCore
 from cloudburst_runtime.scheduler.events import Exited, Spawn
 from cloudburst_runtime.scheduler.policy import Uniform
+from cloudburst_runtime.scheduler.questions import Stored
 
 if TYPE_CHECKING:
     from cloudburst_runtime.anna.steward import Steward
@@ -53,7 +54,7 @@ class NodeCore:
             config,
             holders=replica.holders,
             uniform=uniform,
-            store_stats=lambda: (self.stores.key_count, self.stores.nbytes),
+            store_stats=self._stored,
             found=found,
         )
 
@@ -61,6 +62,10 @@ class NodeCore:
     def stores(self) -> Steward | ReplicaCore:
         """Who takes what is for the store."""
         return self.steward or self.replica
+
+    def _stored(self) -> Stored:
+        afar = {} if self.steward is None else dict(self.steward.membership.afar)
+        return self.stores.key_count, self.stores.nbytes, afar
 
     def _appoint(self) -> Steward:
         """There are other stores, or there may be."""

@@ -132,9 +132,7 @@ class FarStore:
         while (left := deadline - time.monotonic()) > 0:
             for event in self.hub.collect(self.hub.wait(left * 1000)):
                 if type(event) is PeerLost and event.peer == NODE:
-                    raise RuntimeUnavailable(
-                        f"the runtime was lost, which had not answered: {event.reason}"
-                    )
+                    raise RuntimeUnavailable(f"the runtime was lost, which had not answered: {event.reason}")
                 if type(event) is Received and type(event.message) is Enlisted:
                     return self._accepted(event.message)
         raise RuntimeUnavailable(
@@ -205,9 +203,9 @@ class FarStore:
         if self.served.lost.endswith(RUNTIME_ENDED):
             return RUNTIME_ENDED
         return (
-            f"the runtime cannot be reached any more ({self.served.lost}). It has ended, or has given this store "
-            f"up, as one of which it hears nothing for {self.config.silence_ms / 1000:g} s: keys that other "
-            "stores keep too are not lost. Started again, this joins as a new store"
+            f"the runtime cannot be reached any more ({self.served.lost}). It has ended, or has given this "
+            f"store up, as one of which it hears nothing for {self.config.silence_ms / 1000:g} s: keys that "
+            "other stores keep too are not lost. Started again, this joins as a new store"
         )
 
     @contextmanager
