@@ -286,6 +286,7 @@ def _add_kv(commands: Any) -> None:
         ("keys", "list the keys"),
         ("history", "list the versions of a key, the latest first"),
         ("delete", "delete keys"),
+        ("replicate", "say how many stores keep a key"),
         ("nodes", "list the processes that keep keys"),
         ("stats", "say how many keys and bytes they have together, and how they are shared"),
     ):
@@ -298,6 +299,9 @@ def _add_kv(commands: Any) -> None:
             action.add_argument("key", metavar="KEY", nargs="+" if name == "delete" else None)
         if name == "get":
             action.add_argument("--version", metavar="N", type=int, help="an earlier one, as `history` says")
+            action.add_argument("--lattice", metavar="TYPE", help="which to read, if two types lie there")
+        if name == "replicate":
+            action.add_argument("copies", metavar="N", help="or `default`: as many as any other key")
         if name == "put-set":
             action.add_argument("elements", metavar="ELEMENT", nargs="+")
         if name == "put":

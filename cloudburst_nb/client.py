@@ -39,11 +39,12 @@ from cloudburst_nb.status import Status, StoreStatus
 from cloudburst_runtime import messages
 from cloudburst_runtime.client.calls import OwnedCall
 from cloudburst_runtime.client.session import ClientSession
-from cloudburst_runtime.config import waits_for_disk
+from cloudburst_runtime.config import STORES_MAX, waits_for_disk
 from cloudburst_runtime.errors import check_name
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.custom import kind_of
-from cloudburst_runtime.lattices.wrap import delta, grown, reveal
+from cloudburst_runtime.lattices.puts import element, grown
+from cloudburst_runtime.lattices.wrap import one_of, reveal
 from cloudburst_runtime.lattices.wrap import siblings as all_values
 from cloudburst_runtime.launch import local
 from cloudburst_runtime.messages import Args, DagSpec
@@ -358,8 +359,10 @@ class Client:
 
     def _map_function(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
         futures: list[CloudburstFuture] = []
-        for start in range(0, len(rows), TOGETHER_MAX):
-            futures += self._call_together(name, rows[start : start + TOGETHER_MAX])
+        start, count = 0, TOGETHER_MIN
+        while start < len(rows):
+            futures += self._call_together(name, rows[start : start + count])
+            start, count = start + count, min(2 * count, TOGETHER_MAX)
         return futures
 
     def _call_together(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
@@ -367,16 +370,19 @@ class Client:
         calls: list[OwnedCall] = []
         plain: list[CloudburstFuture] = []
         futures: list[CloudburstFuture] = []
-        now = now_ms()
+        now, new_number, level = now_ms(), self._shell.new_number, ENTERED.get()
         for row in rows:
-            if ENTERED.get() is not None or not are_plain(row, {}):
+            if level is not None or not are_plain(row, {}):
                 futures.append(self._submit("function", name, {None: (row, {})}))
                 continue
             args: dict[str | None, Args] = {None: plain_arguments(name, row, {})}
-            calls.append(OwnedCall(self._shell.new_number(), "function", name, args))
-            plain.append(CloudburstFuture(self, calls[-1].number, name, _NO_NODES, now))
-            futures.append(plain[-1])
-        self._shell.submit_all(calls, plain)
+            number = new_number()
+            future = CloudburstFuture(self, number, name, _NO_NODES, now)
+            calls.append(OwnedCall(number, "function", name, args))
+            plain.append(future)
+            futures.append(future)
+        if calls:
+            self._shell.submit_all(calls, plain)
         return futures
 
     def _call_dag(
@@ -654,19 +660,19 @@ class Client:
         session = current(self)
         if lattice is None and kind_of(value) is not None:
             found = self._shell.store("read", [key], timeout=timeout, session=session)
-            value = grown(value, found[0])
+            value = grown(key, value, found[0])
         try:
             with self._shell.loop.lock:
                 stamp = self._shell.core.clock.tick(now_ms())
-            element = delta(value, lattice, self.name, stamp, _level(None, session))
-        except SerializationError as error:
+            made = element(key, value, lattice, self.name, stamp, _level(None, session))
+        except SerializationError:
             if lattice in (None, "lww") and not isinstance(value, set):
                 raise SerializationError(
                     f"the value for key {key!r} cannot be stored: {explain(value, 'value')}"
                 ) from None
-            raise SerializationError(f"the value for key {key!r} cannot be stored: {error}") from None
+            raise
         waits = [] if sync is None else [sync]
-        self._shell.store("write", key, element, *waits, timeout=timeout, session=session)
+        self._shell.store("write", key, made, *waits, timeout=timeout, session=session)
 
     def _sync(self, durability: str | None) -> bool | None:
         """Whether a put waits for the disk; None: as by default."""
@@ -687,6 +693,7 @@ class Client:
         *,
         siblings: bool = False,
         version: int | None = None,
+        lattice: str | None = None,
         timeout: float | None = 60.0,
     ) -> Any:
         """The value under a key. An array is a read-only view.
@@ -702,6 +709,9 @@ class Client:
             it, the latest of them.
         version
             The number of an earlier version, as `history` shows it; None: the current one.
+        lattice
+            The type that is expected. Needed only if two types were put under one new key at two stores at
+            the same time: both are kept then, and this says which of them to read.
         timeout
             Seconds to wait for the store; None: as long as it takes.
 
@@ -709,6 +719,8 @@ class Client:
         ------
         KeyNotFound
             If there is no such key, or no such version, and no default is given.
+        LatticeMismatch
+            If two types of lattices lie under the key, or another one than ``lattice``.
         CallTimeout
             If the store does not answer in time.
 
@@ -720,15 +732,17 @@ class Client:
         """
         check_name(key, "key")
         if version is None:
-            (lattice,) = self._shell.store("read", [key], timeout=timeout, session=current(self))
+            (found,) = self._shell.store("read", [key], timeout=timeout, session=current(self))
         else:
-            lattice = self._version(key, version, timeout)
-        if lattice is None:
+            found = self._version(key, version, timeout)
+        if found is None:
             if default is _REQUIRED:
                 what = "" if version is None else f"version {version!r} of "
                 raise KeyNotFound(f"there is no {what}key {key!r} in the store")
             return default
-        return all_values(lattice, decode) if siblings else reveal(lattice, decode)
+        if lattice is not None:
+            found = one_of(found, lattice, key)
+        return all_values(found, decode, key) if siblings else reveal(found, decode, key)
 
     def _version(self, key: str, version: int, timeout: float | None) -> Any:
         if isinstance(version, bool) or not isinstance(version, int):
@@ -1096,8 +1110,11 @@ class Client:
         >>> [(store.name, store.keys) for store in cb.stores()]
         [('node', 1)]
         """
-        reply = self._shell.ask(messages.Stores)
-        return [StoreStatus.of(stats) for stats in reply.stores]
+        return [StoreStatus.of(stats) for stats in self._stores().stores]
+
+    def _stores(self) -> messages.StoresReply:
+        reply: messages.StoresReply = self._shell.ask(messages.Stores)
+        return reply
 
     def add_store(self, timeout: float | None = 60.0) -> str:
         """Start one more process that keeps keys, and wait until it has its share.
@@ -1153,6 +1170,47 @@ class Client:
         """
         self._shell.ask(lambda req: messages.RemoveStore(req, name), timeout=timeout)
 
+    def replicate(self, key: str, copies: int | None, timeout: float | None = 60.0) -> None:
+        """Say how many stores keep a key, and wait until they do.
+
+        That number stays with the key, whether it exists or not, until it is given another; stores that come
+        and go change nothing about it, and with a ``state_dir`` it outlives the runtime. While there are
+        fewer stores, all of them keep it. A key that is used very much is kept by more by itself.
+
+        Parameters
+        ----------
+        key
+            1 to 255 bytes of UTF-8.
+        copies
+            How many, from 1 on; with 1, the key is lost if that store dies. None: as many as keep any other
+            key, which is what ``up(replication=…)`` says.
+        timeout
+            Seconds to wait; None for ever.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If that is no such number.
+        InvalidName
+            If that is no name of a key, or too many keys have a number of their own.
+        CallTimeout
+            If it takes longer; it goes on.
+        StorageFull
+            If there is a ``state_dir`` and no room to keep the number.
+
+        Examples
+        --------
+        >>> cb.put("model", [0.5, 0.25])
+        >>> cb.replicate("model", 3)
+        >>> cb.replicate("model", None)
+        """
+        check_name(key, "key")
+        if copies is not None and (isinstance(copies, bool) or not isinstance(copies, int)):
+            raise TypeError(f"copies is a whole number, or None; not {copies!r:.80}")
+        if copies is not None and not 1 <= copies <= STORES_MAX:
+            raise ValueError(f"copies is a number from 1 to {STORES_MAX}; not {copies!r:.80}")
+        self._shell.ask(lambda req: messages.Replicate(req, key, copies or 0), timeout=timeout)
+
     def _status(self, timeout: float | None = 60.0) -> Status:
         reply = self._shell.ask(messages.Status, timeout=timeout)
         return Status(reply, self.addresses, self.key_file, self)
@@ -1176,8 +1234,8 @@ class Client:
 
 
 _NO_NODES: list[str] = []
-TOGETHER_MAX = 32
-"""So many calls of a ``map`` are sent in one piece: more would keep the executors waiting for the first."""
+TOGETHER_MIN, TOGETHER_MAX = 32, 128
+"""So many calls of a ``map`` are sent in one piece: few at first, or the executors would wait for them."""
 
 
 def _level(consistency: object, session: ClientSession | None) -> str:

@@ -142,7 +142,7 @@ def _forget(address: str) -> None:
 def kv_get(arguments: argparse.Namespace) -> int:
     """Print the value of a key: a string as it is, anything else as Python writes it."""
     with connect(arguments.address) as client:
-        value = client.get(arguments.key, version=arguments.version)
+        value = client.get(arguments.key, version=arguments.version, lattice=arguments.lattice)
     print(_shown(value))
     return 0
 
@@ -208,6 +208,17 @@ def kv_delete(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def kv_replicate(arguments: argparse.Namespace) -> int:
+    """Say how many stores keep a key."""
+    copies = None if arguments.copies == "default" else parse_value(arguments.copies)
+    with connect(arguments.address) as client:
+        try:
+            client.replicate(arguments.key, copies)
+        except (TypeError, ValueError) as error:
+            raise UsageError(str(error)) from None
+    return 0
+
+
 def kv_nodes(arguments: argparse.Namespace) -> int:
     """Print the processes that keep keys, one a line."""
     with connect(arguments.address) as client:
@@ -224,10 +235,14 @@ def kv_stats(arguments: argparse.Namespace) -> int:
     with connect(arguments.address) as client:
         keys = len(client.keys())
         stores = client.stores()
+        reply = client._stores()
     print(f"keys: {keys:,}")
     print(f"stores: {len(stores)}")
     print(f"copies: {sum(store.keys for store in stores):,}")
     print(f"bytes: {sum(store.nbytes for store in stores):,}")
+    print(f"replication: {reply.replication}")
+    for key, factor in sorted(reply.factors.items()):
+        print(f"replication of {key}: {factor}")
     return 0
 
 

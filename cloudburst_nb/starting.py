@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from cloudburst_nb import overrides, runtimes
 from cloudburst_nb.addresses import find
 from cloudburst_nb.client import Client
-from cloudburst_runtime import messages
-from cloudburst_runtime.config import POLICIES, Config, waits_for_disk
+from cloudburst_runtime import inplace, messages
+from cloudburst_runtime.config import POLICIES, STORES_MAX, Config, waits_for_disk
 from cloudburst_runtime.launch import local
 from cloudburst_runtime.shell.client import SCHEME, ClientShell
 from cloudburst_runtime.shell.ticket import split_address
@@ -23,7 +23,6 @@ EXECUTORS_MAX = 32
 MEMORY_BYTES_MIN = 128 * 1024 * 1024
 
 DAMAGE_SHOWN_MAX = 10
-STORES_MAX = 64
 NOTHING_ASKED = (
     None,
     "local",
@@ -187,8 +186,11 @@ def up(
         current = runtimes.state.current
         if current is not None and current.lost:
             current.down()
+        nothing_asked = (*asked, *kept) == NOTHING_ASKED
+        if current is None and inplace.home and nothing_asked and not detach:
+            return connect(SCHEME + inplace.home)
         if current is not None and not current.closed and not detach:
-            if current._settings == config or (*asked, *kept) == NOTHING_ASKED:
+            if current._settings == config or nothing_asked:
                 return current
             raise ValueError(
                 f"a runtime with other settings is up at {current.address}: cb.down() ends it and its state"

@@ -14,6 +14,8 @@ from cloudburst_runtime.anna.safety import Safety
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send
+from cloudburst_runtime.lattices import Mixed
+from cloudburst_runtime.lattices.compound import met
 from cloudburst_runtime.messages import (
     Compared,
     Entry,
@@ -52,7 +54,7 @@ def test_the_seeds_reach_what_they_are_for() -> None:
                 seen["differing"] += 1
             if isinstance(message, Wanted) and message.keys:
                 seen["repaired"] += 1
-            if isinstance(message, Ring) and message.current.raised:
+            if isinstance(message, Ring) and message.current.factors:
                 seen["raised"] += 1
             super().send(send, source)
 
@@ -60,9 +62,25 @@ def test_the_seeds_reach_what_they_are_for() -> None:
             seen["killed" if killed else "left"] += 1
             super().end_store(name, killed)
 
+        def check_stores(self) -> None:
+            super().check_stores()
+            kept = [self.stores["node"].replica.records.find(key) for key in self.mixed]
+            seen["mixed"] += sum(record is not None and isinstance(record.lattice, Mixed) for record in kept)
+
     for seed in range(48):
         Watched(seed).run()
-    wanted = ["Gossip", "Pull", "Elsewhere", "Ring", "differing", "repaired", "raised", "killed", "left"]
+    wanted = [
+        "Gossip",
+        "Pull",
+        "Elsewhere",
+        "Ring",
+        "differing",
+        "repaired",
+        "raised",
+        "killed",
+        "left",
+        "mixed",
+    ]
     assert all(seen[what] >= 5 for what in wanted), seen
     assert seen["a newer generation"], seen
 
@@ -134,6 +152,18 @@ class DropsTooEarly(StoreCore):
         return effects + self.reconciler.find_strays()
 
 
+class LetsOneTypeWin(StoreCore):
+    """Of two types that meet under a key, keeps the one that it has."""
+
+    def _on_gossip(self, peer: str, message: Gossip, now: float) -> list[Any]:
+        for key, entry in zip(message.keys, message.entries, strict=True):
+            record = self.replica.records.live.get(key)
+            mine: Any = None if record is None else record.lattice
+            if mine is not None and entry.lattice is not None and isinstance(met(mine, entry.lattice), Mixed):
+                entry.lattice = mine
+        return super()._on_gossip(peer, message, now)
+
+
 class ForgetsWhatItAsked(CacheCore):
     """Takes what it holds for as fresh as any floor."""
 
@@ -161,6 +191,7 @@ STORES = [
     (SettlesAtOnce, 1),
     (IgnoresFloors, 19),
     (DropsTooEarly, 9),
+    (LetsOneTypeWin, 0),
 ]
 CACHES = [(ForgetsWhatItAsked, 2), (StaysWithTheOldStore, 4)]
 """Mutants, each with a seed that is known to show it; if it does not any more, the next ones are tried."""

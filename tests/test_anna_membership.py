@@ -7,14 +7,15 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudburst_runtime.anna.durable import Factor, factor_place, pack, recover
 from cloudburst_runtime.anna.membership import Membership
 from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import PARTITIONS
-from cloudburst_runtime.anna.steward import LOAD_TIMER, REMIND_TIMER, Steward
+from cloudburst_runtime.anna.steward import FACTORS_MAX, LOAD_TIMER, REMIND_TIMER, Steward
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
+from cloudburst_runtime.effects import PeerLost, Persist, Received, Send, SetTimer, Timer, Unwritten
 from cloudburst_runtime.ids import GATEWAY
 from cloudburst_runtime.messages import (
     AddStore,
@@ -22,10 +23,12 @@ from cloudburst_runtime.messages import (
     Done,
     Enlisted,
     Failed,
+    Failure,
     Hello,
     Inquire,
     Members,
     RemoveStore,
+    Replicate,
     Retire,
     Ring,
     Settled,
@@ -48,7 +51,9 @@ CONFIG = Config(
 )
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["spawn", "join", "leave", "lose", "settle", "raise"]), st.integers(0, 9)),
+    st.tuples(
+        st.sampled_from(["spawn", "join", "leave", "lose", "settle", "raise", "choose"]), st.integers(0, 9)
+    ),
     max_size=40,
 )
 
@@ -74,6 +79,8 @@ def test_whatever_happens_it_ends_settled_with_the_stores_that_there_are(
             dead.add(chosen)
         elif what == "raise":
             members.raise_keys({"k": 2 + pick % 3}, 0.0)
+        elif what == "choose":
+            members.choose("kl"[pick % 2], pick % 5, 0.0)
         elif what == "settle":
             settle_once(members)
         ring = members.ring
@@ -237,11 +244,73 @@ def test_a_hot_key_is_raised_and_lowered() -> None:
     for name in names:
         bench.tell(name, StoreStats(name, 5, 50, 60, 1000.0, {"k": 50}))
     bench.settle()
-    assert bench.steward.membership.ring.current.raised == {"k": 3}
+    assert bench.steward.membership.ring.current.factors == {"k": 3}
     for name in names:
         bench.tell(name, StoreStats(name, 5, 50, 60, 1000.0))
     bench.settle()
-    assert bench.steward.membership.ring.current.raised == {}
+    assert bench.steward.membership.ring.current.factors == {}
+
+
+def test_a_key_is_kept_by_as_many_as_a_user_says() -> None:
+    bench = Bench()
+    bench.add()
+    bench.add()
+    assert len(bench.steward.membership.ring.live) == 3
+    effects = bench.tell("c1", Replicate(50, "k", 3))
+    assert sent(effects, Ring)[0][1].current.factors == {"k": 3}
+    assert sent(effects, Done) == []
+    assert bench.tell("c1", Replicate(50, "k", 3)) == []
+    assert sent(bench.settle(), Done) == [("c1", Done(50))]
+    for copies, factors in ((1, {"k": 1}), (2, {}), (0, {})):
+        bench.tell("c1", Replicate(60 + copies, "k", copies))
+        bench.settle()
+        assert bench.steward.membership.ring.current.factors == factors
+
+
+def test_what_a_user_says_of_a_key_waits_for_stores_and_outlasts_them() -> None:
+    bench = Bench()
+    assert bench.tell("c1", Replicate(5, "k", 3)) == [Send("c1", Done(5))]
+    bench.add()
+    assert bench.steward.membership.ring.current.factors == {"k": 3}
+    bench.steward.lose("s2", bench.now)
+    bench.settle()
+    bench.add()
+    assert bench.steward.membership.ring.current.factors == {"k": 3}
+
+
+def test_a_hot_key_is_never_kept_by_fewer_than_a_user_says() -> None:
+    members = Membership(CONFIG, {"k": 4, "l": 1})
+    for _ in range(3):
+        members.join(members.spawn(), 0.0)
+        settle_once(members)
+    members.raise_keys({"k": 3, "l": 3}, 0.0)
+    assert members.ring.current.factors == {"k": 4, "l": 3}
+
+
+def test_a_factor_is_written_before_it_is_told_and_taken_back_if_it_cannot_be() -> None:
+    bench = Bench(Config(state_dir="somewhere", stores_max=1))
+    asked = Received("c1", Replicate(5, "k", 3))
+    persist, done = bench.steward.handle(asked, 1.0)
+    assert persist == Persist(factor_place("k"), Factor("k", 3), undo=0)
+    assert done == Send("c1", Done(5))
+    found = recover([(persist.place, pack(persist.place, persist.record))])
+    assert found.factors == {"k": 3}
+    full = Failure("StorageFull", "no room")
+    [refused] = bench.steward.handle(Unwritten(asked, [persist], full), 2.0)
+    assert refused == Send("c1", Failed(5, full))
+    assert bench.steward.membership.chosen == {}
+
+
+def test_a_factor_that_cannot_be_is_refused() -> None:
+    bench = Bench()
+    for key, copies, why in (("", 2, "key"), ("k", -1, "-1 stores cannot keep")):
+        [(_, failed)] = sent(bench.tell("c1", Replicate(100 + copies, key, copies)), Failed)
+        assert failed.failure.kind == "InvalidName"
+        assert why in failed.failure.message
+    bench.steward.membership.chosen.update({f"k{n}": 3 for n in range(FACTORS_MAX)})
+    [(_, failed)] = sent(bench.tell("c1", Replicate(9, "one more", 3)), Failed)
+    assert "10,000 keys have" in failed.failure.message
+    assert sent(bench.tell("c1", Replicate(10, "k7", 4)), Failed) == []
 
 
 # ---------------------------------------------------------------- stores on other hosts

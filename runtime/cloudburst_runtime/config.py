@@ -7,6 +7,9 @@ import msgspec
 POLICIES = ("locality", "random", "round-robin")
 DURABILITIES = ("disk", "memory")
 
+STORES_MAX = 64
+"""Stores that a runtime may have."""
+
 
 def waits_for_disk(durability: str, state_dir: str) -> bool:
     """Whether puts of this durability wait for the disk, in a runtime with this ``state_dir``.
@@ -79,6 +82,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     resend_ms: float = 1_000.0
     """The first interval after which an unanswered message is sent again; it doubles up to ten of these."""
 
+    together_ms: float = 0.3
+    """How long the result of a short call may wait for those of the calls behind it, and a call that would
+    have to wait in an executor for those that follow, to be sent together. (A reminder is due after 1 ms.)"""
+    together_after: int = 8
+    """After so many short runs in a row results may wait; behind so many unfinished calls, further calls."""
+    short_run_ms: float = 0.1
+    """Runs that take less than this are short."""
     batch_max: int = 20
     """The most waiting requests that one call of a batching function takes."""
     unanswered_max: int = 10

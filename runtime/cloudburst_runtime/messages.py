@@ -7,7 +7,7 @@ small integer, and decoded by one decoder. Add fields at the end, with a default
 
     client ──Register, DefineDag, Place, List…──► node (scheduler) ──Registered, Placed, Revoke…──► client
     client, executor ──Put, Get, Delete, Keys──► node (Anna) ──PutReply, GetReply, Update…──► them
-    client ──Call──► executor ──Trigger──► executor ──Result──► client
+    client ──Call, Calls──► executor ──Trigger, Triggers──► executor ──Result, Results──► client
     node ──Pin, Shed, Retire──► executor ──Fetch, Load, Idle, Doing──► node ──ExecutorLost──► all
 
 Each call carries its `Header` from step to step. Each request has a number ``req``, chosen by the sender
@@ -291,6 +291,23 @@ class Header(Wire):
 
     def task(self, node: int) -> TaskId:
         return tuple.__new__(TaskId, (self.client, self.number, self.attempt, node))  # as `task_id`
+
+    def numbered(self, number: int) -> Header:
+        """The same header for another call. (In place of `msgspec.structs.replace`: there are many.)"""
+        return Header(
+            self.client,
+            number,
+            self.attempt,
+            self.plan,
+            self.schedule,
+            self.fixed,
+            self.clock,
+            self.floor,
+            self.output_key,
+            self.record,
+            self.watched,
+            self.session,
+        )
 
 
 class Context(Wire):
@@ -668,10 +685,10 @@ class Forget(Wire, tag=50):
 
 
 class Members(Wire):
-    """Stores that keep the keys, and the keys that more of them keep than the replication factor says."""
+    """Stores that keep the keys; how many of them, for keys that have a replication factor of their own."""
 
     names: list[PeerName]
-    raised: dict[str, int] = {}
+    factors: dict[str, int] = {}
 
 
 class Ring(Wire, tag=120):
@@ -855,6 +872,14 @@ class RemoveStore(Wire, tag=138):
     name: PeerName
 
 
+class Replicate(Wire, tag=142):
+    """Client → node: let so many stores keep this key, 0: as many as any other; answered when they do."""
+
+    req: int
+    key: str
+    copies: int
+
+
 class Stores(Wire, tag=139):
     """Client → node: which stores are there, and what do they have?"""
 
@@ -862,14 +887,14 @@ class Stores(Wire, tag=139):
 
 
 class StoresReply(Wire, tag=140):
-    """``settled``: nothing is being handed over. ``raised``: keys that more stores keep, and how many."""
+    """``settled``: nothing is being handed over. ``factors``: of the keys that have one of their own."""
 
     req: int
     stores: list[StoreStats]
     replication: int
     epoch: int
     settled: bool
-    raised: dict[str, int] = {}
+    factors: dict[str, int] = {}
 
 
 class History(Wire, tag=110):
@@ -926,6 +951,15 @@ class Call(Wire, tag=60):
     args: Args
 
 
+class Calls(Wire, tag=77):
+    """Client → executor: several `Call` whose headers differ in the number alone; this is the first one."""
+
+    header: Header
+    numbers: list[int]
+    nodes: list[int]
+    args: list[Args]
+
+
 class Trigger(Wire, tag=61):
     """Executor → executor: ``source`` is done; its value feeds ``target``.
 
@@ -940,6 +974,22 @@ class Trigger(Wire, tag=61):
     steps: list[Step]
     failure: Failure | None = None
     again: bool = False
+
+
+class Input(Wire):
+    """What a node gave that feeds another."""
+
+    source: int
+    value: Value | None
+    steps: list[Step]
+
+
+class Triggers(Wire, tag=79):
+    """Executor → executor: several `Trigger` of one task, with one header."""
+
+    header: Header
+    target: int
+    inputs: list[Input]
 
 
 class Result(Wire, tag=62):
@@ -957,6 +1007,12 @@ class Result(Wire, tag=62):
     floor: Vector = {}
     session: Session | None = None
     published: int | None = None
+
+
+class Results(Wire, tag=78):
+    """Executor → client: several `Result`, in the order in which they came to be."""
+
+    results: list[Result]
 
 
 class Cancel(Wire, tag=63):
@@ -1266,11 +1322,15 @@ Message: TypeAlias = (
     | AddStore
     | StoreAdded
     | RemoveStore
+    | Replicate
     | Stores
     | StoresReply
     | Call
+    | Calls
     | Trigger
+    | Triggers
     | Result
+    | Results
     | Cancel
     | Moved
     | Probe

@@ -14,7 +14,7 @@ from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Loaded, PeerLost, Received, Timer, Unwritten
 from cloudburst_runtime.ids import GATEWAY, STORE_ROLE, Millis, PeerName, is_store
-from cloudburst_runtime.messages import AddStore, Hello, RemoveStore, Stores
+from cloudburst_runtime.messages import AddStore, Hello, RemoveStore, Replicate, Stores
 from cloudburst_runtime.scheduler.core import SchedulerCore
 from cloudburst_runtime.scheduler.events import Exited, Spawn
 from cloudburst_runtime.scheduler.policy import Uniform
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 STORE_TIMERS = "store"
 """What the names of the stores' timers begin with."""
 
-_ABOUT_STORES = (AddStore, RemoveStore, Stores)
+_ABOUT_STORES = (AddStore, RemoveStore, Replicate, Stores)
 
 
 class NodeCore:
@@ -47,6 +47,7 @@ class NodeCore:
     ) -> None:
         self.replica = replica
         self._config = config
+        self._factors = {} if found is None else found.factors
         self.steward: Steward | None = None
         if config.stores_max > 1:
             self._appoint()
@@ -72,7 +73,7 @@ class NodeCore:
         from cloudburst_runtime.anna.steward import Steward
         from cloudburst_runtime.anna.store import StoreCore
 
-        self.steward = Steward(self._config, StoreCore(self._config, self.replica), Spawn)
+        self.steward = Steward(self._config, StoreCore(self._config, self.replica), Spawn, self._factors)
         return self.steward
 
     def start(self, now: Millis) -> list[Any]:

@@ -373,3 +373,19 @@ def test_what_is_no_version_is_refused_here(version):
     with pytest.raises(cb.errors.KeyNotFound):
         cb.get("versioned", version=2**70)
     assert cb.get("versioned", version=cb.history("versioned")[0].version) == 1
+
+
+def test_the_package_means_the_same_store_inside_a_function(client):
+    @cb.function
+    def count(key):
+        cb.put(key, 1, lattice="counter")
+        return cb.get(key), cb.up().address, "count" in cb.functions()
+
+    @cb.function
+    def begin():
+        return cb.up().address
+
+    assert begin().get(timeout=20) == client.address
+    cb.put("store/inside", 1, lattice="counter")
+    assert count("store/inside").get(timeout=20) == (2, client.address, True)
+    assert cb.get("store/inside") == 2

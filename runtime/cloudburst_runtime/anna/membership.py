@@ -31,6 +31,8 @@ class Membership:
     ----------
     config
         For ``replication``, ``resend_ms``, and the policies' thresholds.
+    chosen
+        Replication factors that users have given to keys.
 
     Attributes
     ----------
@@ -53,7 +55,7 @@ class Membership:
     ('s2', ['node', 's2'], ['node'])
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, chosen: Mapping[str, int] | None = None) -> None:
         self._config = config
         self.ring = Ring(0, Members([NODE]), config.replication, live=[NODE])
         self._born = 1
@@ -63,7 +65,8 @@ class Membership:
         self.due: Millis | None = None
         """When to tell the ring again to those who have not answered."""
         self._wanted: dict[PeerName, None] = {NODE: None}
-        self._raised: Mapping[str, int] = {}
+        self.chosen: dict[str, int] = dict(chosen or {})
+        self._hot: Mapping[str, int] = {}
         self._settled: dict[PeerName, None] = {}
         self._stats: dict[PeerName, tuple[StoreStats, Millis]] = {}
 
@@ -122,11 +125,19 @@ class Membership:
             return []
         live = [other for other in self.ring.live if other != name]
         names = [other for other in self.ring.current.names if other != name]
-        return self._announce(Members(names, self.ring.current.raised), live, now)
+        return self._announce(Members(names, self.ring.current.factors), live, now)
 
     def raise_keys(self, raised: Mapping[str, int], now: Millis) -> list[Send]:
         """These keys are to be kept by more stores than others."""
-        self._raised = raised
+        self._hot = raised
+        return self._advance(now)
+
+    def choose(self, key: str, copies: int, now: Millis) -> list[Send]:
+        """A user wants the key kept by so many stores, or, with 0, by as many as any other."""
+        if copies:
+            self.chosen[key] = copies
+        else:
+            self.chosen.pop(key, None)
         return self._advance(now)
 
     # ------------------------------------------------------------ the ring
@@ -150,11 +161,19 @@ class Membership:
         if self.ring.former:
             return []
         names = list(self._wanted)
-        raised = {key: factor for key, factor in self._raised.items() if factor > self._config.replication}
-        if names == self.ring.current.names and raised == self.ring.current.raised:
+        factors = self._factors() if len(names) > 1 else {}
+        if names == self.ring.current.names and factors == self.ring.current.factors:
             return []
         live = list(dict.fromkeys([*self.ring.live, *names]))
-        return self._announce(Members(names, raised), live, now)
+        return self._announce(Members(names, factors), live, now)
+
+    def _factors(self) -> dict[str, int]:
+        """The keys that have a factor of their own: what users chose, or more of a key that is hot."""
+        usual = self._config.replication
+        factors = dict(self.chosen)
+        for key, factor in self._hot.items():
+            factors[key] = max(factor, factors.get(key, usual))
+        return {key: factor for key, factor in factors.items() if factor != usual}
 
     def _announce(self, current: Members, live: list[PeerName], now: Millis) -> list[Send]:
         former = [*self.ring.former, self.ring.current]
@@ -208,7 +227,7 @@ class Membership:
 
     def hot(self, now: Millis) -> dict[str, int]:
         """Which keys the load wants kept by more stores."""
-        return policy.factors(self.stats(now), self._raised, self._config)
+        return policy.factors(self.stats(now), self._hot, self._config)
 
 
 def _idle(stats: StoreStats) -> StoreStats:

@@ -8,14 +8,16 @@ With one store, requests go through here to it, and nothing is ever due.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from cloudburst_runtime.anna.durable import Factor, factor_place
 from cloudburst_runtime.anna.membership import SILENT_PERIODS, Membership
 from cloudburst_runtime.anna.store import TIMER as STORE_TIMER
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
+from cloudburst_runtime.effects import PeerLost, Persist, Received, Send, SetTimer, Timer, Unwritten
+from cloudburst_runtime.errors import InvalidName, check_name
 from cloudburst_runtime.ids import NODE, Millis, PeerName
 from cloudburst_runtime.messages import (
     AddStore,
@@ -27,6 +29,7 @@ from cloudburst_runtime.messages import (
     Hello,
     Inquire,
     RemoveStore,
+    Replicate,
     Retire,
     Settled,
     StoreAdded,
@@ -36,6 +39,9 @@ from cloudburst_runtime.messages import (
 )
 
 REMIND_TIMER, LOAD_TIMER = "stores:remind", "stores:load"
+
+FACTORS_MAX = 10_000
+"""Keys that may have a replication factor of their own: every store and cache knows them all."""
 
 ANSWERS_KEPT_MAX = 256
 """Answers that are kept for a request that comes again."""
@@ -56,6 +62,8 @@ class Steward:
         The node's own.
     spawn
         The effect that starts a store's process.
+    chosen
+        Replication factors of keys, as found on disk.
 
     Examples
     --------
@@ -69,14 +77,21 @@ class Steward:
     ('s2', ['node', 's2'])
     """
 
-    def __init__(self, config: Config, store: StoreCore, spawn: Callable[[PeerName], Any]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        store: StoreCore,
+        spawn: Callable[[PeerName], Any],
+        chosen: Mapping[str, int] | None = None,
+    ) -> None:
         self.store = store
-        self.membership = Membership(config)
+        self.membership = Membership(config, chosen)
         self._config = config
         self._spawn = spawn
         self._enlisting: dict[PeerName, PeerName] = {}  # as which peer a store asked for which name
         self._adding: dict[Asker, PeerName] = {}
         self._removing: dict[Asker, PeerName] = {}
+        self._replicating: dict[Asker, None] = {}
         self._inquiries: dict[Asker, dict[PeerName, StoreStats]] = {}
         self._answers: dict[Asker, Any] = {}
         self._handlers: dict[type, Callable[[PeerName, Any, Millis], Effects]] = {
@@ -85,6 +100,7 @@ class Steward:
             AddStore: self._on_add,
             RemoveStore: self._on_remove,
             Depart: self._on_depart,
+            Replicate: self._on_replicate,
             Stores: self._on_stores,
         }
 
@@ -104,6 +120,8 @@ class Steward:
             return self._on_timer(event.key, now)
         elif type(event) is PeerLost and event.peer in self._enlisting:
             return self._lose_unjoined(event.peer, now)
+        elif type(event) is Unwritten and type(getattr(event.event, "message", None)) is Replicate:
+            return self._on_unwritten(event, now)
         effects = self.store.handle(event, now)
         return effects if self.store.owners is None else self._taken(effects, now)
 
@@ -207,6 +225,9 @@ class Steward:
             if name not in ring.live:
                 del self._removing[asker]
                 effects.append(self._answer(asker, Done(asker[1])))
+        for asker in list(self._replicating):
+            del self._replicating[asker]
+            effects.append(self._answer(asker, Done(asker[1])))
         return effects
 
     def _answer(self, asker: Asker, reply: Any) -> Send:
@@ -262,6 +283,32 @@ class Steward:
             return [Send(peer, Retire())]
         return self._lead(membership.leave(peer, now), now)
 
+    def _on_replicate(self, peer: PeerName, message: Replicate, now: Millis) -> Effects:
+        asker, chosen = (peer, message.req), self.membership.chosen
+        if asker in self._answers:
+            return [Send(peer, self._answers[asker])]
+        if asker in self._replicating:
+            return []
+        why = _unfit(message, chosen)
+        if why:
+            return [self._answer(asker, Failed(message.req, Failure("InvalidName", why)))]
+        before = chosen.get(message.key, 0)
+        self._replicating[asker] = None
+        effects: Effects = []
+        if self._config.state_dir and before != message.copies:
+            record = Factor(message.key, message.copies) if message.copies else None
+            effects.append(Persist(factor_place(message.key), record, undo=before))
+        return effects + self._lead(self.membership.choose(message.key, message.copies, now), now)
+
+    def _on_unwritten(self, event: Unwritten, now: Millis) -> Effects:
+        """A factor could not be written: it is as it was, and who asked for it learns why."""
+        asked: Any = event.event
+        message, asker = asked.message, (asked.peer, asked.message.req)
+        self._replicating.pop(asker, None)
+        refused = self._answer(asker, Failed(message.req, event.failure))
+        before: Any = event.persists[0].undo
+        return [refused, *self._lead(self.membership.choose(message.key, before, now), now)]
+
     def _on_stores(self, peer: PeerName, message: Stores, now: Millis) -> Effects:
         asker = (peer, message.req)
         self._inquiries.setdefault(asker, {})
@@ -289,7 +336,7 @@ class Steward:
                 stats.operations, stats.span_ms = last.operations, last.span_ms
             stats.host = self.membership.afar.get(stats.name, "")
         settled = not ring.former
-        reply = StoresReply(asker[1], stores, ring.replication, ring.epoch, settled, ring.current.raised)
+        reply = StoresReply(asker[1], stores, ring.replication, ring.epoch, settled, ring.current.factors)
         return [Send(asker[0], reply)]
 
     def _report_all(self) -> Effects:
@@ -318,3 +365,16 @@ class Steward:
         if any(stats.operations for stats in membership.stats(now)):  # it may be less by then
             effects.append(SetTimer(LOAD_TIMER, now + (SILENT_PERIODS + 0.5) * self._config.stats_ms))
         return effects
+
+
+def _unfit(message: Replicate, chosen: Mapping[str, int]) -> str:
+    """Why a key cannot have a factor; empty if it can."""
+    try:
+        check_name(message.key, "key")
+    except InvalidName as error:
+        return str(error)
+    if message.copies < 0:
+        return f"{message.copies} stores cannot keep key {message.key!r}"
+    if message.copies and message.key not in chosen and len(chosen) >= FACTORS_MAX:
+        return f"{FACTORS_MAX:,} keys have a replication factor of their own; no more may"
+    return ""

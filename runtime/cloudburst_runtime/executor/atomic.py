@@ -24,6 +24,7 @@ from cloudburst_runtime.effects import SetTimer
 from cloudburst_runtime.executor.tasks import Task
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice, Atomic, MapLattice
+from cloudburst_runtime.lattices.atomic import RECORDS_PREFIX
 from cloudburst_runtime.lattices.causal import NEVER, Order
 from cloudburst_runtime.messages import TAKEN, WAITS, Due, Entry, Failure, Session
 from cloudburst_runtime.values import Value, canonical
@@ -31,9 +32,6 @@ from cloudburst_runtime.values import Value, canonical
 Effects = list[Any]
 Published: TypeAlias = Callable[[Value | Failure, int, Millis], Effects]
 """Gets a call's value, and the attempt whose value and writes these are; or why it cannot be."""
-
-RECORDS_PREFIX = "result/atomic/"
-"""Where the records lie, among what `keys` does not show."""
 
 RECORD_KEPT_MS = 30_000.0
 """How long a record outlives the publishing of its writes."""
@@ -98,7 +96,10 @@ def _mismatch(keys: list[str], entries: list[Entry]) -> Failure | None:
     """Why plain values cannot be published under these keys."""
     for key, entry in zip(keys, entries, strict=True):
         if not isinstance(entry.lattice, LWW | Atomic | None):
-            text = f"key {key!r} holds a {entry.lattice.name!r} lattice: nothing of the call is published"
+            text = (
+                f"key {key!r} holds a {entry.lattice.name!r} lattice, and a call at 'atomic' a plain value: "
+                "nothing of the call is published; put it under another key, or delete the key first"
+            )
             return Failure("LatticeMismatch", text)
     return None
 

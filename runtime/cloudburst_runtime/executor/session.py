@@ -111,7 +111,11 @@ class Levels:
         session = task.session
         assert session is not None
         if not isinstance(lattice, LWW):
-            text = f"at level 'atomic' a function puts plain values, and key {key!r} was to be something else"
+            wish = "be deleted" if lattice is None else f"get a {lattice.name!r} value"
+            text = (
+                f"at level 'atomic' a function only puts plain values, and key {key!r} was to {wish}: do "
+                "that outside of the call, or at another level"
+            )
             return Failure("ConsistencyError", text)
         session.writes[key] = lattice
         session.waits = max(session.waits, WAITS.index(sync))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from cloudburst_runtime.client import dispatch
 from cloudburst_runtime.client.calls import (
     Answered,
     Ask,
@@ -27,12 +28,15 @@ from cloudburst_runtime.client.calls import (
     Observed,
     OwnedCall,
     Resolve,
+    SendNow,
     Store,
     Submit,
+    SubmitAll,
 )
 from cloudburst_runtime.client.core import ClientCore
 from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import SetTimer
 from cloudburst_runtime.errors import CallTimeout, ErrorKinds, RuntimeUnavailable
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Failure, Hello, Result
@@ -46,6 +50,7 @@ from cloudburst_runtime.shell.ticket import Ticket
 from cloudburst_runtime.shell.transport import Hub
 
 if TYPE_CHECKING:
+    from cloudburst_runtime.shell.alarm import Alarm
     from cloudburst_runtime.shell.tracing import ClientTrace
 
 SCHEME = "unix:"
@@ -109,9 +114,12 @@ class ClientShell:
             Answered: self._answer,
             Observed: self._observe,
             Dispatched: self._stay_connected,
+            SetTimer: self._set_timer,
         }
         self._interrupts = Interrupts()
         self.loop = Loop(self.core, self.hub, carry, interrupts=self._interrupts)
+        self.loop.before_waiting = self._send_now
+        self._alarm: Alarm | None = None
         near = where if isinstance(where, str) else ""
         shares = bool(near) and arena_file.is_reachable(near)
         self.arena = Arena(near, self.name, config.arena_bytes_max if shares else 0, self._section)
@@ -138,11 +146,11 @@ class ClientShell:
         self._look()
 
     def submit_all(self, calls: list[OwnedCall], sinks: Sequence[Sink]) -> None:
-        """Start some calls; what goes to one executor goes in one piece."""
+        """Start calls of one function that differ in their arguments alone (`SubmitAll`)."""
         self.check()
         for call, sink in zip(calls, sinks, strict=True):
             self._sinks[call.number] = sink
-        self.loop.post(*map(Submit, calls))
+        self.loop.post(SubmitAll(calls))
         self._look()
 
     def _look(self) -> None:
@@ -150,6 +158,11 @@ class ClientShell:
         background thread, and the two would take turns with the interpreter."""
         if now_ms() > self.loop.read_at + LOOK_MS:
             self.loop.glance()
+
+    def _send_now(self) -> None:
+        """Whoever waits, or looks for results, does not let calls wait for company."""
+        if self.core.dispatcher.waiting.count:
+            self.loop.post(SendNow())
 
     def cancel(self, number: int) -> None:
         """Give a call up; its sink gets `CallCancelled` unless it has an outcome already."""
@@ -255,6 +268,15 @@ class ClientShell:
         if sink is not None:
             sink.observe(effect.running)
 
+    def _set_timer(self, effect: SetTimer) -> None:
+        self.loop.set_timer(effect)
+        if effect.key == dispatch.TIMER:  # it is for what a notebook that computes is not to hold up
+            if self._alarm is None:
+                from cloudburst_runtime.shell.alarm import Alarm  # ctypes: not everybody sends that much
+
+                self._alarm = Alarm(self.loop.fire_due)
+            self._alarm.set(effect.due)
+
     def _stay_connected(self, effect: Dispatched) -> None:
         for peer in effect.schedule:
             self.hub.connect(peer)
@@ -281,6 +303,8 @@ class ClientShell:
         self.closed_because = because
         self._interrupts.release()
         self.loop.close()
+        if self._alarm is not None:
+            self._alarm.close()
         self.arena.close()
         if isinstance(self.where, str):
             holding.HOLDING.leave(self.where)

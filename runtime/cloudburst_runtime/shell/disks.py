@@ -13,13 +13,15 @@ from typing import NamedTuple
 
 import msgspec
 
+from cloudburst_runtime.anna.commits import committed, publish
 from cloudburst_runtime.anna.durable import FORMAT, Damaged, Recovered, is_whole, pack, recover, unpack
 from cloudburst_runtime.anna.inherit import begin_anew, inherit
 from cloudburst_runtime.anna.journal import Storage
 from cloudburst_runtime.anna.records import Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.errors import StorageError
+from cloudburst_runtime.effects import Persist
+from cloudburst_runtime.errors import StorageError, StorageFull
 from cloudburst_runtime.ids import PeerName
 from cloudburst_runtime.shell.pages import DATA_NAME
 
@@ -80,9 +82,7 @@ def take_over(config: Config, disk: Disk, replica: ReplicaCore) -> None:
         changes: dict[bytes, bytes | None] = {}
         read, read_left = functools.partial(_read, disk), functools.partial(_read, left)
         for change in inherit(replica.records, read, left.found, read_left):
-            for persist in replica.keeper.changed(change, True):
-                record = persist.record
-                changes[persist.place] = None if record is None else pack(persist.place, record)
+            changes |= _packed(replica.keeper.changed(change, True))
             replica.keeper.shrink()
             if len(changes) >= BATCH_MAX:
                 disk.storage.write(changes)
@@ -90,6 +90,29 @@ def take_over(config: Config, disk: Disk, replica: ReplicaCore) -> None:
         disk.storage.write(changes)
         left.storage.close()
         remove_state(config, name)
+
+
+def publish_rest(disk: Disk, replica: ReplicaCore) -> None:
+    """Publish what atomic calls had committed when the runtime before ended, and forget their records.
+
+    Where there is no room for that, it is left to the next start.
+    """
+    changes: dict[bytes, bytes | None] = {}
+    read = functools.partial(_read, disk)
+    with contextlib.suppress(StorageFull):
+        for record in committed(replica.records):
+            for change in publish(replica.records, read, record):
+                changes |= _packed(replica.keeper.changed(change, True))
+            changes |= _packed(replica.keeper.dropped(replica.records.discard(record)))
+            if len(changes) >= BATCH_MAX:
+                disk.storage.write(changes)
+                changes = {}
+        if changes:
+            disk.storage.write(changes)
+
+
+def _packed(persists: list[Persist]) -> dict[bytes, bytes | None]:
+    return {each.place: None if each.record is None else pack(each.place, each.record) for each in persists}
 
 
 def _left_behind(state_dir: str) -> list[PeerName]:
