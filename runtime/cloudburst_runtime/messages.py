@@ -652,7 +652,11 @@ class KeysReply(Wire, tag=46):
 
 
 class Update(Wire, tag=47):
-    """A watched key changed. ``number`` counts the updates to this cache since ``epoch`` began."""
+    """A watched key changed. ``number`` counts the updates to this cache since ``epoch`` began.
+
+    ``base``: what the cache must have of the key to merge the entry, which is only what was new; empty: it is
+    the whole.
+    """
 
     epoch: int
     number: int
@@ -660,6 +664,7 @@ class Update(Wire, tag=47):
     key: str
     entry: Entry
     known: Vector = {}
+    base: Vector = {}
 
 
 class Unwatch(Wire, tag=48):
@@ -738,18 +743,22 @@ class Told(Wire):
 
 
 class Gossip(Wire, tag=122):
-    """Store → store: what I changed. ``told.number`` counts these messages."""
+    """Store → store: what I changed. ``told.number`` counts these messages.
+
+    ``bases``: of the keys whose entries are only what was new, my change that they go on from.
+    """
 
     told: Told
     keys: list[str]
     entries: list[Entry]
+    bases: dict[str, int] = {}
 
 
 class Heard(Wire, tag=123):
     """Store → store: all `Gossip` up to ``number`` was merged; ``told`` is of the other direction.
 
     ``keys`` are in a newer generation here than the one in which they came. ``plain``: an entry's shared
-    memory was lost; send it again with the values themselves.
+    memory was lost, or it goes on from what is not here; send it again whole, with the values themselves.
     """
 
     number: int

@@ -359,7 +359,7 @@ def test_two_lattices_under_one_key_are_an_error_everywhere():
     with pytest.raises(LatticeMismatch, match=text.format("set")):
         mix().get(LIMIT)
     cb.put("store/mixed/map", {"n": 1}, lattice="map[grow]")
-    with pytest.raises(LatticeMismatch, match="'n' of a map"):
+    with pytest.raises(LatticeMismatch, match="'n' of the map under key 'store/mixed/map' holds a 'grow'"):
         cb.put("store/mixed/map", {"n": 1}, lattice="map[max]")
     assert (cb.get("store/mixed"), cb.get("store/mixed/map")) == (1, {"n": 1})
 

@@ -21,8 +21,10 @@ part no longer drops it. What changes while the ring is settled is compared once
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import repeat
 from typing import Any
 
+from cloudburst_runtime.anna.deltas import Deltas
 from cloudburst_runtime.anna.exchange import Exchange
 from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.pulls import Pulls, merged_keys
@@ -102,11 +104,12 @@ class StoreCore:
         self.replica = replica
         self.name = replica.name
         self.owners: Owners | None = None
-        self.exchange = Exchange(config.resend_ms, self._entry, lambda: replica.seq)
+        self.deltas = Deltas(replica.records)
+        self.exchange = Exchange(config.resend_ms, self._entry, lambda: replica.seq, self.deltas)
         self.reconciler = Reconciler(config, replica, self.exchange, self._absorb)
         self.pulls = Pulls(config.resend_ms)
         self.usage = Usage(config.stats_ms)
-        self.safety = Safety(replica, self.exchange, self._partners)
+        self.safety = Safety(replica, self.exchange, self.deltas, self._partners)
         self._elastic = config.stores_max > 1
         self._early: list[Received] = []
         self._armed: Millis | None = None
@@ -223,6 +226,7 @@ class StoreCore:
     def _on_ring(self, peer: PeerName, ring: Ring, now: Millis) -> Effects:
         if self.owners is None:
             self.replica.records.alone = False
+            self.replica.deltas = self.deltas
             self.reconciler.index()
         elif ring.epoch <= self.owners.epoch:
             return self._report()
@@ -368,7 +372,7 @@ class StoreCore:
         effects: Effects = []
         heard = Heard(0, self.exchange.told(peer))
         if self.exchange.takes(peer, message):
-            if any(is_lost(entry.lattice) for entry in message.entries):
+            if not all(map(self._is_whole, repeat(peer), repeat(message), message.keys, message.entries)):
                 heard.plain = True
             else:
                 effects += self._absorb(message.told.epoch, message.keys, message.entries, now)
@@ -382,6 +386,11 @@ class StoreCore:
                 heard.entries.append(newer)
         heard.number = self.exchange.taken(peer)
         return [*effects, Send(peer, heard)]
+
+    def _is_whole(self, peer: PeerName, message: Gossip, key: str, entry: Entry) -> bool:
+        """Whether a gossiped entry is there, and so is what it goes on from."""
+        base = message.bases.get(key)
+        return not is_lost(entry.lattice) and (base is None or self.deltas.builds_on(key, entry, base, peer))
 
     def _on_heard(self, peer: PeerName, message: Heard, now: Millis) -> Effects:
         effects = self._absorb(message.told.epoch, message.keys, message.entries, now)

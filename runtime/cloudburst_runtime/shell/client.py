@@ -339,7 +339,7 @@ def _near(directory: str, hello: Hello) -> tuple[Hub, Config]:
         raise RuntimeUnavailable(f"no runtime answers at {SCHEME}{directory}: start one with cb.up()")
     try:
         config = read_config(directory)
-        hub.spin_for(config.spin_us)
+        hub.spin_for(config.spin_us, roams=True)  # of two that meet on a processor, only one is to leave
         return hub, config
     except BaseException:
         hub.close()
