@@ -1108,7 +1108,8 @@ class Client:
         return self._status()
 
     def stores(self) -> list[StoreStatus]:
-        """The processes that keep keys, as of now; the first is the node's.
+        """The processes that keep keys, as of now; the first is the node's. Those on other hosts, which were
+        started there with ``cloudburst-nb store``, have a ``host``.
 
         Examples
         --------
