@@ -48,11 +48,15 @@ awaited {awaited}. Two processes that only answer each other need {two} across t
 
 **request** and **reply** are what the machine's ping-pong consists of: two system calls, and a process that
 has to wake up. All the rest is Python at work in the client and the executor, one after the other, so it
-cannot be faster than the interpreter: a few dozen function calls in each process, every one run once, right
-after a switch of processes has emptied the caches. In a burst of calls the same steps take about half as
-long, for the caches stay warm ([throughput](benchmarks.md#throughput)). Having the client spin for up to
-0.1 ms instead of sleeping was tried: it changes nothing, for the kernel starts the executor in the client's
-place, on the same core.
+cannot be faster than the interpreter: a few dozen function calls in each process, every one run once,
+as fast as the caches allow.
+
+That is why a process that waits looks for up to 80 µs whether a message has come before it lets the kernel
+put it to sleep ([`shell/spinning.py`](../runtime/cloudburst_runtime/shell/spinning.py)). If both ends sleep
+between messages, the same call takes about three times as long, and more of the processors as well: waking
+up costs more than looking, and the processor comes back with cold caches. The ping-pong sleeps, as most
+programs do; so a call can take less than it. A single call after a pause, or on a machine whose cores are all
+taken, has processes to wake up, and takes what it takes without looking.
 
 ## What tracing costs when it is off
 

@@ -95,6 +95,7 @@ def _parser() -> Parser:
     _add_report(commands)
     _add_export(commands)
     _add_runtime(commands)
+    _add_store(commands)
     _add_kv(commands)
     return parser
 
@@ -230,6 +231,28 @@ def _add_runtime(commands: Any) -> None:
         command.set_defaults(command=_from_runtime(name))
 
 
+def _add_store(commands: Any) -> None:
+    store = commands.add_parser(
+        "store",
+        help="keep a share of a runtime's keys on this host, which may be another one than the runtime's",
+        description="Join a runtime that listens as one more of its stores, and take over a share of its "
+        "keys. SIGTERM or Ctrl-C: hand everything over, then end; a second one: end at once.",
+        epilog="exit status: 0 all was handed over; 1 the runtime is gone, gave this store up or refused it; "
+        "2 bad request.",
+    )
+    store.add_argument(
+        "--connect",
+        metavar="ADDRESS",
+        required=True,
+        help="tcp://HOST:PORT, as `up --listen` prints it on the runtime's host",
+    )
+    store.add_argument("--key-file", metavar="FILE", required=True, help="a copy of the runtime's key file")
+    store.add_argument(
+        "--memory", metavar="BYTES", type=options.count, help="for values; the others go to this host's disk"
+    )
+    store.set_defaults(command=_from("commands", "store"))
+
+
 def _add_settings(up: Any) -> None:
     """What a runtime is started with."""
     up.add_argument(
@@ -263,6 +286,7 @@ def _add_kv(commands: Any) -> None:
         ("keys", "list the keys"),
         ("history", "list the versions of a key, the latest first"),
         ("delete", "delete keys"),
+        ("replicate", "say how many stores keep a key"),
         ("nodes", "list the processes that keep keys"),
         ("stats", "say how many keys and bytes they have together, and how they are shared"),
     ):
@@ -275,6 +299,9 @@ def _add_kv(commands: Any) -> None:
             action.add_argument("key", metavar="KEY", nargs="+" if name == "delete" else None)
         if name == "get":
             action.add_argument("--version", metavar="N", type=int, help="an earlier one, as `history` says")
+            action.add_argument("--lattice", metavar="TYPE", help="which to read, if two types lie there")
+        if name == "replicate":
+            action.add_argument("copies", metavar="N", help="or `default`: as many as any other key")
         if name == "put-set":
             action.add_argument("elements", metavar="ELEMENT", nargs="+")
         if name == "put":

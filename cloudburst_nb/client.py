@@ -17,7 +17,7 @@ import msgspec
 
 from cloudburst_nb import runtimes
 from cloudburst_nb.addresses import listening
-from cloudburst_nb.arguments import are_plain, pack_arguments, plain_arguments
+from cloudburst_nb.arguments import are_plain, check_arguments, pack_arguments, plain_arguments
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
 from cloudburst_nb.errors import (
@@ -31,7 +31,7 @@ from cloudburst_nb.future import RESULTS_PREFIX, CloudburstFuture
 from cloudburst_nb.history import Version, versions_of
 from cloudburst_nb.journal import Journal
 from cloudburst_nb.making import function
-from cloudburst_nb.packaging import Packed
+from cloudburst_nb.packaging import RETRIES_MAX, Packed
 from cloudburst_nb.pipeline import Dag
 from cloudburst_nb.reference import CloudburstReference
 from cloudburst_nb.sessions import ENTERED, Session, current
@@ -39,11 +39,12 @@ from cloudburst_nb.status import Status, StoreStatus
 from cloudburst_runtime import messages
 from cloudburst_runtime.client.calls import OwnedCall
 from cloudburst_runtime.client.session import ClientSession
-from cloudburst_runtime.config import DURABILITIES
+from cloudburst_runtime.config import STORES_MAX, waits_for_disk
 from cloudburst_runtime.errors import check_name
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.custom import kind_of
-from cloudburst_runtime.lattices.wrap import delta, grown, reveal
+from cloudburst_runtime.lattices.puts import element, grown
+from cloudburst_runtime.lattices.wrap import one_of, reveal
 from cloudburst_runtime.lattices.wrap import siblings as all_values
 from cloudburst_runtime.launch import local
 from cloudburst_runtime.messages import Args, DagSpec
@@ -216,6 +217,10 @@ class Client:
         spec = made._current_packed().spec
         if isinstance(self._shell.where, Ticket):  # another host, with other directories
             spec = msgspec.structs.replace(spec, context=messages.Context())
+        if self._shell.core.config.state_dir:
+            from cloudburst_nb.sameness import fingerprint  # what has no past need not be compared
+
+            spec = msgspec.structs.replace(spec, made=fingerprint(made._packed))
         registered = self._shell.ask(lambda req: messages.Register(req, spec))
         made._version = registered.version
         made._home = self
@@ -290,6 +295,7 @@ class Client:
         ['square']
         """
         runtimes.settle(self)
+        _check_prefix(prefix)
         names = self._shell.ask(lambda req: messages.Describe(req, "functions")).names
         return [name for name in names if name.startswith(prefix)]
 
@@ -337,7 +343,10 @@ class Client:
         >>> client.call("square", (6,)).get()
         36
         """
-        check_name(name, kind)
+        if kind not in KINDS:
+            raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r:.80}")
+        check_name(name, "DAG" if kind == "dag" else kind)
+        check_arguments(args, kwargs, node_args)
         runtimes.settle(self)
         by_node: dict[str | None, tuple[tuple[Any, ...], dict[str, Any]]] = {}
         if args or kwargs or not node_args:
@@ -360,8 +369,10 @@ class Client:
 
     def _map_function(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
         futures: list[CloudburstFuture] = []
-        for start in range(0, len(rows), TOGETHER_MAX):
-            futures += self._call_together(name, rows[start : start + TOGETHER_MAX])
+        start, count = 0, TOGETHER_MIN
+        while start < len(rows):
+            futures += self._call_together(name, rows[start : start + count])
+            start, count = start + count, min(2 * count, TOGETHER_MAX)
         return futures
 
     def _call_together(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[CloudburstFuture]:
@@ -369,16 +380,19 @@ class Client:
         calls: list[OwnedCall] = []
         plain: list[CloudburstFuture] = []
         futures: list[CloudburstFuture] = []
-        now = now_ms()
+        now, new_number, level = now_ms(), self._shell.new_number, ENTERED.get()
         for row in rows:
-            if ENTERED.get() is not None or not are_plain(row, {}):
+            if level is not None or not are_plain(row, {}):
                 futures.append(self._submit("function", name, {None: (row, {})}))
                 continue
             args: dict[str | None, Args] = {None: plain_arguments(name, row, {})}
-            calls.append(OwnedCall(self._shell.new_number(), "function", name, args))
-            plain.append(CloudburstFuture(self, calls[-1].number, name, _NO_NODES, now))
-            futures.append(plain[-1])
-        self._shell.submit_all(calls, plain)
+            number = new_number()
+            future = CloudburstFuture(self, number, name, _NO_NODES, now)
+            calls.append(OwnedCall(number, "function", name, args))
+            plain.append(future)
+            futures.append(future)
+        if calls:
+            self._shell.submit_all(calls, plain)
         return futures
 
     def _call_dag(
@@ -426,6 +440,8 @@ class Client:
         level = _level(consistency, session)
         if output_key is not None:
             check_name(output_key, "key")
+        if continuation is not None:
+            check_name(continuation, "DAG")
         call = OwnedCall(
             self._shell.new_number(),
             kind,
@@ -656,25 +672,25 @@ class Client:
         session = current(self)
         if lattice is None and kind_of(value) is not None:
             found = self._shell.store("read", [key], timeout=timeout, session=session)
-            value = grown(value, found[0])
+            value = grown(key, value, found[0])
         try:
             with self._shell.loop.lock:
                 stamp = self._shell.core.clock.tick(now_ms())
-            element = delta(value, lattice, self.name, stamp, _level(None, session))
-        except SerializationError as error:
+            made = element(key, value, lattice, self.name, stamp, _level(None, session))
+        except SerializationError:
             if lattice in (None, "lww") and not isinstance(value, set):
                 raise SerializationError(
                     f"the value for key {key!r} cannot be stored: {explain(value, 'value')}"
                 ) from None
-            raise SerializationError(f"the value for key {key!r} cannot be stored: {error}") from None
+            raise
         waits = [] if sync is None else [sync]
-        self._shell.store("write", key, element, *waits, timeout=timeout, session=session)
+        self._shell.store("write", key, made, *waits, timeout=timeout, session=session)
 
     def _sync(self, durability: str | None) -> bool | None:
         """Whether a put waits for the disk; None: as by default."""
         if durability is None:
             return None
-        return check_durability(durability, self._shell.core.config.state_dir)
+        return waits_for_disk(durability, self._shell.core.config.state_dir)
 
     def _set_durability(self, durability: str) -> None:
         sync = self._sync(durability)
@@ -689,6 +705,7 @@ class Client:
         *,
         siblings: bool = False,
         version: int | None = None,
+        lattice: str | None = None,
         timeout: float | None = 60.0,
     ) -> Any:
         """The value under a key. An array is a read-only view.
@@ -704,6 +721,9 @@ class Client:
             it, the latest of them.
         version
             The number of an earlier version, as `history` shows it; None: the current one.
+        lattice
+            The type that is expected. Needed only if two types were put under one new key at two stores at
+            the same time: both are kept then, and this says which of them to read.
         timeout
             Seconds to wait for the store; None: as long as it takes.
 
@@ -711,6 +731,8 @@ class Client:
         ------
         KeyNotFound
             If there is no such key, or no such version, and no default is given.
+        LatticeMismatch
+            If two types of lattices lie under the key, or another one than ``lattice``.
         CallTimeout
             If the store does not answer in time.
 
@@ -722,15 +744,17 @@ class Client:
         """
         check_name(key, "key")
         if version is None:
-            (lattice,) = self._shell.store("read", [key], timeout=timeout, session=current(self))
+            (found,) = self._shell.store("read", [key], timeout=timeout, session=current(self))
         else:
-            lattice = self._version(key, version, timeout)
-        if lattice is None:
+            found = self._version(key, version, timeout)
+        if found is None:
             if default is _REQUIRED:
                 what = "" if version is None else f"version {version!r} of "
                 raise KeyNotFound(f"there is no {what}key {key!r} in the store")
             return default
-        return all_values(lattice, decode) if siblings else reveal(lattice, decode)
+        if lattice is not None:
+            found = one_of(found, lattice, key)
+        return all_values(found, decode, key) if siblings else reveal(found, decode, key)
 
     def _version(self, key: str, version: int, timeout: float | None) -> Any:
         if isinstance(version, bool) or not isinstance(version, int):
@@ -874,6 +898,7 @@ class Client:
         return Store(self, prefix)
 
     def _keys(self, prefix: str, timeout: float | None = 60.0) -> messages.KeysReply:
+        _check_prefix(prefix)
         reply: messages.KeysReply = self._shell.ask(lambda req: messages.Keys(req, prefix), timeout=timeout)
         kept = [
             index
@@ -1090,7 +1115,8 @@ class Client:
         return self._status()
 
     def stores(self) -> list[StoreStatus]:
-        """The processes that keep keys, as of now; the first is the node's.
+        """The processes that keep keys, as of now; the first is the node's. Those on other hosts, which were
+        started there with ``cloudburst-nb store``, have a ``host``.
 
         Examples
         --------
@@ -1098,8 +1124,11 @@ class Client:
         >>> [(store.name, store.keys) for store in cb.stores()]
         [('node', 1)]
         """
-        reply = self._shell.ask(messages.Stores)
-        return [StoreStatus.of(stats) for stats in reply.stores]
+        return [StoreStatus.of(stats) for stats in self._stores().stores]
+
+    def _stores(self) -> messages.StoresReply:
+        reply: messages.StoresReply = self._shell.ask(messages.Stores)
+        return reply
 
     def add_store(self, timeout: float | None = 60.0) -> str:
         """Start one more process that keeps keys, and wait until it has its share.
@@ -1155,6 +1184,47 @@ class Client:
         """
         self._shell.ask(lambda req: messages.RemoveStore(req, name), timeout=timeout)
 
+    def replicate(self, key: str, copies: int | None, timeout: float | None = 60.0) -> None:
+        """Say how many stores keep a key, and wait until they do.
+
+        That number stays with the key, whether it exists or not, until it is given another; stores that come
+        and go change nothing about it, and with a ``state_dir`` it outlives the runtime. While there are
+        fewer stores, all of them keep it. A key that is used very much is kept by more by itself.
+
+        Parameters
+        ----------
+        key
+            1 to 255 bytes of UTF-8.
+        copies
+            How many, from 1 on; with 1, the key is lost if that store dies. None: as many as keep any other
+            key, which is what ``up(replication=…)`` says.
+        timeout
+            Seconds to wait; None for ever.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If that is no such number.
+        InvalidName
+            If that is no name of a key, or too many keys have a number of their own.
+        CallTimeout
+            If it takes longer; it goes on.
+        StorageFull
+            If there is a ``state_dir`` and no room to keep the number.
+
+        Examples
+        --------
+        >>> cb.put("model", [0.5, 0.25])
+        >>> cb.replicate("model", 3)
+        >>> cb.replicate("model", None)
+        """
+        check_name(key, "key")
+        if copies is not None and (isinstance(copies, bool) or not isinstance(copies, int)):
+            raise TypeError(f"copies is a whole number, or None; not {copies!r:.80}")
+        if copies is not None and not 1 <= copies <= STORES_MAX:
+            raise ValueError(f"copies is a number from 1 to {STORES_MAX}; not {copies!r:.80}")
+        self._shell.ask(lambda req: messages.Replicate(req, key, copies or 0), timeout=timeout)
+
     def _status(self, timeout: float | None = 60.0) -> Status:
         reply = self._shell.ask(messages.Status, timeout=timeout)
         return Status(reply, self.addresses, self.key_file, self)
@@ -1178,17 +1248,14 @@ class Client:
 
 
 _NO_NODES: list[str] = []
-TOGETHER_MAX = 32
-"""So many calls of a ``map`` are sent in one piece: more would keep the executors waiting for the first."""
+KINDS = ("function", "dag")
+TOGETHER_MIN, TOGETHER_MAX = 32, 128
+"""So many calls of a ``map`` are sent in one piece: few at first, or the executors would wait for them."""
 
 
-def check_durability(durability: str, state_dir: str) -> bool:
-    """Whether puts wait for the disk; a `ValueError` if they cannot."""
-    if durability not in DURABILITIES:
-        raise ValueError(f"durability is one of {', '.join(DURABILITIES)}, not {durability!r:.80}")
-    if durability == "disk" and not state_dir:
-        raise ValueError("durability='disk' needs a runtime with a state_dir: cb.up(state_dir=...)")
-    return durability == "disk"
+def _check_prefix(prefix: object) -> None:
+    if not isinstance(prefix, str):
+        raise TypeError(f"prefix is a string, not {type(prefix).__name__}: {prefix!r:.80}")
 
 
 def _level(consistency: object, session: ClientSession | None) -> str:
@@ -1207,9 +1274,9 @@ def _seconds(timeout: float | None) -> float | None:
 
 
 def _retries(retries: int | None) -> int | None:
-    if retries is not None and (not isinstance(retries, int) or isinstance(retries, bool) or retries < 0):
-        raise ValueError(f"retries is a number of attempts, 0 or more; not {retries!r:.80}")
-    return retries
+    if retries is None or (type(retries) is int and 0 <= retries <= RETRIES_MAX):
+        return retries
+    raise ValueError(f"retries is a number of attempts, from 0 to {RETRIES_MAX}; not {retries!r:.80}")
 
 
 def _give_up(futures: Iterable[CloudburstFuture]) -> None:

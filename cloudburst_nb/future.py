@@ -323,6 +323,11 @@ class CloudburstFuture:
 
     def __await__(self) -> Generator[Any, None, Any]:
         if self._result is None:
+            shell = self._client._shell
+            shell.loop.glance(eager=True)  # a short call is over before the event loop would have turned
+            if self._is_done() and shell.turn_is_due():
+                yield
+        if self._result is None:
             from cloudburst_nb.awaiting import (
                 arrival,  # only where there is an event loop: asyncio is slow to load
             )

@@ -100,6 +100,8 @@ class Journal:
 
 def _bare(steps: list[Step]) -> list[Step]:
     """Steps without what was printed in them, and without what a record keeps."""
+    if len(steps) == 1 and not (steps[0].stdout or steps[0].stderr or steps[0].witness):
+        return steps
     if any(step.stdout or step.stderr or step.witness is not None for step in steps):
         return [msgspec.structs.replace(step, stdout="", stderr="", witness=None) for step in steps]
     return steps

@@ -93,6 +93,8 @@ def check_laws(elements: Sequence[Any]) -> None:
     ------
     AssertionError
         Naming the law that fails, and showing for what.
+    TypeError
+        If that is no list of elements.
     ValueError
         If there are no elements, or too many.
 
@@ -110,6 +112,8 @@ def check_laws(elements: Sequence[Any]) -> None:
         ...
     AssertionError: merging is not commutative, a.merge(b) = b.merge(a): for a, b = Latest(1), Latest(2)...
     """
+    if not isinstance(elements, list | tuple) or not all(hasattr(type(each), "merge") for each in elements):
+        raise TypeError(f"give a list of elements that have a merge(self, other), not {elements!r:.80}")
     if not 1 <= len(elements) <= ELEMENTS_MAX:
         raise ValueError(f"give from 1 to {ELEMENTS_MAX} elements, not {len(elements)}")
     for a in elements:

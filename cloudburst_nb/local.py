@@ -57,9 +57,11 @@ class LocalLibrary:
             return client.get(key, [] if siblings else None, siblings=siblings)
         return {each: self.get(each, siblings=siblings) for each in key}
 
-    def put(self, key: str, value: object, lattice: str | None = None) -> bool:
+    def put(
+        self, key: str, value: object, lattice: str | None = None, *, durability: str | None = None
+    ) -> bool:
         """Merge a value into a key."""
-        runtimes.ensure().put(key, value, lattice=lattice)
+        runtimes.ensure().put(key, value, lattice=lattice, durability=durability)
         return True
 
     def delete(self, key: str) -> None:

@@ -39,6 +39,7 @@ def ref(key: str) -> CloudburstReference:
 
 
 add_store = _bound(Client.add_store)
+replicate = _bound(Client.replicate)
 as_completed = _bound(Client.as_completed)
 builder = _bound(Client.builder)
 browse = _bound(Client.browse)

@@ -1,7 +1,8 @@
 """Which runtime this process uses, and what it has defined.
 
 Law: this module owns the process-wide state and nothing else does. The first use starts a runtime with the
-defaults; after ``down()`` nothing starts by itself any more, because the user has said so.
+defaults; after ``down()`` nothing starts by itself any more, because the user has said so. In an executor it
+connects to the runtime that this is an executor of: ``cb.get`` in a cloud function means that store.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cloudburst_nb.errors import RuntimeUnavailable
+from cloudburst_runtime import inplace
 
 if TYPE_CHECKING:
     from cloudburst_nb.client import Client
@@ -96,9 +98,9 @@ def _begin() -> Client:
             return state.current
         if state.ended:
             raise RuntimeUnavailable(state.ended)
-        from cloudburst_nb.starting import up
+        from cloudburst_nb.starting import connect, up
 
-        return up()
+        return connect(f"unix:{inplace.home}") if inplace.home else up()
 
 
 def use(client: Client) -> None:

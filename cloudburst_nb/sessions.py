@@ -5,7 +5,7 @@ Law: a session is in force in the thread (or the asyncio task) that has entered 
 
 from __future__ import annotations
 
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from cloudburst_runtime.client.session import ClientSession
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 ENTERED: ContextVar[Session | None] = ContextVar("cloudburst_session", default=None)
 """The innermost session that was entered; None, the common case, outside of all."""
+_BEFORE: ContextVar[tuple[Session | None, ...]] = ContextVar("cloudburst_sessions_before", default=())
+"""What was in force when each of those was entered that have not been left."""
 
 
 class Session:
     """A level, and what has been seen at it. Made by `Client.session`; used with ``with``.
 
-    It may be entered again, and then goes on from what it had seen.
+    It may be entered again, also in several threads at once, and then goes on from what it had seen.
 
     Attributes
     ----------
@@ -42,14 +44,18 @@ class Session:
         self.level = level
         self._client = client
         self._seen = ClientSession(level)
-        self._tokens: list[Token[Session | None]] = []
 
     def __enter__(self) -> Session:
-        self._tokens.append(ENTERED.set(self))
+        _BEFORE.set((*_BEFORE.get(), ENTERED.get()))
+        ENTERED.set(self)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        ENTERED.reset(self._tokens.pop())
+        if ENTERED.get() is not self:
+            raise RuntimeError(f"{self!r} is not the one that this thread or task has entered last")
+        *others, before = _BEFORE.get()
+        _BEFORE.set(tuple(others))
+        ENTERED.set(before)
 
     def __repr__(self) -> str:
         return f"<cloudburst session at {self.level}>"

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 
 from cloudburst_nb import overrides, runtimes
 from cloudburst_nb.addresses import find
-from cloudburst_nb.client import Client, check_durability
+from cloudburst_nb.client import Client
 from cloudburst_nb.interrupting import shorten
-from cloudburst_runtime import messages
-from cloudburst_runtime.config import POLICIES, Config
+from cloudburst_runtime import inplace, messages
+from cloudburst_runtime.config import POLICIES, STORES_MAX, Config, waits_for_disk
 from cloudburst_runtime.launch import local
 from cloudburst_runtime.shell.client import SCHEME, ClientShell
 from cloudburst_runtime.shell.ticket import split_address
@@ -24,7 +24,6 @@ EXECUTORS_MAX = 32
 MEMORY_BYTES_MIN = 128 * 1024 * 1024
 
 DAMAGE_SHOWN_MAX = 10
-STORES_MAX = 64
 NOTHING_ASKED = (
     None,
     "local",
@@ -46,12 +45,18 @@ NOTHING_ASKED = (
 )
 """What `up` is called with by default: whoever says nothing takes the runtime that is up."""
 
+HISTORY_MAX = 1_000_000
+DISK_MIN = 65_536
+"""Bytes: a store with less could keep next to nothing."""
+BYTES_MAX = 2**47
+"""As many as a process has addresses for."""
+
 
 def up(
     executors: int | tuple[int, int] | None = None,
     *,
     listen: str | None = None,
-    state_dir: str | None = None,
+    state_dir: str | os.PathLike[str] | None = None,
     name: str = "local",
     preload: Iterable[str] = (),
     threads: int = 1,
@@ -76,9 +81,9 @@ def up(
         How many processes run functions: a number to start with (more are forked when calls wait, up to
         32), or ``(min, max)``; by default from the number of cores up to 32.
     listen
-        Let clients on other hosts in, as ``"tcp://HOST:PORT"`` (port 0 picks one, host ``*`` is every
-        interface): encrypted, and only with the file at ``client.key_file``. Whoever has that file can
-        run code as you.
+        Let clients on other hosts in, and stores (``cloudburst-nb store``), as ``"tcp://HOST:PORT"`` (port 0
+        picks one, host ``*`` is every interface): encrypted, and only with the file at ``client.key_file``.
+        Whoever has that file can run code as you.
     state_dir
         A directory for state that outlives the runtime: keys, functions and DAGs are there when a runtime is
         started with it again, whatever ended the last one. It is made if need be; one runtime at a time
@@ -100,7 +105,8 @@ def up(
         whole number and from which call it is: the same in each run, with however many executors.
     durability
         With a ``state_dir``, when a put is acknowledged: ``"disk"`` (the default), when it is on disk, or
-        ``"memory"``, when the store has it, which writes it a tenth of a second later.
+        ``"memory"``, when the store has it, which writes it a tenth of a second later. If there was no room
+        for one then, all puts wait for the disk until there is, so that whoever writes hears of it.
     history
         How many versions of a key are kept, the current one included; see `Client.history`.
     store_memory
@@ -138,11 +144,12 @@ def up(
     executors = overrides.executors() or executors
     state_dir = overrides.state_dir() or state_dir
     seed = _whole_number(seed) if overrides.seed() is None else overrides.seed()
-    state = "" if state_dir is None else os.path.abspath(os.path.expanduser(state_dir))
+    state = "" if state_dir is None else _directory(state_dir)
     if durability is not None:
-        check_durability(durability, state)
-    if history < 1:
-        raise ValueError(f"history is how many versions of a key are kept, at least 1; not {history!r}")
+        waits_for_disk(durability, state)
+    _check_range("history", history, "how many versions of a key are kept", 1, HISTORY_MAX)
+    _check_range("store_memory", store_memory, "how many bytes of values are in memory", 0, BYTES_MAX)
+    _check_range("disk_limit", disk_limit, "how many bytes the store may take on disk", DISK_MIN, BYTES_MAX)
     low, high = _executor_range(executors)
     stores_min, stores_max = _store_range(stores, state)
     copies = _copies(replication, stores_max)
@@ -180,8 +187,11 @@ def up(
         current = runtimes.state.current
         if current is not None and current.lost:
             current.down()
+        nothing_asked = (*asked, *kept) == NOTHING_ASKED
+        if current is None and inplace.home and nothing_asked and not detach:
+            return connect(SCHEME + inplace.home)
         if current is not None and not current.closed and not detach:
-            if current._settings == config or (*asked, *kept) == NOTHING_ASKED:
+            if current._settings == config or nothing_asked:
                 return current
             raise ValueError(
                 f"a runtime with other settings is up at {current.address}: cb.down() ends it and its state"
@@ -199,6 +209,13 @@ def up(
         if state:
             _warn_of_damage(client)
         return client
+
+
+def _directory(state_dir: str | os.PathLike[str]) -> str:
+    given = os.fsdecode(state_dir)
+    if not given:
+        raise ValueError("state_dir='' names no directory: give a path, or None to keep nothing")
+    return os.path.abspath(os.path.expanduser(given))
 
 
 def _store_range(stores: int | tuple[int, int], state: str) -> tuple[int, int]:
@@ -318,6 +335,15 @@ def _executor_range(executors: int | tuple[int, int] | None) -> tuple[int, int]:
     if not 1 <= low <= high <= 1000:
         raise ValueError(f"executors must be from 1 to 1000, min not above max; not {executors!r}")
     return low, high
+
+
+def _check_range(option: str, given: object, what: str, low: int, high: int) -> None:
+    if given is None and option != "history":
+        return
+    if not isinstance(given, int) or isinstance(given, bool):
+        raise TypeError(f"{option} is {what}, a whole number; not {given!r:.80}")
+    if not low <= given <= high:
+        raise ValueError(f"{option} is {what}, from {low} to {high}; not {given}")
 
 
 def _whole_number(seed: object) -> int | None:

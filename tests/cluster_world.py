@@ -2,7 +2,8 @@
 
 Used by test_anna_cluster. At most one store is dead that the others have not made up for: more than that a
 replication factor of 2 does not promise. Besides what anna_world checks, the stores agree in the end, each
-key is where the ring says and nowhere else, and nothing is due any more.
+key is where the ring says and nowhere else, and nothing is due any more. Each cache puts another lattice type
+under keys that it makes at the same time as others: what was acknowledged must be there, if beside others.
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, Timer
 from cloudburst_runtime.ids import NODE
-from cloudburst_runtime.lattices import below
-from cloudburst_runtime.messages import Settled, StoreStats, pack, unpack
+from cloudburst_runtime.lattices import AnyLattice, below
+from cloudburst_runtime.lattices.laws import exact
+from cloudburst_runtime.lattices.wrap import delta
+from cloudburst_runtime.messages import Failure, Settled, StoreStats, pack, unpack
 from tests.anna_world import KEYS, World
 
 LATEST = 1500.0
+TYPES = {"e0": "max", "e1": "set", "e2": "lww", "e3": "map[max]"}
+"""What each cache puts under the keys that all of them make."""
+MADE_EVERY = 100.0
 
 
 class ClusterWorld(World):
@@ -44,6 +50,8 @@ class ClusterWorld(World):
         self.fate = self.rng("fate")
         self.dead: set[str] = set()
         self.cuts: list[tuple[float, float, str, str]] = []
+        self.mixing = self.rng("mixing")
+        self.mixed: dict[str, list[AnyLattice]] = {}
         self.unsettled_death = False
         self.membership = Membership(self.config)
         self.add_store(NODE)
@@ -177,8 +185,32 @@ class ClusterWorld(World):
             self.partition()
         super().run()
 
+    def invoke(self, name: str) -> None:
+        super().invoke(name)
+        if name in self.caches and self.mixing.random() < 0.2:
+            self.mix(name)
+
+    def mix(self, name: str) -> None:
+        kind = TYPES[name]
+        value = {"max": len(self.ops), "set": {len(self.ops)}, "map[max]": {"n": len(self.ops)}}
+        op = self.begin(name, "put", f"x{self.now // MADE_EVERY}")
+        op.lattice = delta(value.get(kind, name), kind, name, self.clocks[name].tick(self.now))
+        self.carry(self.caches[name].write(op.number, op.key, op.lattice, self.now), name)
+
+    def answered(self, answer: Any) -> None:
+        op = self.ops[answer.op]
+        if op.key[0] != "x":
+            super().answered(answer)
+        elif isinstance(answer.result, Failure):
+            assert answer.result.kind == "LatticeMismatch", answer.result
+            op.answered = True
+        else:
+            assert op.lattice is not None
+            op.answered = True
+            self.mixed.setdefault(op.key, []).append(op.lattice)
+
     def fates(self) -> list[Any]:
-        return [self.kill_one, self.kill_one, self.begin_store, self.dismiss_one, self.heat]
+        return [self.kill_one, self.kill_one, self.begin_store, self.dismiss_one, self.heat, self.choose]
 
     def partition(self) -> None:
         some = [NODE, "s2", "s3", "s4"]
@@ -189,7 +221,9 @@ class ClusterWorld(World):
     def kill_one(self) -> None:
         ring = self.membership.ring
         others = [name for name in self.stores if name != NODE]
-        if self.config.replication < 2 or self.unsettled_death or not others or len(ring.live) < 2:
+        circles = [ring.current, *ring.former]
+        factors = [self.config.replication, *(n for each in circles for n in each.factors.values())]
+        if min(factors) < 2 or self.unsettled_death or not others or len(ring.live) < 2:
             return
         self.end_store(self.fate.choice(others), killed=True)
 
@@ -201,6 +235,9 @@ class ClusterWorld(World):
     def heat(self) -> None:
         raised = {self.fate.choice(KEYS): 3 for _ in range(self.fate.randrange(0, 3))}
         self.lead(self.membership.raise_keys(raised, self.now))
+
+    def choose(self) -> None:
+        self.lead(self.membership.choose(self.fate.choice(KEYS), self.fate.randrange(0, 5), self.now))
 
     def crash(self, name: str, successor: str) -> None:
         del self.caches[name]
@@ -233,7 +270,7 @@ class ClusterWorld(World):
 
     def check_stores(self) -> None:
         assert sorted(self.stores) == sorted(self.membership.ring.live)
-        for key in [*KEYS, "late"]:
+        for key in [*KEYS, "late", *self.mixed]:
             entries = {}
             for name, store in self.stores.items():
                 assert not store.replica.watches.parked
@@ -246,7 +283,7 @@ class ClusterWorld(World):
             if entries:
                 assert sorted(entries) == sorted(owners.of(key)), f"{key} is kept by {sorted(entries)}"
             assert len({repr(_plainly(entry)) for entry in entries.values()}) <= 1, f"{key}: {entries}"
-            for written in self.lasting if key == "d" else []:
+            for written in {"d": self.lasting, **self.mixed}.get(key, []):
                 for name in owners.of(key):
                     last = self.stores[name].replica.records.find(key)
                     assert last is not None, f"lost {written}"
@@ -260,4 +297,4 @@ class ClusterWorld(World):
 
 
 def _plainly(entry: Any) -> Any:
-    return entry.generation, entry.lattice.reveal(), sorted(entry.version.items())
+    return entry.generation, exact(entry.lattice), sorted(entry.version.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
 from cloudburst_runtime.messages import (
@@ -41,7 +42,9 @@ def dag(name: str, functions: str, *edges: str, colocated: tuple[str, ...] = ())
 class World:
     """Drives one `SchedulerCore`: keeps the time, its timers and everything it did."""
 
-    def __init__(self, held: dict[str, list[str]] | None = None, **config: Any) -> None:
+    def __init__(
+        self, held: dict[str, list[str]] | None = None, found: Recovered | None = None, **config: Any
+    ) -> None:
         self.now = 0.0
         self.held = held or {}
         self.draws: list[float] = []
@@ -52,7 +55,8 @@ class World:
             Config(**config),
             holders=lambda key: self.held.get(key, []),
             uniform=lambda: self.draws.pop(0) if self.draws else 0.99,
-            store_stats=lambda: (3, 99),
+            store_stats=lambda: (3, 99, {}),
+            found=found,
         )
         self._note(self.core.start(self.now))
 

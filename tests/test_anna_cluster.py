@@ -14,6 +14,8 @@ from cloudburst_runtime.anna.safety import Safety
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send
+from cloudburst_runtime.lattices import Mixed
+from cloudburst_runtime.lattices.compound import met
 from cloudburst_runtime.messages import (
     Compared,
     Entry,
@@ -21,6 +23,7 @@ from cloudburst_runtime.messages import (
     Heard,
     Ring,
     Settled,
+    Update,
     Wanted,
 )
 from cloudburst_runtime.vectors import Vector
@@ -46,13 +49,16 @@ def test_the_seeds_reach_what_they_are_for() -> None:
         def send(self, send: Send, source: str) -> None:
             message = send.message
             seen[type(message).__name__] += 1
+            seen["parts"] += isinstance(message, Gossip) and bool(message.bases)
+            seen["parts to caches"] += isinstance(message, Update) and bool(message.base)
+            seen["the whole after all"] += isinstance(message, Heard) and message.plain
             if isinstance(message, Heard) and message.keys:
                 seen["a newer generation"] += 1
             if isinstance(message, Compared) and message.differing:
                 seen["differing"] += 1
             if isinstance(message, Wanted) and message.keys:
                 seen["repaired"] += 1
-            if isinstance(message, Ring) and message.current.raised:
+            if isinstance(message, Ring) and message.current.factors:
                 seen["raised"] += 1
             super().send(send, source)
 
@@ -60,9 +66,28 @@ def test_the_seeds_reach_what_they_are_for() -> None:
             seen["killed" if killed else "left"] += 1
             super().end_store(name, killed)
 
+        def check_stores(self) -> None:
+            super().check_stores()
+            kept = [self.stores["node"].replica.records.find(key) for key in self.mixed]
+            seen["mixed"] += sum(record is not None and isinstance(record.lattice, Mixed) for record in kept)
+
     for seed in range(48):
         Watched(seed).run()
-    wanted = ["Gossip", "Pull", "Elsewhere", "Ring", "differing", "repaired", "raised", "killed", "left"]
+    wanted = [
+        "Gossip",
+        "Pull",
+        "Elsewhere",
+        "Ring",
+        "differing",
+        "repaired",
+        "raised",
+        "killed",
+        "left",
+        "mixed",
+        "parts",
+        "parts to caches",
+        "the whole after all",
+    ]
     assert all(seen[what] >= 5 for what in wanted), seen
     assert seen["a newer generation"], seen
 
@@ -88,7 +113,7 @@ class AcknowledgesAlone(StoreCore):
 
     def __init__(self, config: Config, replica: ReplicaCore) -> None:
         super().__init__(config, replica)
-        self.safety = self.Rash(replica, self.exchange, self._partners)
+        self.safety = self.Rash(replica, self.exchange, self.deltas, self._partners)
 
 
 class HandsOverIncompletely(StoreCore):
@@ -134,6 +159,18 @@ class DropsTooEarly(StoreCore):
         return effects + self.reconciler.find_strays()
 
 
+class LetsOneTypeWin(StoreCore):
+    """Of two types that meet under a key, keeps the one that it has."""
+
+    def _on_gossip(self, peer: str, message: Gossip, now: float) -> list[Any]:
+        for key, entry in zip(message.keys, message.entries, strict=True):
+            record = self.replica.records.live.get(key)
+            mine: Any = None if record is None else record.lattice
+            if mine is not None and entry.lattice is not None and isinstance(met(mine, entry.lattice), Mixed):
+                entry.lattice = mine
+        return super()._on_gossip(peer, message, now)
+
+
 class ForgetsWhatItAsked(CacheCore):
     """Takes what it holds for as fresh as any floor."""
 
@@ -161,6 +198,7 @@ STORES = [
     (SettlesAtOnce, 1),
     (IgnoresFloors, 19),
     (DropsTooEarly, 9),
+    (LetsOneTypeWin, 0),
 ]
 CACHES = [(ForgetsWhatItAsked, 2), (StaysWithTheOldStore, 4)]
 """Mutants, each with a seed that is known to show it; if it does not any more, the next ones are tried."""

@@ -7,30 +7,40 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudburst_runtime.anna.durable import Factor, factor_place, pack, recover
 from cloudburst_runtime.anna.membership import Membership
 from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import PARTITIONS
-from cloudburst_runtime.anna.steward import LOAD_TIMER, REMIND_TIMER, Steward
+from cloudburst_runtime.anna.steward import FACTORS_MAX, LOAD_TIMER, REMIND_TIMER, Steward
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Received, Send, SetTimer, Timer
+from cloudburst_runtime.effects import PeerLost, Persist, Received, Send, SetTimer, Timer, Unwritten
+from cloudburst_runtime.ids import GATEWAY
 from cloudburst_runtime.messages import (
     AddStore,
+    Depart,
     Done,
+    Enlisted,
     Failed,
+    Failure,
+    Hello,
     Inquire,
     Members,
     RemoveStore,
+    Replicate,
     Retire,
     Ring,
     Settled,
+    Status,
+    StatusReply,
     StoreAdded,
     Stores,
     StoresReply,
     StoreStats,
 )
-from cloudburst_runtime.scheduler.events import Spawn
+from cloudburst_runtime.node import NodeCore
+from cloudburst_runtime.scheduler.events import Exited, Spawn
 
 CONFIG = Config(
     replication=2,
@@ -41,7 +51,9 @@ CONFIG = Config(
 )
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["spawn", "join", "leave", "lose", "settle", "raise"]), st.integers(0, 9)),
+    st.tuples(
+        st.sampled_from(["spawn", "join", "leave", "lose", "settle", "raise", "choose"]), st.integers(0, 9)
+    ),
     max_size=40,
 )
 
@@ -67,6 +79,8 @@ def test_whatever_happens_it_ends_settled_with_the_stores_that_there_are(
             dead.add(chosen)
         elif what == "raise":
             members.raise_keys({"k": 2 + pick % 3}, 0.0)
+        elif what == "choose":
+            members.choose("kl"[pick % 2], pick % 5, 0.0)
         elif what == "settle":
             settle_once(members)
         ring = members.ring
@@ -128,6 +142,18 @@ class Bench:
     def add(self) -> list[Any]:
         [spawn] = self.tell("c1", AddStore(int(self.now) + 10))
         return [*self.steward.join(spawn.name, self.now), *self.settle()]
+
+    def enlist(self, peer: str = "c9") -> str:
+        """A store on the host bee has a name."""
+        [(to, enlisted)] = sent(
+            self.steward.enlist(peer, Hello(peer, "store", host="bee"), self.now), Enlisted
+        )
+        assert (to, enlisted.refusal) == (peer, "")
+        return str(enlisted.name)
+
+    def join(self, name: str) -> None:
+        self.steward.join(name, self.now)
+        self.settle()
 
 
 def sent(effects: list[Any], kind: type) -> list[tuple[str, Any]]:
@@ -218,8 +244,163 @@ def test_a_hot_key_is_raised_and_lowered() -> None:
     for name in names:
         bench.tell(name, StoreStats(name, 5, 50, 60, 1000.0, {"k": 50}))
     bench.settle()
-    assert bench.steward.membership.ring.current.raised == {"k": 3}
+    assert bench.steward.membership.ring.current.factors == {"k": 3}
     for name in names:
         bench.tell(name, StoreStats(name, 5, 50, 60, 1000.0))
     bench.settle()
-    assert bench.steward.membership.ring.current.raised == {}
+    assert bench.steward.membership.ring.current.factors == {}
+
+
+def test_a_key_is_kept_by_as_many_as_a_user_says() -> None:
+    bench = Bench()
+    bench.add()
+    bench.add()
+    assert len(bench.steward.membership.ring.live) == 3
+    effects = bench.tell("c1", Replicate(50, "k", 3))
+    assert sent(effects, Ring)[0][1].current.factors == {"k": 3}
+    assert sent(effects, Done) == []
+    assert bench.tell("c1", Replicate(50, "k", 3)) == []
+    assert sent(bench.settle(), Done) == [("c1", Done(50))]
+    for copies, factors in ((1, {"k": 1}), (2, {}), (0, {})):
+        bench.tell("c1", Replicate(60 + copies, "k", copies))
+        bench.settle()
+        assert bench.steward.membership.ring.current.factors == factors
+
+
+def test_what_a_user_says_of_a_key_waits_for_stores_and_outlasts_them() -> None:
+    bench = Bench()
+    assert bench.tell("c1", Replicate(5, "k", 3)) == [Send("c1", Done(5))]
+    bench.add()
+    assert bench.steward.membership.ring.current.factors == {"k": 3}
+    bench.steward.lose("s2", bench.now)
+    bench.settle()
+    bench.add()
+    assert bench.steward.membership.ring.current.factors == {"k": 3}
+
+
+def test_a_hot_key_is_never_kept_by_fewer_than_a_user_says() -> None:
+    members = Membership(CONFIG, {"k": 4, "l": 1})
+    for _ in range(3):
+        members.join(members.spawn(), 0.0)
+        settle_once(members)
+    members.raise_keys({"k": 3, "l": 3}, 0.0)
+    assert members.ring.current.factors == {"k": 4, "l": 3}
+
+
+def test_a_factor_is_written_before_it_is_told_and_taken_back_if_it_cannot_be() -> None:
+    bench = Bench(Config(state_dir="somewhere", stores_max=1))
+    asked = Received("c1", Replicate(5, "k", 3))
+    persist, done = bench.steward.handle(asked, 1.0)
+    assert persist == Persist(factor_place("k"), Factor("k", 3), undo=0)
+    assert done == Send("c1", Done(5))
+    found = recover([(persist.place, pack(persist.place, persist.record))])
+    assert found.factors == {"k": 3}
+    full = Failure("StorageFull", "no room")
+    [refused] = bench.steward.handle(Unwritten(asked, [persist], full), 2.0)
+    assert refused == Send("c1", Failed(5, full))
+    assert bench.steward.membership.chosen == {}
+
+
+def test_a_factor_that_cannot_be_is_refused() -> None:
+    bench = Bench()
+    for key, copies, why in (("", 2, "key"), ("k", -1, "-1 stores cannot keep")):
+        [(_, failed)] = sent(bench.tell("c1", Replicate(100 + copies, key, copies)), Failed)
+        assert failed.failure.kind == "InvalidName"
+        assert why in failed.failure.message
+    bench.steward.membership.chosen.update({f"k{n}": 3 for n in range(FACTORS_MAX)})
+    [(_, failed)] = sent(bench.tell("c1", Replicate(9, "one more", 3)), Failed)
+    assert "10,000 keys have" in failed.failure.message
+    assert sent(bench.tell("c1", Replicate(10, "k7", 4)), Failed) == []
+
+
+# ---------------------------------------------------------------- stores on other hosts
+
+
+def test_a_store_elsewhere_gets_a_name_joins_and_departs_by_itself() -> None:
+    bench = Bench(Config(replication=2))
+    assert bench.enlist() == "s2"
+    [(peer, ring)] = sent(bench.steward.join("s2", 1.0), Ring)
+    assert (peer, ring.afar, ring.current.names) == ("s2", ["s2"], ["node", "s2"])
+    bench.settle()
+    bench.tell("c1", Stores(5))
+    [(_, reply)] = sent(bench.tell("s2", StoreStats("s2", 4, 40, 0, 0.0, {}, 5)), StoresReply)
+    assert [(stats.name, stats.host) for stats in reply.stores] == [("node", ""), ("s2", "bee")]
+    assert sent(bench.tell("s2", Depart()), Retire) == []
+    assert sent(bench.settle(), Retire) == [("s2", Retire())]
+    assert bench.tell("s2", Depart()) == [Send("s2", Retire())]
+    assert bench.steward.lose("s2", 9.0) == []
+    assert bench.steward.membership.afar == {}
+
+
+def test_who_asked_for_a_name_and_is_lost_before_it_joined_is_not_waited_for() -> None:
+    bench = Bench()
+    assert bench.enlist("c8") == "s2"
+    bench.steward.handle(PeerLost("c8", "gone"), 1.0)
+    assert bench.steward.join("s2", 2.0) == []
+    assert bench.enlist("c9") == "s3"
+    bench.join("s3")
+    bench.steward.handle(PeerLost("c9", "it has another connection now"), 3.0)
+    ring = bench.steward.membership.ring
+    assert (ring.live, ring.coming, ring.born) == (["node", "s3"], [], 3)
+    assert Owners(ring).is_past("s2")
+
+
+def test_with_the_gateway_all_stores_elsewhere_are_lost_and_no_other() -> None:
+    bench = Bench()
+    bench.add()
+    for peer in ("c8", "c9"):
+        bench.join(bench.enlist(peer))
+    assert len(bench.steward.membership.ring.live) == 4
+    effects = bench.steward.lose_afar(9.0)
+    assert bench.steward.membership.ring.live == ["node", "s2"]
+    assert [peer for peer, _ in sent(effects, Ring)][-1] == "s2"
+    bench.settle()
+    assert not bench.steward.membership.ring.former
+
+
+def test_the_policies_leave_stores_elsewhere_alone() -> None:
+    bench = Bench(Config(stores_min=2, stores_max=2, replication=2, store_operations_high_per_s=100.0))
+    bench.join("s2")
+    bench.join(bench.enlist())
+    for name in ("node", "s2", "s3"):  # the load of one store, and of many
+        bench.tell(name, StoreStats(name, 5, 50, 1, 1000.0))
+    for name in ("node", "s2", "s3"):
+        bench.tell(name, StoreStats(name, 5, 50, 900, 1000.0))
+    assert bench.steward.membership.names == ["node", "s2", "s3"]
+    assert Spawn("s4") in bench.steward.lose("s2", bench.now)
+    assert [e for e in bench.steward.lose("s3", bench.now) if type(e) is Spawn] == []
+
+
+def test_load_that_is_gone_dismisses_the_last_store_that_was_started_here() -> None:
+    bench = Bench()
+    bench.add()
+    bench.join(bench.enlist())
+    for name in ("node", "s2", "s3"):
+        bench.tell(name, StoreStats(name, 5, 50, 1, 1000.0))
+    bench.settle()
+    assert bench.steward.membership.ring.live == ["node", "s3"]
+
+
+def test_where_puts_are_on_disk_no_store_of_another_host_is_taken() -> None:
+    bench = Bench(Config(state_dir="/somewhere"))
+    [(peer, enlisted)] = sent(bench.steward.enlist("c9", Hello("c9", "store"), 1.0), Enlisted)
+    assert (peer, enlisted.name) == ("c9", "")
+    assert "state_dir" in enlisted.refusal
+    assert bench.steward.membership.names == ["node"]
+
+
+def test_the_node_tells_stores_elsewhere_from_clients_and_hears_of_their_end_as_of_any() -> None:
+    config = Config(executors_min=1)
+    node = NodeCore(config, ReplicaCore(config), uniform=lambda: 0.5)
+    assert node.handle(Received("c1", Hello("c1", "client")), 0.0) == []
+    hello = Hello("c9", "store", host="bee")
+    assert node.handle(Received("c9", hello), 1.0) == [Send("c9", Enlisted("s2"))]
+    assert node.scheduler.clients == {"c1": None}
+    assert [peer for peer, _ in sent(node.handle(Received("s2", Hello("s2", "store")), 2.0), Ring)] == ["s2"]
+    [(_, status)] = sent(node.handle(Received("c1", Status(3)), 3.0), StatusReply)
+    assert status.afar == {"s2": "bee"}
+    node.handle(Exited(GATEWAY, "killed"), 4.0)
+    [(_, status)] = sent(node.handle(Received("c1", Status(4)), 5.0), StatusReply)
+    assert status.afar == {}
+    assert node.steward is not None
+    assert node.steward.membership.ring.live == ["node"]

@@ -8,7 +8,7 @@ from cloudburst_runtime.anna.freshness import Freshness
 from cloudburst_runtime.anna.outbox import Change, Outbox, Reading, Request
 from cloudburst_runtime.anna.shelf import GENERATIONS_MAX, Shelf
 from cloudburst_runtime.anna.totals import Totals
-from cloudburst_runtime.lattices import AnyLattice, Counter, Grow, MapLattice, Max
+from cloudburst_runtime.lattices import AnyLattice, Bool, Counter, Grow, MapLattice, Max, Mixed
 from cloudburst_runtime.lattices.wrap import reveal
 from cloudburst_runtime.messages import Delete, Entry
 
@@ -70,7 +70,7 @@ def test_freshness_never_goes_back_with_a_new_epoch() -> None:
         (Entry(0, Max(2)), Entry(5, None), Entry(5, None)),
         (Entry(5, None), Entry(5, Max(1)), Entry(5, Max(1))),
         (Entry(5, Max(1)), Entry(5, None), Entry(5, Max(1))),
-        (Entry(5, Max(1)), Entry(5, Counter()), Entry(5, Max(1))),
+        (Entry(5, Max(1)), Entry(5, Bool(True)), Entry(5, Mixed({"bool": Bool(True), "max": Max(1)}))),
         (Entry(5, Max(9)), Entry(6, Counter()), Entry(6, Counter())),
     ],
 )

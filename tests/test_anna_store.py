@@ -10,13 +10,14 @@ from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
-from cloudburst_runtime.lattices import Counter, Max, SetLattice
+from cloudburst_runtime.lattices import Counter, Max, Mixed, SetLattice
 from cloudburst_runtime.messages import (
     Compare,
     Compared,
     Delete,
     Elsewhere,
     Entry,
+    Failed,
     Get,
     GetReply,
     Gossip,
@@ -57,7 +58,7 @@ class Bench:
         more.setdefault("live", list(dict.fromkeys([*names, *(n for each in former or [] for n in each)])))
         ring = Ring(
             self.epoch,
-            Members(names, more.pop("raised", {})),
+            Members(names, more.pop("factors", {})),
             self.replication,
             [Members(each) for each in former or []],
             born=9,
@@ -202,7 +203,8 @@ def test_two_types_that_met_in_two_stores_end_as_the_same_one(first: int) -> Non
     replica = ReplicaCore(CONFIG)
     for entry in (entries[first], entries[1 - first]):
         replica.absorb("k", entry)
-    assert replica.entry("k") == Entry(0, SetLattice({b"x": None}), {"s2": 1, "s3": 1})
+    both = Mixed({"counter": Counter({"w": (1, 0)}), "set": SetLattice({b"x": None})})
+    assert replica.entry("k") == Entry(0, both, {"s2": 1, "s3": 1})
 
 
 # ---------------------------------------------------------------- reads
@@ -294,7 +296,7 @@ def test_a_reader_that_waits_for_a_key_is_sent_to_its_new_store() -> None:
 def test_a_raised_key_is_kept_by_more() -> None:
     bench = Bench("s2", "s3")
     key = bench.key("s2", "s3")
-    effects = bench.ring(["node", "s2", "s3"], [["node", "s2", "s3"]], raised={key: 3})
+    effects = bench.ring(["node", "s2", "s3"], [["node", "s2", "s3"]], factors={key: 3})
     asked = [message.parts for _, message in sent(effects, Compare)]
     assert asked == [[key]]
     assert sent(bench.tell("c1", Get(1, [key])), Pull)
@@ -346,3 +348,25 @@ def test_what_has_changed_is_compared_once_and_then_all_rests() -> None:
         raise AssertionError("it never rests")
     assert [len(message.parts) for message in compared] == [1]
     assert bench.now >= CONFIG.anti_entropy_ms
+
+
+# ---------------------------------------------------------------- two types under one new key
+
+
+def test_two_types_that_two_stores_took_at_once_are_both_kept() -> None:
+    bench = Bench("s2")
+    bench.tell("c1", Put(1, "k", Max(3)))
+    theirs = Entry(0, SetLattice({b"a": None}), {"s2": 1})
+    effects = bench.tell("s2", Gossip(bench.told(1, 1), ["k"], [theirs]))
+    [(peer, heard)] = sent(effects, Heard)
+    assert (peer, heard.number) == ("s2", 1)
+    effects = bench.tell("s2", Heard(1, bench.told(1, 1)))
+    assert [(peer, reply.req) for peer, reply in sent(effects, PutReply)] == [("c1", 1)]
+    both = Mixed({"max": Max(3), "set": SetLattice({b"a": None})})
+    [(_, reply)] = sent(bench.tell("c1", Get(2, ["k"])), GetReply)
+    assert reply.entries == [Entry(0, both, {"node": 1, "s2": 1})]
+    [(_, failed)] = sent(bench.tell("c1", Put(3, "k", Max(9))), Failed)
+    assert failed.failure.kind == "LatticeMismatch"
+    assert "'max' and 'set'" in failed.failure.message
+    [(_, again)] = sent(bench.tell("c1", Put(1, "k", Max(3))), PutReply)
+    assert again.req == 1

@@ -84,8 +84,8 @@ def test_a_causal_write_replaces_the_plain_one_that_it_had_seen():
 def test_other_types_still_do_not_meet():
     with pytest.raises(LatticeMismatch, match="holds a 'max' lattice, and a 'causal'"):
         join(Max(1), write("a", "e1", 1, 5), "k")
-    with pytest.raises(LatticeMismatch, match="'mine' under the key, and a 'yours'"):
-        Custom("mine", EMPTY_CAUSAL).merge(Custom("yours", EMPTY_CAUSAL))
+    with pytest.raises(LatticeMismatch, match="'k' holds a 'mine' lattice, and a 'yours'"):
+        join(Custom("mine", EMPTY_CAUSAL), Custom("yours", EMPTY_CAUSAL), "k")
 
 
 EMPTY_CAUSAL = Causal()

@@ -39,8 +39,9 @@ class FakeClient:
     def shutdown(self) -> None:
         self.calls.append("shutdown")
 
-    def get(self, key: str, version: int | None = None) -> Any:
+    def get(self, key: str, version: int | None = None, lattice: str | None = None) -> Any:
         assert version is None
+        assert lattice is None
         if key not in self.store:
             raise KeyNotFound(f"no key {key!r}\nkeys that there are: a, b")
         return self.store[key]

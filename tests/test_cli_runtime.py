@@ -56,5 +56,10 @@ def test_a_runtime_outlives_the_command_that_starts_it_until_down(command: Comma
     assert command("kv", "keys") == (0, "n\n", "")
     assert command("kv", "delete", "n") == (0, "", "")
     assert command("kv", "get", "n") == (1, "", "cloudburst-nb: there is no key 'n' in the store\n")
+    assert command("kv", "replicate", "n", "3") == (0, "", "")
+    assert "replication: 1\n" in command("kv", "stats")[1]
+    status, out, err = command("kv", "replicate", "n", "0")
+    assert (status, out) == (2, "")
+    assert "copies is a number from 1 to 64; not 0" in err
     assert command("down") == (0, "", "")
     assert command("status", address.strip())[0] == 1

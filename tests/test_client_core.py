@@ -22,6 +22,7 @@ from cloudburst_runtime.lattices import Max
 from cloudburst_runtime.messages import (
     Args,
     Call,
+    Calls,
     Cancel,
     DagNode,
     Done,
@@ -107,8 +108,15 @@ def bench():
 
 
 def messages(effects, kind=None):
-    sent = [(e.peer, e.message) for e in effects if isinstance(e, Send)]
+    """What is sent, and to whom; calls that travel together one by one."""
+    sent = [(e.peer, m) for e in effects if isinstance(e, Send) for m in apart(e.message)]
     return [(peer, m) for peer, m in sent if kind is None or isinstance(m, kind)]
+
+
+def apart(message):
+    if not isinstance(message, Calls):
+        return [message]
+    return [Call(message.header, node, args) for node, args in zip(message.nodes, message.args, strict=True)]
 
 
 def one(effects, kind):

@@ -19,7 +19,7 @@ from cloudburst_runtime.executor.tasks import (
     StillRunning,
 )
 from cloudburst_runtime.ids import HybridClock
-from cloudburst_runtime.lattices import Max
+from cloudburst_runtime.lattices import Counter, Max
 from cloudburst_runtime.messages import (
     Args,
     Call,
@@ -468,6 +468,15 @@ def test_operations_on_the_store_are_answered_when_it_has_done_them(bench):
     _, get = one(bench.take(Op(task, 6, "read", (["k"],))), Get)
     effects = bench.tell("node", GetReply(get.req, [Entry(0, Max(1))], 1))
     assert Reply(6, [Max(1)]) in effects
+
+
+@pytest.mark.parametrize("lattice", [Max(1), Counter({"e1": (1, 0)})])
+@pytest.mark.parametrize(("waits", "sync"), [((), True), ((True,), True), ((False,), False)])
+def test_a_put_waits_for_the_disk_as_user_code_says(bench, lattice, waits, sync):
+    bench.call(1)
+    [task] = bench.core.running
+    _, put = one(bench.take(Op(task, 5, "write", ("k", lattice, *waits))), Put)
+    assert put.sync is sync
 
 
 def test_mail_goes_to_the_task_that_runs_and_is_dropped_otherwise(bench):

@@ -11,6 +11,7 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.lattices import LWW, Max, SetLattice
 from cloudburst_runtime.shell.disks import open_state, take_over
+from cloudburst_runtime.shell.pages import DATA_NAME
 from cloudburst_runtime.values import encode
 
 
@@ -46,9 +47,19 @@ def test_the_node_takes_over_what_other_stores_have_left(tmp_path: Path) -> None
         "type": Stored(SetLattice({b"a": None}), 5, 44, nbytes=1),
     }
     leave(config, "s2", theirs)
+    damaged = tmp_path / "s2" / "damaged-1.mdb"
+    strangers = [
+        damaged,
+        tmp_path / "src" / "s1.py",
+        tmp_path / "s4" / "notes.txt",
+        tmp_path / "s2" / "notes.txt",
+    ]
+    for stranger in strangers:
+        stranger.parent.mkdir(exist_ok=True)
+        stranger.write_text("not to be touched")
     for _ in range(2):  # and it stays so
         replica = begin(config)
-        assert [each.name for each in tmp_path.iterdir()] == [NODE]
+        assert sorted(tmp_path.rglob("*.*")) == sorted([*strangers, tmp_path / NODE / DATA_NAME])
         entries = {key: replica.records.find(key) for key in (*theirs, "none")}
         assert entries["max"] is not None
         assert (entries["max"].lattice, entries["max"].others) == (Max(5), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import get_args
 
 import numpy as np
@@ -23,15 +24,18 @@ from cloudburst_runtime.lattices import (
     MapLattice,
     Max,
     Min,
+    Mixed,
     OrderedSet,
     Priority,
     SetLattice,
     VectorClock,
+    below,
     join,
+    met,
 )
 from cloudburst_runtime.lattices.causal import Context, Sibling
 from cloudburst_runtime.lattices.laws import check_all, exact
-from cloudburst_runtime.lattices.wrap import counts, delta, newest, reveal
+from cloudburst_runtime.lattices.wrap import counts, delta, dotted, newest, one_of, reveal
 from cloudburst_runtime.messages import Put, pack, unpack
 from cloudburst_runtime.values import Value, canonical, encode
 
@@ -93,7 +97,7 @@ STRATEGIES: dict[str, st.SearchStrategy[AnyLattice]] = {
 
 @st.composite
 def maps(draw: st.DrawFn, depth: int = 2) -> tuple[MapLattice, MapLattice, MapLattice]:
-    """Three maps that agree on the type under each key."""
+    """Three maps that agree on the type under each key, mostly."""
     triples = {}
     for key in draw(st.lists(st.integers(0, 3), max_size=3, unique=True)):
         if depth and draw(st.booleans()):
@@ -108,13 +112,26 @@ def maps(draw: st.DrawFn, depth: int = 2) -> tuple[MapLattice, MapLattice, MapLa
     return made[0], made[1], made[2]
 
 
+anything = st.one_of(*STRATEGIES.values())
+MIXED = {
+    "mixed": st.lists(anything, min_size=2, max_size=3)
+    .map(lambda some: reduce(met, some))
+    .filter(lambda element: isinstance(element, Mixed))
+}
+"""What elements of several types become where they meet."""
+
 mixed = [lww | causals() | STRATEGIES["atomic"], lww | STRATEGIES["atomic"]]
-TRIPLES = [st.tuples(kind, kind, kind) for kind in (*STRATEGIES.values(), *mixed)] + [maps()]
-NAMES = [*STRATEGIES, "lww, atomic and causal", "lww and atomic", "map"]
+TRIPLES = [st.tuples(kind, kind, kind) for kind in (*STRATEGIES.values(), *mixed)] + [
+    maps(),
+    st.tuples(MIXED["mixed"], MIXED["mixed"], MIXED["mixed"]),
+    st.tuples(anything, anything, anything),
+    st.tuples(*3 * [st.dictionaries(names.map(canonical), anything, max_size=2).map(MapLattice)]),
+]
+NAMES = [*STRATEGIES, "lww, atomic and causal", "lww and atomic", "map", "mixed", "any", "map of any"]
 
 
 def test_every_lattice_is_checked() -> None:
-    checked = {kind.__name__ for kind in get_args(AnyLattice)} - {"MapLattice"}
+    checked = {kind.__name__ for kind in get_args(AnyLattice)} - {"MapLattice", "Mixed"}
     assert {type(find(kind, lambda _: True)).__name__ for kind in STRATEGIES.values()} == checked
 
 
@@ -193,14 +210,49 @@ def test_mismatch_names_key_and_types() -> None:
     with pytest.raises(LatticeMismatch, match=r"key 'k' holds a 'max' lattice, and a 'counter'"):
         join(Max(1), Counter(), "k")
     left, right = delta({"a": 1}, "map[max]", "w", 1), delta({"a": 1}, "map[counter]", "w", 1)
-    with pytest.raises(LatticeMismatch, match="'a' of a map"):
+    with pytest.raises(LatticeMismatch, match="'a' of the map under key 'k' holds a 'max'"):
         join(left, right, "k")
     assert not left <= right  # type: ignore[operator]
 
 
 def test_mismatch_under_a_key_that_is_no_encoding() -> None:
     with pytest.raises(LatticeMismatch, match="xc1"):
-        MapLattice({b"\xc1": Max(1)}).merge(MapLattice({b"\xc1": Counter()}))
+        join(MapLattice({b"\xc1": Max(1)}), MapLattice({b"\xc1": Counter()}), "k")
+
+
+def test_two_types_that_met_are_an_error_that_names_both_and_each_can_be_read() -> None:
+    both = met(met(delta({1, 2}, None, "w", 1), Max(7)), delta({3}, None, "w", 2))
+    told = r"key 'k' holds 'max' and 'set' lattices.*get\(key, lattice='max'\)"
+    with pytest.raises(LatticeMismatch, match=told):
+        reveal(both, key="k")
+    with pytest.raises(LatticeMismatch, match=told):
+        join(both, Max(9), "k")
+    assert reveal(one_of(both, "set", "k")) == {1, 2, 3}
+    assert reveal(one_of(both, "max", "k")) == 7
+    with pytest.raises(LatticeMismatch, match="holds 'max' and 'set', and was to be read as 'lww'"):
+        one_of(both, "lww", "k")
+
+
+def test_two_types_that_met_inside_a_map_leave_the_rest_of_it_usable() -> None:
+    left = delta({"a": 1, "b": 2}, "map[max]", "w", 1)
+    both = met(left, delta({"a": 5}, "map[min]", "w", 1))
+    with pytest.raises(
+        LatticeMismatch, match=r"'a' of the map under key 'k' holds 'max' and 'min'.*map\[max\]"
+    ):
+        reveal(both, key="k")
+    assert reveal(one_of(both, "map[max]", "k")) == {"a": 1, "b": 2}
+    assert reveal(one_of(both, "map[min]", "k")) == {"a": 5, "b": 2}
+    with pytest.raises(LatticeMismatch, match="'a' of the map"):
+        join(both, delta({"a": 3}, "map[max]", "w", 1), "k")
+    assert reveal(one_of(join(both, delta({"b": 9}, "map[max]", "w", 1), "k"), "map[max]", "k"))["b"] == 9
+
+
+def test_what_is_known_of_a_plain_write_is_known_of_two_types_that_met() -> None:
+    both: AnyLattice = met(LWW(5, "w", encode(1)), Max(7))
+    assert newest(both) == 5
+    assert below(LWW(4, "w", encode(0)), both)
+    assert not below(LWW(6, "w", encode(0)), both)
+    assert reveal(one_of(met(both, dotted(delta(2, "causal", "w", 9), "w", 1, Context())), "lww", "k")) == 2
 
 
 # ---------------------------------------------------------------- lattice=
@@ -339,3 +391,17 @@ def test_revealed_arrays_are_read_only() -> None:
 
 def test_the_package_names_its_lattices() -> None:
     assert {kind.__name__ for kind in get_args(AnyLattice)} <= set(lattices.__all__)
+
+
+def test_a_large_set_knows_its_size_without_counting_it_again() -> None:
+    large = SetLattice({b"%06d" % number: None for number in range(2_000)})
+    more = SetLattice({b"000007": None, b"a": None})
+    for merged in (large.merge(more), more.merge(large), unpack_lattice(large.merge(more))):
+        assert merged.nbytes == 2_000 * 6 + 1
+    assert large.nbytes == 2_000 * 6
+
+
+def unpack_lattice(lattice: SetLattice) -> AnyLattice:
+    put = unpack(pack(Put(1, "k", lattice)))
+    assert isinstance(put, Put)
+    return put.lattice

@@ -28,6 +28,7 @@ from cloudburst_runtime.messages import (
     Cancel,
     DagNode,
     Entry,
+    Failed,
     Failure,
     Fix,
     FunctionSpec,
@@ -147,11 +148,11 @@ class Cluster:
         [found] = self.replies[self.ask(name, "read", [key])]
         return None if found is None else reveal(found)
 
-    def put(self, name: str, key: str, value: object) -> None:
+    def put(self, name: str, key: str, value: object, *waits: bool) -> None:
         core = self.executors[name]
         level = core.operations.levels.level(self.running(name))
         element = delta(value, None, name, core.clock.tick(self.now), level)
-        assert self.replies[self.ask(name, "write", key, element)] is None
+        assert self.replies[self.ask(name, "write", key, element, *waits)] is None
 
     def end(self, name: str, failure: Failure | None = None) -> None:
         outcome = Outcome(None if failure else encode(0), failure, self.now, self.now)
@@ -419,6 +420,47 @@ def test_writes_are_read_by_what_follows_and_published_at_the_end(cluster):
     result = cluster.told[-1]
     assert isinstance(result, Result)
     assert (result.failure, result.published) == (None, None)
+    cluster.fire("e3", RECORDS_TIMER)
+    assert cluster.stored(record_key("c1.1")).lattice is None
+
+
+@pytest.mark.parametrize(
+    ("waits", "sync"),
+    [([[]], True), ([[], [False]], True), ([[False], [False]], False), ([[False], [True]], True)],
+)
+def test_the_most_that_one_put_waits_for_goes_for_all_that_is_published(cluster, waits, sync):
+    puts: list[Put] = []
+    cluster.held = lambda sender, receiver, message: isinstance(message, Put) and puts.append(message)
+    cluster.start("atomic")
+    for step, given in enumerate(waits, start=1):
+        cluster.put(f"e{step}", f"k{step}", "new", *given)
+        cluster.end(f"e{step}")
+    for step in range(len(waits) + 1, 4):
+        cluster.end(f"e{step}")
+    assert [put.key for put in puts] == [record_key("c1.1"), "k1", "k2"][: len(waits) + 1]
+    assert {put.sync for put in puts} == {sync}
+
+
+def test_what_there_is_no_room_for_is_published_later_and_the_record_stays_until_then(cluster):
+    def full(sender, receiver, message):
+        return isinstance(message, Put) and message.key == "y"
+
+    def refuse():
+        [(executor, _, put)] = cluster.back
+        cluster.back.clear()
+        cluster.tell("node", executor, Failed(put.req, Failure("StorageFull", "no room")))
+
+    cluster.held = full
+    run(cluster, 1, x="new", y="new")
+    refuse()
+    failure = cluster.told[-1].failure
+    assert (failure.kind, "has committed" in failure.message) == ("StorageFull", True)
+    cluster.fire("e3", RECORDS_TIMER)
+    refuse()
+    assert cluster.stored(record_key("c1.1")).lattice is not None
+    cluster.release()
+    cluster.fire("e3", RECORDS_TIMER)
+    assert [reveal(cluster.stored(key).lattice) for key in ("x", "y")] == ["new", "new"]
     cluster.fire("e3", RECORDS_TIMER)
     assert cluster.stored(record_key("c1.1")).lattice is None
 

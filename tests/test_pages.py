@@ -66,6 +66,17 @@ def test_an_empty_database_is_whole(tmp_path: Path) -> None:
     assert found(path.read_bytes()) == ({}, [])
 
 
+def test_a_file_is_whole_after_any_transaction(tmp_path: Path) -> None:
+    """The free pages are listed by the numbers of transactions, which are not in the order of their bytes."""
+    path, luck = tmp_path / "data.mdb", random.Random(4)
+    with lmdb.open(str(path), map_size=1 << 22, subdir=False, lock=False, sync=False) as env:
+        for number in range(600):
+            with env.begin(write=True) as transaction:
+                for _ in range(9):
+                    transaction.put(b"%d" % luck.randrange(300), bytes(luck.randrange(900)))
+            assert read(memoryview(path.read_bytes())).faults == [], number
+
+
 @given(cut=st.floats(0, 1))
 def test_a_file_that_is_cut_off_is_known(made: Made, cut: float) -> None:
     result = read(memoryview(made.data[: int(cut * (len(made.data) - 1))]))
@@ -90,6 +101,13 @@ def test_one_damaged_page_costs_little(made: Made, what: str) -> None:
     assert faults
     intact = sum(records.get(key) == value for key, value in model.items())
     assert intact > 0.85 * len(model)
+
+
+def test_without_both_heads_the_pages_are_looked_for(made: Made) -> None:
+    result = read(memoryview(bytes(2 * PAGE_BYTES) + made.data[2 * PAGE_BYTES :]))
+    assert result.faults[0] == "neither of its two heads can be read"
+    found = {(record.key, bytes(record.value)) for record in result.records}
+    assert len(found & made.model.items()) > 0.85 * len(made.model)
 
 
 def _newest_head(data: bytearray) -> int:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudburst_nb.records.content import content_of, pack_tree
+from cloudburst_nb.content import content_of, pack_tree
 from cloudburst_nb.records.difference import Tolerance, differences
 from cloudburst_nb.records.showing import show
 from cloudburst_runtime.values import decode, encode
@@ -80,7 +80,7 @@ def test_a_content_reads_as_one_line_of_bounded_length(value: Any) -> None:
 def test_the_hash_seed_is_no_content() -> None:
     """A pickle of a set of strings follows the hash seed; its content does not."""
     code = (
-        "from cloudburst_nb.records.content import content_of\n"
+        "from cloudburst_nb.content import content_of\n"
         "print(content_of([{'alpha', 'beta', 'gamma', ('x', 1)}, {'k': frozenset('abc')}]).digest)"
     )
     digests = {

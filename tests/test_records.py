@@ -335,6 +335,29 @@ def test_a_put_for_which_there_is_no_room_has_not_happened() -> None:
         assert each.get("small") == Max(1)
 
 
+def test_who_does_not_wait_for_a_full_disk_is_told_from_the_next_put_on() -> None:
+    store = Store(Disk())
+    store.put("before", 1, "x" * 500)
+    store.disk.bytes_max = 1_000
+    assert isinstance(store.put("large", 2, "x" * 5_000, sync=False), PutReply)
+    assert isinstance(store.put("small", 3, "s", sync=False), PutReply)
+    assert store.journal.handle(Timer(TIMER), 100.0) == [SetTimer(TIMER, 1_100.0)]
+    assert Store(store.disk).text("small") == "s", "there was room for it"
+    refused = store.put("larger", 4, "x" * 50_000, sync=False)
+    assert isinstance(refused, Failed)
+    assert refused.failure.kind == "StorageFull"
+    assert store.ask(Get, ["larger"]).entries == [None]
+    assert isinstance(store.put("more", 5, "m", sync=False), PutReply)
+    assert Store(store.disk).text("more") == "m", "as long as the disk refuses something, all wait for it"
+    store.disk.bytes_max = 0
+    assert isinstance(store.ask(Delete, "large", 2**62), Failed)
+    store.disk.bytes_max = 10**9
+    assert store.journal.handle(Timer(TIMER), 1_100.0) == []
+    assert Store(store.disk).text("large") == "x" * 5_000
+    assert store.ask(Put, "later", Max(1), sync=False)
+    assert "later" not in Store(store.disk).replica.records.live
+
+
 def test_a_refused_deletion_may_be_asked_for_again() -> None:
     store = Store(Disk())
     store.put("k", 1, "first")

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import PeerLost, Received, Send
+from cloudburst_runtime.effects import PeerLost, Persist, Received, Send, Unwritten
 from cloudburst_runtime.messages import (
     DagNode,
     DagSpec,
@@ -22,7 +23,9 @@ from cloudburst_runtime.messages import (
     Doing,
     Done,
     Failed,
+    Failure,
     Fetch,
+    FunctionSpec,
     Get,
     Hello,
     Idle,
@@ -60,6 +63,57 @@ def world() -> Iterator[World]:
 def failure(effects: list[Any]) -> tuple[str, str]:
     (failed,) = sent(effects, Failed)
     return failed.failure.kind, failed.failure.message
+
+
+@pytest.fixture
+def second_life() -> World:
+    """Version 4 of a function was found on disk."""
+    found = Recovered()
+    found.functions["f"] = FunctionSpec("f", 4, b"as it was", made="digest")
+    world = World(found=found, executors_min=2, state_dir="somewhere")
+    world.hello("e1", "e2")
+    world.join("c1")
+    return world
+
+
+def version_of(effects: list[Any]) -> int:
+    (registered,) = sent(effects, Registered)
+    return registered.version
+
+
+class TestRegisterAfterARestart:
+    def test_what_is_unchanged_keeps_its_version(self, second_life: World) -> None:
+        effects = second_life.register("c1", fn("f", made="digest"))
+        assert version_of(effects) == 4
+        assert sorted(receivers(effects, Pin)) == ["e1", "e2"]
+        assert {pin.functions[0].payload for pin in sent(effects, Pin)} == {b"payload of f"}
+        assert [effect.record.version for effect in effects if isinstance(effect, Persist)] == [4]
+        assert version_of(second_life.register("c1", fn("f", made="digest"))) == 5, "once"
+
+    @pytest.mark.parametrize("made", ["other", ""])
+    def test_what_is_changed_or_not_known_does_not(self, second_life: World, made: str) -> None:
+        assert version_of(second_life.register("c1", fn("f", made=made))) == 5
+
+    def test_what_is_not_known_of_both_does_not(self) -> None:
+        found = Recovered()
+        found.functions["f"] = FunctionSpec("f", 4, b"")
+        world = World(found=found)
+        world.join("c1")
+        assert version_of(world.register("c1", fn("f"))) == 5
+
+    def test_what_may_have_run_does_not(self, second_life: World) -> None:
+        second_life.lease("c1", "f")
+        effects = second_life.register("c1", fn("f", made="digest"))
+        assert version_of(effects + second_life.acknowledge(effects)) == 5
+
+    def test_what_cannot_be_written_is_as_it_was(self, second_life: World) -> None:
+        register = Received("c1", Register(9, fn("f", made="digest")))
+        effects = second_life.event(register)
+        persists = [effect for effect in effects if isinstance(effect, Persist)]
+        full = Failure("StorageFull", "no room")
+        assert failure(second_life.event(Unwritten(register, persists, full))) == ("StorageFull", "no room")
+        assert second_life.core.registry.latest("f").payload == b"as it was"
+        assert version_of(second_life.register("c1", fn("f", made="digest"))) == 4
 
 
 class TestRegister:

@@ -16,14 +16,15 @@ from cloudburst_runtime.levels import LEVELS
 from cloudburst_runtime.sim import faults
 from cloudburst_runtime.sim.__main__ import main
 from cloudburst_runtime.sim.mutants import MUTANTS
-from cloudburst_runtime.sim.run import run
+from cloudburst_runtime.sim.run import MANY, run
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = 120
 LEVEL_SEEDS = 20
 STORES_SEEDS = 6
-MUTANT_SEEDS = 64
+MUTANT_SEEDS = 128
 RESTART_SEEDS = 24
+MANY_SEEDS = 32
 
 REGRESSIONS = (
     6,  # a lost Call whose task a trigger had made known
@@ -90,6 +91,12 @@ def test_what_was_acknowledged_survives_the_end_of_all_processes(first):
 def test_levels_keep_their_promise_over_several_stores(level):
     for seed in range(STORES_SEEDS):
         check(seed, f"{level}/stores")
+
+
+@pytest.mark.parametrize("first", range(0, MANY_SEEDS, 8))
+def test_what_travels_together_is_right_under_every_kind_of_fault(first):
+    for seed in range(first, first + 8):
+        check(seed, MANY)
 
 
 def test_several_stores_are_run_and_crash():

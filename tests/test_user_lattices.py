@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import pytest
 
 import cloudburst_nb as cb
-from cloudburst_nb.errors import InvalidName, LatticeMismatch
-from cloudburst_runtime.lattices import Custom, join
+from cloudburst_nb.errors import InvalidName, LatticeMismatch, SerializationError
+from cloudburst_runtime.lattices import Custom, Max, join
 from cloudburst_runtime.lattices.causal import EMPTY
-from cloudburst_runtime.lattices.wrap import delta, dotted, grown, is_causal_draft, reveal
+from cloudburst_runtime.lattices.puts import element, grown
+from cloudburst_runtime.lattices.wrap import delta, dotted, is_causal_draft, reveal
 
 
 @cb.lattice
@@ -42,14 +44,47 @@ def test_parts_stay_side_by_side_in_the_store_and_are_merged_by_the_reader():
 
 def test_what_is_put_is_merged_with_what_was_found():
     found = part(Longest("lattice"), "e1")
-    assert grown(Longest("law"), found) == Longest("lattice")
-    assert grown(Longest("law"), None) == Longest("law")
-    assert grown(Other(), found).__class__ is Other
+    assert grown("k", Longest("law"), found) == Longest("lattice")
+    assert grown("k", Longest("law"), None) == Longest("law")
+    assert grown("k", Other(), found).__class__ is Other
 
 
 def test_two_kinds_do_not_meet():
-    with pytest.raises(LatticeMismatch, match=r"'Longest' under the key, and a 'other' was put"):
+    with pytest.raises(LatticeMismatch, match=r"'k' holds a 'Longest' lattice, and a 'other' value was"):
         join(part(Longest("a"), "e1"), part(Other(), "e2"), "k")
+    with pytest.raises(LatticeMismatch, match=r"key 'k' holds a 'Longest' lattice, .*: put it under another"):
+        join(part(Longest("a"), "e1"), Max(1), "k")
+
+
+def test_an_element_that_merges_into_something_else_is_refused():
+    @cb.lattice
+    class Broken:
+        def merge(self, other: object) -> int:
+            return 5
+
+    with pytest.raises(TypeError, match="key 'k': merge of lattice 'Broken' returned int: 5"):
+        grown("k", Broken(), part(Broken(), "e1"), lambda value: Broken())
+
+
+@pytest.mark.parametrize(
+    ("value", "lattice", "error"),
+    [
+        ("many", "counter", TypeError),
+        (-1, "grow", ValueError),
+        (1, "nosuch", ValueError),
+        ({threading.Lock()}, None, SerializationError),
+        (threading.Lock(), None, SerializationError),
+    ],
+)
+def test_an_error_names_the_key(value, lattice, error):
+    with pytest.raises(error, match="key 'k'"):
+        element("k", value, lattice, "c1", 1)
+
+
+@pytest.mark.parametrize("wrong", [None, "max", [1, 2]])
+def test_laws_are_checked_of_elements(wrong):
+    with pytest.raises(TypeError, match="a list of elements"):
+        cb.check_laws(wrong)
 
 
 def test_an_instance_is_a_draft_and_a_map_takes_none():

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice, zip_longest
 from typing import Any, Literal, TypeAlias
 
-from cloudburst_nb.records.content import Tree
+from cloudburst_nb.content import Tree
 from cloudburst_nb.records.difference import EXACT, Difference, Tolerance, differences
 from cloudburst_nb.records.divergence import Divergence, result_of, where_of
 from cloudburst_nb.records.format import Called, Cell, Kept, KeptFailure, KeptStep, Shown

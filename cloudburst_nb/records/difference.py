@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import Any, NamedTuple, TypeAlias
 
-from cloudburst_nb.records.content import Tree, pack_tree
+from cloudburst_nb.content import Tree, pack_tree
 from cloudburst_nb.records.showing import MISSING, SHOWN_CHARACTERS_MAX, SHOWN_PARTS_MAX, kind_name, show
 
 CONTEXT_CHARACTERS = 24

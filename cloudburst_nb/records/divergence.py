@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from cloudburst_nb.records.content import content_of
+from cloudburst_nb.content import content_of
 from cloudburst_nb.records.difference import EXACT, Tolerance, differences
 from cloudburst_nb.records.format import Called, Kept, KeptFailure, KeptStep
 from cloudburst_nb.records.record import Record

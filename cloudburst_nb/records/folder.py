@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cloudburst_nb.records.content import digest_of
+from cloudburst_nb.content import digest_of
 from cloudburst_nb.records.errors import RecordError
 from cloudburst_nb.records.format import (
     INLINE_BYTES_MAX,

@@ -15,8 +15,8 @@ from IPython.core.formatters import BaseFormatter
 from traitlets import ObjectName, Unicode
 
 from cloudburst_nb import runtimes
+from cloudburst_nb.content import content_of
 from cloudburst_nb.records import figures
-from cloudburst_nb.records.content import content_of
 from cloudburst_nb.records.folder import Log
 from cloudburst_nb.records.keeping import Keeper
 from cloudburst_nb.records.outputs import MIME

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from cloudburst_nb.capturing import survey
-from cloudburst_nb.records.content import Content, content_of, digest_of, pack_tree
+from cloudburst_nb.content import Content, content_of, digest_of, pack_tree
 from cloudburst_nb.records.folder import Log
 from cloudburst_nb.records.format import (
     Function,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from cloudburst_nb.records.content import content_of
+from cloudburst_nb.content import content_of
 from cloudburst_nb.records.difference import differences
 from cloudburst_nb.records.format import KeptSeen
 from cloudburst_nb.records.record import Record
@@ -100,6 +100,9 @@ class Librarian(UserLibrary):
 
     def _lookup(self, keys: list[str]) -> list[Any]:
         return [self._record.lattice(kept) for kept in self._next("get", keys).lattices]
+
+    def _waits(self, durability: str) -> bool:
+        return False  # nothing is written
 
     def _do(self, kind: str, arguments: Any) -> Any:
         if kind == "progress":

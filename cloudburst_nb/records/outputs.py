@@ -10,7 +10,7 @@ import base64
 import re
 from typing import Any
 
-from cloudburst_nb.records.content import digest_of
+from cloudburst_nb.content import digest_of
 from cloudburst_nb.records.format import Cell, Part, Shown
 
 MIME = "application/vnd.cloudburst.content+json"

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from cloudburst_nb.records.content import Content, content_of
+from cloudburst_nb.content import Content, content_of
 from cloudburst_nb.records.errors import RecordError
 from cloudburst_nb.records.folder import Files
 from cloudburst_nb.records.format import (

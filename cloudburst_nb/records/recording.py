@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloudburst_nb import runtimes
-from cloudburst_nb.records.content import digest_of
+from cloudburst_nb.content import digest_of
 from cloudburst_nb.records.errors import RecordError
 from cloudburst_nb.records.folder import Draft
 from cloudburst_nb.records.format import Cell, Environment, Head

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudburst_nb.records.content import Tree
+from cloudburst_nb.content import Tree
 
 SHOWN_CHARACTERS_MAX = 120
 SHOWN_PARTS_MAX = 8

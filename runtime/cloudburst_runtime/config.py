@@ -7,6 +7,29 @@ import msgspec
 POLICIES = ("locality", "random", "round-robin")
 DURABILITIES = ("disk", "memory")
 
+STORES_MAX = 64
+"""Stores that a runtime may have."""
+
+
+def waits_for_disk(durability: str, state_dir: str) -> bool:
+    """Whether puts of this durability wait for the disk, in a runtime with this ``state_dir``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such durability, or no disk.
+
+    Examples
+    --------
+    >>> waits_for_disk("memory", "")
+    False
+    """
+    if durability not in DURABILITIES:
+        raise ValueError(f"durability is one of {', '.join(DURABILITIES)}, not {durability!r:.80}")
+    if durability == "disk" and not state_dir:
+        raise ValueError("durability='disk' needs a runtime with a state_dir: cb.up(state_dir=...)")
+    return durability == "disk"
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What a runtime is started with. It travels to every process as it is.
@@ -26,11 +49,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     listen: str = ""
     """Where clients on other hosts connect, as ``tcp://HOST:PORT``; empty: nowhere."""
+    silence_ms: int = 15_000
+    """A client or store on another host of which nothing has come for this long is given up."""
     gpus: int = 0
     seed: int | None = None
     """Each call draws the random numbers that follow from this and from its identity; None: from nothing."""
     trace: bool = False
     """Take stamps of each call's stages (`shell.tracing`)."""
+    spin_us: float = 80.0
+    """How long a process that waits for messages looks before it sleeps (`shell.spinning`); 0: not at all."""
     threads: int = 1
     """BLAS and OpenMP threads in each executor."""
     preload: tuple[str, ...] = ()
@@ -55,6 +82,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     resend_ms: float = 1_000.0
     """The first interval after which an unanswered message is sent again; it doubles up to ten of these."""
 
+    together_ms: float = 0.3
+    """How long the result of a short call may wait for those of the calls behind it, and a call that would
+    have to wait in an executor for those that follow, to be sent together. (A reminder is due after 1 ms.)"""
+    together_after: int = 8
+    """After so many short runs in a row results may wait; behind so many unfinished calls, further calls."""
+    short_run_ms: float = 0.1
+    """Runs that take less than this are short."""
     batch_max: int = 20
     """The most waiting requests that one call of a batching function takes."""
     unanswered_max: int = 10

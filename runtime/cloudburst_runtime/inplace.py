@@ -17,6 +17,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+home = ""
+"""The directory of the runtime that this process is an executor of; empty in other processes."""
+
 
 def identity(value: T) -> T:
     """The value itself: the reconstructor of a captured cloud function.

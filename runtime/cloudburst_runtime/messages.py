@@ -7,7 +7,7 @@ small integer, and decoded by one decoder. Add fields at the end, with a default
 
     client ──Register, DefineDag, Place, List…──► node (scheduler) ──Registered, Placed, Revoke…──► client
     client, executor ──Put, Get, Delete, Keys──► node (Anna) ──PutReply, GetReply, Update…──► them
-    client ──Call──► executor ──Trigger──► executor ──Result──► client
+    client ──Call, Calls──► executor ──Trigger, Triggers──► executor ──Result, Results──► client
     node ──Pin, Shed, Retire──► executor ──Fetch, Load, Idle, Doing──► node ──ExecutorLost──► all
 
 Each call carries its `Header` from step to step. Each request has a number ``req``, chosen by the sender
@@ -228,6 +228,8 @@ class Session(Wire):
         At ``dsrr``, what is read of each key, and by key the call's own writes: by node, how many.
     writes, due
         At ``atomic``, what is to be published, and what the reads so far make due.
+    waits
+        The most that one of ``writes`` waits for, as its place in `WAITS`.
     """
 
     level: str
@@ -237,6 +239,11 @@ class Session(Wire):
     wrote: dict[str, dict[int, int]] = {}
     writes: dict[str, LWW] = {}
     due: dict[str, Due] = {}
+    waits: int = 0
+
+
+WAITS = (False, None, True)
+"""What writes wait for, the least first: not for the disk; as the runtime says; for the disk."""
 
 
 class Header(Wire):
@@ -285,6 +292,23 @@ class Header(Wire):
     def task(self, node: int) -> TaskId:
         return tuple.__new__(TaskId, (self.client, self.number, self.attempt, node))  # as `task_id`
 
+    def numbered(self, number: int) -> Header:
+        """The same header for another call. (In place of `msgspec.structs.replace`: there are many.)"""
+        return Header(
+            self.client,
+            number,
+            self.attempt,
+            self.plan,
+            self.schedule,
+            self.fixed,
+            self.clock,
+            self.floor,
+            self.output_key,
+            self.record,
+            self.watched,
+            self.session,
+        )
+
 
 class Context(Wire):
     """Where a function was registered: executors put themselves there before they run it."""
@@ -309,6 +333,8 @@ class FunctionSpec(Wire):
         How often a call is run again when its executor was lost; seconds, or None.
     cells
         The texts of the notebook's cells that the code comes from, by file name, for tracebacks.
+    made
+        A digest of all that it is made of, equal for what does the same; empty if that is not known.
     """
 
     name: str
@@ -325,6 +351,7 @@ class FunctionSpec(Wire):
     signature: str = ""
     library_init: bool = False
     cells: dict[str, str] = {}
+    made: str = ""
 
 
 class DagNode(Wire):
@@ -502,6 +529,8 @@ class ExecutorStatus(Wire):
 
 
 class StatusReply(Wire, tag=23):
+    """``afar``: the stores on other hosts, and which."""
+
     req: int
     name: str
     executors: list[ExecutorStatus]
@@ -513,6 +542,7 @@ class StatusReply(Wire, tag=23):
     policy: str = "locality"
     state_dir: str = ""
     damage: list[str] = []
+    afar: dict[PeerName, str] = {}
 
 
 class Shutdown(Wire, tag=24):
@@ -633,7 +663,11 @@ class KeysReply(Wire, tag=46):
 
 
 class Update(Wire, tag=47):
-    """A watched key changed. ``number`` counts the updates to this cache since ``epoch`` began."""
+    """A watched key changed. ``number`` counts the updates to this cache since ``epoch`` began.
+
+    ``base``: what the cache must have of the key to merge the entry, which is only what was new; empty: it is
+    the whole.
+    """
 
     epoch: int
     number: int
@@ -641,6 +675,7 @@ class Update(Wire, tag=47):
     key: str
     entry: Entry
     known: Vector = {}
+    base: Vector = {}
 
 
 class Unwatch(Wire, tag=48):
@@ -666,10 +701,10 @@ class Forget(Wire, tag=50):
 
 
 class Members(Wire):
-    """Stores that keep the keys, and the keys that more of them keep than the replication factor says."""
+    """Stores that keep the keys; how many of them, for keys that have a replication factor of their own."""
 
     names: list[PeerName]
-    raised: dict[str, int] = {}
+    factors: dict[str, int] = {}
 
 
 class Ring(Wire, tag=120):
@@ -688,6 +723,8 @@ class Ring(Wire, tag=120):
     born, coming
         How many stores were ever started, and which of them have not joined yet. A store ``s4`` that does not
         run is gone if four were started and it is not to come; else it has joined since.
+    afar
+        The stores that reach no shared memory of the others, being on other hosts: they are sent bytes.
     """
 
     epoch: int
@@ -697,6 +734,7 @@ class Ring(Wire, tag=120):
     live: list[PeerName] = []
     born: int = 1
     coming: list[PeerName] = []
+    afar: list[PeerName] = []
 
 
 class Elsewhere(Wire, tag=121):
@@ -716,18 +754,22 @@ class Told(Wire):
 
 
 class Gossip(Wire, tag=122):
-    """Store → store: what I changed. ``told.number`` counts these messages."""
+    """Store → store: what I changed. ``told.number`` counts these messages.
+
+    ``bases``: of the keys whose entries are only what was new, my change that they go on from.
+    """
 
     told: Told
     keys: list[str]
     entries: list[Entry]
+    bases: dict[str, int] = {}
 
 
 class Heard(Wire, tag=123):
     """Store → store: all `Gossip` up to ``number`` was merged; ``told`` is of the other direction.
 
     ``keys`` are in a newer generation here than the one in which they came. ``plain``: an entry's shared
-    memory was lost; send it again with the values themselves.
+    memory was lost, or it goes on from what is not here; send it again whole, with the values themselves.
     """
 
     number: int
@@ -801,7 +843,7 @@ class StoreStats(Wire, tag=129):
     """Store → node: what it has, and what was asked of it in the last ``span_ms``.
 
     ``hot``: the keys that most was asked of, with how many reads and writes. ``req``: of the `Inquire` that
-    this answers, if it does.
+    this answers, if it does. ``host``: where it is, if on another host than the node; the node adds that.
     """
 
     name: PeerName
@@ -811,12 +853,25 @@ class StoreStats(Wire, tag=129):
     span_ms: float
     hot: dict[str, int] = {}
     req: int = 0
+    host: str = ""
 
 
 class Inquire(Wire, tag=135):
     """Node → store: say now what you have."""
 
     req: int
+
+
+class Enlisted(Wire, tag=150):
+    """Node → a store on another host that said `Hello` under no name of a store: its name, or why there is
+    none for it."""
+
+    name: PeerName
+    refusal: str = ""
+
+
+class Depart(Wire, tag=151):
+    """Store → node: I am to end; let me hand over what I have. The answer is `Retire`, once that is done."""
 
 
 class AddStore(Wire, tag=136):
@@ -837,6 +892,14 @@ class RemoveStore(Wire, tag=138):
     name: PeerName
 
 
+class Replicate(Wire, tag=142):
+    """Client → node: let so many stores keep this key, 0: as many as any other; answered when they do."""
+
+    req: int
+    key: str
+    copies: int
+
+
 class Stores(Wire, tag=139):
     """Client → node: which stores are there, and what do they have?"""
 
@@ -844,14 +907,14 @@ class Stores(Wire, tag=139):
 
 
 class StoresReply(Wire, tag=140):
-    """``settled``: nothing is being handed over. ``raised``: keys that more stores keep, and how many."""
+    """``settled``: nothing is being handed over. ``factors``: of the keys that have one of their own."""
 
     req: int
     stores: list[StoreStats]
     replication: int
     epoch: int
     settled: bool
-    raised: dict[str, int] = {}
+    factors: dict[str, int] = {}
 
 
 class History(Wire, tag=110):
@@ -927,6 +990,15 @@ class Call(Wire, tag=60):
     args: Args
 
 
+class Calls(Wire, tag=77):
+    """Client → executor: several `Call` whose headers differ in the number alone; this is the first one."""
+
+    header: Header
+    numbers: list[int]
+    nodes: list[int]
+    args: list[Args]
+
+
 class Trigger(Wire, tag=61):
     """Executor → executor: ``source`` is done; its value feeds ``target``.
 
@@ -941,6 +1013,22 @@ class Trigger(Wire, tag=61):
     steps: list[Step]
     failure: Failure | None = None
     again: bool = False
+
+
+class Input(Wire):
+    """What a node gave that feeds another."""
+
+    source: int
+    value: Value | None
+    steps: list[Step]
+
+
+class Triggers(Wire, tag=79):
+    """Executor → executor: several `Trigger` of one task, with one header."""
+
+    header: Header
+    target: int
+    inputs: list[Input]
 
 
 class Result(Wire, tag=62):
@@ -958,6 +1046,12 @@ class Result(Wire, tag=62):
     floor: Vector = {}
     session: Session | None = None
     published: int | None = None
+
+
+class Results(Wire, tag=78):
+    """Executor → client: several `Result`, in the order in which they came to be."""
+
+    results: list[Result]
 
 
 class Cancel(Wire, tag=63):
@@ -1272,14 +1366,20 @@ Message: TypeAlias = (
     | Settled
     | StoreStats
     | Inquire
+    | Enlisted
+    | Depart
     | AddStore
     | StoreAdded
     | RemoveStore
+    | Replicate
     | Stores
     | StoresReply
     | Call
+    | Calls
     | Trigger
+    | Triggers
     | Result
+    | Results
     | Cancel
     | Moved
     | Probe

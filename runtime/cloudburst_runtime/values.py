@@ -33,6 +33,8 @@ OUT_OF_BAND_BYTES_MIN = 4096
 """A buffer below this is copied into the pickle: cheaper than a frame of its own."""
 
 MAIN = b"__main__"
+_ATOMS = frozenset((type(None), bool, int, float))
+"""Types whose pickle has neither names nor buffers."""
 _NO_BUFFERS: list[memoryview] = []
 """Of the many values that have none: one list, which nobody changes."""
 
@@ -115,6 +117,8 @@ def encode(value: object) -> Value:
     >>> decode(encode({"x": [1, 2]}))
     {'x': [1, 2]}
     """
+    if type(value) in _ATOMS:
+        return Value(pickle.dumps(value, 5), _NO_BUFFERS)
     buffers: list[memoryview] = []
     try:
         data = pickle.dumps(value, 5, buffer_callback=_collector(buffers))

@@ -58,6 +58,27 @@ def test_futures_are_gathered_while_other_coroutines_run():
     assert ticks > 0
 
 
+def test_awaiting_call_after_call_lets_other_coroutines_run():
+    async def main():
+        ticks = 0
+
+        async def tick():
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0)
+
+        ticking = asyncio.create_task(tick())
+        for n in range(10_000):
+            await inc(n)  # it may come so quickly that nothing is to be waited for
+            if ticks > 10:
+                break
+        ticking.cancel()
+        return ticks
+
+    assert asyncio.run(main()) > 10
+
+
 def test_gather_takes_futures_themselves():
     async def main():
         return await asyncio.gather(inc(1), inc(2))

@@ -146,6 +146,23 @@ def test_functions_dags_and_state_come_back(tmp_path: Path) -> None:
     assert cb.status().functions == {"count": 1, "double": 2}
 
 
+def test_a_function_that_is_registered_again_unchanged_keeps_its_version(tmp_path: Path) -> None:
+    def register(factor: int) -> int:
+        scaled = cb.function(lambda x: factor * x, name="scaled")
+        assert scaled(2).get(timeout=30) == 2 * factor
+        return scaled.version
+
+    versions = []
+    for factor in (3, 3, 4, 4):
+        cb.up(executors=1, state_dir=tmp_path)
+        versions.append(register(factor))
+        cb.down()
+        cb.runtimes.state.known.clear()
+    assert versions == [1, 1, 2, 2]
+    cb.up(executors=1, state_dir=tmp_path)
+    assert [register(4), register(4)] == [2, 3]
+
+
 def test_a_state_dir_in_use_is_refused_with_the_pid(tmp_path: Path) -> None:
     client = cb.up(executors=1, state_dir=tmp_path)
     pid = supervisor_of(directory_of(client))
@@ -209,6 +226,27 @@ def test_a_torn_file_is_said_and_what_is_intact_is_there(filled: Path) -> None:
     assert cb.get("more") == 1
 
 
+def test_an_empty_file_is_said(filled: Path) -> None:
+    filled.write_bytes(b"")
+    with pytest.warns(UserWarning, match="is empty"):
+        cb.up(executors=1, state_dir=filled.parent.parent)
+    cb.put("more", 1)
+    assert cb.keys() == ["more"]
+
+
+def test_what_else_lies_in_a_state_dir_stays(tmp_path: Path) -> None:
+    strangers = [tmp_path / name / "notes.txt" for name in ("src", "s2", "data")]
+    for stranger in strangers:
+        stranger.parent.mkdir()
+        stranger.write_text("not to be touched")
+    with pytest.raises(ValueError, match="names no directory"):
+        cb.up(executors=1, state_dir="")
+    cb.up(executors=1, state_dir=tmp_path)
+    cb.put("k", 1)
+    cb.down()
+    assert [stranger.read_text() for stranger in strangers] == ["not to be touched"] * 3
+
+
 def test_a_full_disk_is_an_error_to_the_writer(tmp_path: Path) -> None:
     client = cb.up(executors=1, state_dir=tmp_path, disk_limit=1_000_000)
     cb.put("small", "first")
@@ -220,6 +258,31 @@ def test_a_full_disk_is_an_error_to_the_writer(tmp_path: Path) -> None:
     directory = directory_of(client)
     cb.down()
     eventually(lambda: nothing_left(directory), DEADLINE)
+
+
+def test_a_limit_below_what_is_there_lets_keys_be_deleted(tmp_path: Path) -> None:
+    cb.up(executors=1, state_dir=tmp_path)
+    for number in range(10):
+        cb.put(f"key/{number}", "x" * 30_000)
+    cb.put("count", 1, lattice="counter")
+    cb.down()
+    cb.up(executors=1, state_dir=tmp_path, disk_limit=150_000)
+    with pytest.raises(StorageFull):
+        cb.put("more", "x" * 30_000)
+    for key in cb.keys("key/"):
+        cb.delete(key)
+    cb.put("more", "x" * 30_000)
+    assert cb.keys() == ["count", "more"]
+
+
+@pytest.mark.parametrize("option", ["history", "store_memory", "disk_limit"])
+def test_limits_are_whole_numbers(option: str) -> None:
+    for wrong in ("5", 1.5, True):
+        with pytest.raises(TypeError, match=f"{option} is .* a whole number"):
+            cb.up(**{option: wrong})
+    for wrong in (-1, 2**70):
+        with pytest.raises(ValueError, match=f"{option} is .* not {wrong}"):
+            cb.up(**{option: wrong})
 
 
 def test_values_larger_than_memory_are_on_disk_until_they_are_asked_for(tmp_path: Path) -> None:
@@ -253,6 +316,33 @@ def test_durability_is_asked_for_per_put_and_per_client(tmp_path: Path) -> None:
         assert env.info()["last_txnid"] < 50, "each put was waited for"
     cb.up(executors=1, state_dir=tmp_path)
     assert cb.get("k") == 51, "an orderly end writes what was not waited for"
+
+
+def test_a_function_says_of_each_put_whether_it_waits_for_the_disk(tmp_path: Path) -> None:
+    @cb.function
+    def put(cloudburst, key: str, durability: str | None) -> object:  # type: ignore[no-untyped-def]
+        return cloudburst.put(key, key, durability=durability)
+
+    cb.up(executors=1)
+    with pytest.raises(ValueError, match="needs a runtime with a state_dir"):
+        put("k", "disk").get(timeout=30)
+    with pytest.raises(ValueError, match="one of disk, memory"):
+        put("k", "tape").get(timeout=30)
+    cb.down()
+    directory = directory_of(cb.up(executors=1, state_dir=tmp_path, durability="memory"))
+    pids = processes_of(directory)
+    put("warm", None).get(timeout=30)
+    assert put("disk", "disk").get(timeout=30)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # it ended with another
+            os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not processes_of(directory))
+    cb.down()
+    cb.up(executors=1, state_dir=tmp_path)
+    assert cb.get("disk") == "disk"
+    assert put("more", "memory").get(timeout=30)
+    assert put.local("here", "memory")
+    assert cb.get("here") == "here"
 
 
 def test_what_executors_add_and_keep_side_by_side_goes_on_after_a_restart(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 import cloudburst_nb as cb
 from cloudburst_nb.errors import ConsistencyError, LatticeMismatch
+from cloudburst_nb.sessions import current
 
 pytestmark = pytest.mark.usefixtures("functions")
 
@@ -112,6 +115,24 @@ def test_a_session_is_one_causal_history_of_notebook_and_functions():
         assert cb.gather(look.map(["levels/session"] * 3)) == [[3]] * 3
     assert session.level == "dsc"
     assert look("levels/session").get(LIMIT) == [3]
+
+
+def test_one_session_is_entered_by_several_threads():
+    session = cb.session("dsc")
+
+    def write(number):
+        for value in range(20):
+            with session, session:
+                cb.put(f"thread/{number}", value)
+                assert cb.get(f"thread/{number}") == value
+        return current(cb.up())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(write, range(4))) == [None] * 4
+    with session:
+        assert [cb.get(f"thread/{number}") for number in range(4)] == [19] * 4
+    with pytest.raises(RuntimeError, match="at dsc> is not the one"):
+        session.__exit__()
 
 
 def test_a_session_of_repeatable_reads():

@@ -394,7 +394,7 @@ def test_each_way_out_of_a_client_is_watched() -> None:
         {name for name, each in vars(shell).items() if callable(each) and not name.startswith("_")}
         for shell in (ClientShell, WatchedShell)
     )
-    assert known == watched | {"new_number", "cancel", "unfinished", "wait", "check", "close"}
+    assert known == watched | {"new_number", "cancel", "turn_is_due", "unfinished", "wait", "check", "close"}
 
 
 def test_a_runtime_that_comes_up_later_is_recorded_too(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ import pytest
 
 import cloudburst_nb as cb
 from cloudburst_nb.client import Client
-from cloudburst_nb.errors import InvalidName, StorageError
+from cloudburst_nb.errors import InvalidName, LatticeMismatch, StorageError
 from cloudburst_runtime import messages
+from cloudburst_runtime.shell.client import ClientShell
 from tests.processes.watching import directory_of, eventually, forget_all, runtime
 
 
@@ -198,6 +199,101 @@ def test_the_command_line_lists_the_stores(client: Client) -> None:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
     head, *rows = kv("nodes")
-    assert head.split() == ["store", "keys", "bytes", "operations/s"]
+    assert head.split() == ["store", "keys", "bytes", "operations/s", "host"]
     assert [row.split()[0] for row in rows] == ["node", "s2", "s3"]
     assert kv("stats")[:3] == ["keys: 1", "stores: 3", "copies: 2"]
+
+
+def test_a_key_is_kept_by_as_many_stores_as_a_user_says_whoever_comes_and_goes(client: Client) -> None:
+    for number in range(30):
+        client.put(f"k{number}", number)
+
+    def replicas(key: str) -> int:
+        return int(next(row.replicas for row in client.browse(key).rows() if row.key == key))
+
+    client.replicate("k7", 3)
+    assert replicas("k7") == 3
+    client.replicate("k8", 1)
+    assert replicas("k8") == 1
+    client.add_store()
+    assert (replicas("k7"), replicas("k8")) == (3, 1)
+    os.kill(pid_of(client, "s2"), signal.SIGKILL)  # k8 may have been there alone
+    eventually(lambda: "s2" not in [store.name for store in client.stores()])
+    eventually(lambda: settled(client, 3))
+    assert replicas("k7") == 3
+    assert client.get("k7") == 7
+    client.add_store()
+    client.remove_store("s3")
+    assert replicas("k7") == 3
+    client.replicate("k7", None)
+    assert replicas("k7") == 2
+    assert [client.get(f"k{number}", "gone") for number in range(30) if number != 8] == [
+        number for number in range(30) if number != 8
+    ]
+    for copies in (0, -1, 65, "2", True, 2.0):
+        with pytest.raises((TypeError, ValueError), match="copies is a"):
+            client.replicate("k7", copies)  # type: ignore[arg-type]
+
+
+def test_two_types_put_under_one_new_key_at_two_stores_at_once_are_both_kept(client: Client) -> None:
+    """Both stores sleep while the puts arrive, so that neither can have heard of the other's."""
+    writers = [client, *(Client(ClientShell(directory_of(client)), None) for _ in range(7))]
+    for writer in writers:
+        for number in range(20):  # of some of them the node says who keeps what
+            writer.get(f"none {number}", None)
+    found = met = 0
+    for number in range(2_000):
+        key = f"k{number}"
+        homes = {writer._shell.core.requests.store.store_of(key): writer for writer in writers}
+        if set(homes) != {"s2", "s3"}:
+            continue
+        found += 1
+        met += _put_two_types(client, key, homes)
+        if met == 2 or found == 40:
+            break
+    assert met, f"in {found} tries one store always heard of the other's put first"
+    for writer in writers[1:]:
+        writer.down()
+
+
+def _put_two_types(client: Client, key: str, homes: dict[str, Client]) -> bool:
+    """Whether both puts were acknowledged; each that was is found."""
+    done: dict[str, Exception | None] = {}
+
+    def put(store: str, value: object, lattice: str) -> None:
+        try:
+            homes[store].put(key, value, lattice=lattice, timeout=60)
+            done[lattice] = None
+        except LatticeMismatch as error:
+            done[lattice] = error
+
+    pids = [pid_of(client, store) for store in homes]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    threads = [threading.Thread(target=put, args=("s2", 7, "max"))]
+    threads.append(threading.Thread(target=put, args=("s3", {"a"}, "set")))
+    for thread in threads:
+        thread.start()
+    time.sleep(0.05)  # for the puts to reach the sockets: if they do not, this is one more try
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    for thread in threads:
+        thread.join(60)
+    kept = [lattice for lattice in done if done[lattice] is None]
+    assert kept, done
+    values = {lattice: client.get(key, lattice=lattice) for lattice in kept}
+    assert values == {lattice: {"max": 7, "set": {"a"}}[lattice] for lattice in kept}
+    if len(kept) == 2:
+
+        def read(cloudburst: Any, key: str) -> object:
+            return cloudburst.get(key)
+
+        calls = [lambda: client.function(read)(key).get(60)]
+        calls.append(lambda: client.function(len)(client.ref(key)).get(60))
+        for use in (*calls, lambda: client.get(key), lambda: client.put(key, 8, lattice="max")):
+            with pytest.raises(LatticeMismatch, match="'max' and 'set'"):
+                use()
+        client.delete(key)
+        client.put(key, {"a", 7})
+        assert client.get(key) == {"a", 7}
+    return len(kept) == 2

@@ -42,6 +42,8 @@ class Arcs:
     """
 
     def __init__(self, records: Records) -> None:
+        self.apart: Mapping[str, None] = {}
+        """Keys that are not compared with the arc that they lie in, but by themselves."""
         self._records = records
         self._keys: dict[int, dict[str, None]] = {}
         for key in (*records.live, *records.deleted):
@@ -60,7 +62,9 @@ class Arcs:
         return [(arc, list(keys)) for arc, keys in self._keys.items()]
 
     def _find(self, part: Part) -> dict[str, Stored]:
-        keys = [part] if isinstance(part, str) else self._keys.get(part, ())
+        keys: Iterable[str] = [part] if isinstance(part, str) else self._keys.get(part, ())
+        if self.apart and not isinstance(part, str):
+            keys = [key for key in keys if key not in self.apart]
         found: dict[str, Stored] = {}
         for key in list(keys):
             record = self._records.find(key)

@@ -9,6 +9,7 @@ Places, in bytes, by their first letter::
     k KEY SEQ     a version of a key: `Stored`, with the replica's number of the change (8 bytes)
     f NAME        the latest version of a function
     d NAME        a DAG
+    r KEY         the replication factor of a key that has one of its own
     m             which store this is
 
 A key's versions lie side by side, the current one last. It is written under a place of its own, so that an
@@ -72,6 +73,13 @@ class Here(msgspec.Struct, array_like=True):
     life: int = 1
 
 
+class Factor(msgspec.Struct, array_like=True):
+    """How many stores keep a key."""
+
+    key: str
+    copies: int
+
+
 class _Head(msgspec.Struct, array_like=True):
     """A version without its value; ``kind`` is its lattice's name, empty for a deletion."""
 
@@ -85,7 +93,7 @@ class _Head(msgspec.Struct, array_like=True):
     met: Sequence[Met] = ()
 
 
-Kept: TypeAlias = Stored | FunctionSpec | DagSpec | Here
+Kept: TypeAlias = Stored | FunctionSpec | DagSpec | Factor | Here
 """What may be kept."""
 
 _head = msgspec.msgpack.Decoder(_Head)
@@ -93,6 +101,7 @@ _lattice: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(AnyLattice)
 _plain: dict[bytes, msgspec.msgpack.Decoder[Any]] = {
     b"f": msgspec.msgpack.Decoder(FunctionSpec),
     b"d": msgspec.msgpack.Decoder(DagSpec),
+    b"r": msgspec.msgpack.Decoder(Factor),
     HERE: msgspec.msgpack.Decoder(Here),
 }
 
@@ -116,6 +125,11 @@ def function_place(name: str) -> bytes:
 def dag_place(name: str) -> bytes:
     """Where a DAG lies."""
     return b"d" + name.encode()
+
+
+def factor_place(key: str) -> bytes:
+    """Where the replication factor of a key lies."""
+    return b"r" + key.encode()
 
 
 def key_of(place: bytes) -> str:
@@ -233,6 +247,8 @@ class Recovered:
         Of each key, by the number of the change.
     functions, dags
         By name.
+    factors
+        The replication factors of the keys that have their own.
     damaged
         By key, the places whose records are damaged; keys are those of versions only.
     said
@@ -245,11 +261,12 @@ class Recovered:
         self.versions: dict[str, dict[int, Stored]] = {}
         self.functions: dict[str, FunctionSpec] = {}
         self.dags: dict[str, DagSpec] = {}
+        self.factors: dict[str, int] = {}
         self.damaged: dict[str, list[bytes]] = {}
         self.said: list[str] = []
 
 
-KINDS = {b"k": "key", b"f": "function", b"d": "DAG", HERE: "the store's own"}
+KINDS = {b"k": "key", b"f": "function", b"d": "DAG", b"r": "replication of", HERE: "the store's own"}
 
 
 def recover(
@@ -284,6 +301,8 @@ def _take(recovered: Recovered, place: bytes, record: Kept) -> None:
         recovered.functions[record.name] = record
     elif isinstance(record, DagSpec):
         recovered.dags[record.name] = record
+    elif isinstance(record, Factor):
+        recovered.factors[record.key] = record.copies
     else:
         recovered.here = record
         recovered.life = record.life + 1

@@ -12,8 +12,7 @@ import msgspec
 
 from cloudburst_runtime.anna.durable import Recovered, version_place
 from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
-from cloudburst_runtime.errors import LatticeMismatch
-from cloudburst_runtime.lattices import below, join
+from cloudburst_runtime.lattices import below, met
 
 Read = Callable[[bytes], Stored | None]
 """The record under a place, with its value; None if it cannot be had."""
@@ -44,12 +43,12 @@ def inherit(records: Records, read: Read, left: Recovered, read_left: Read) -> I
         mine = records.find(key)
         if mine is not None and isinstance(mine.lattice, Cold):
             mine = read(version_place(key, mine.seq)) or mine
-        merged = _merged(key, mine, theirs)
+        merged = _merged(mine, theirs)
         if merged is not None and not isinstance(merged.lattice, Cold):
             yield records.keep(key, merged.generation, merged.lattice, merged.stamp, merged.writer)
 
 
-def _merged(key: str, mine: Stored | None, theirs: Stored) -> Stored | None:
+def _merged(mine: Stored | None, theirs: Stored) -> Stored | None:
     """What both have, as far as it is more than the first has."""
     if mine is None or theirs.generation > mine.generation:
         return theirs
@@ -59,7 +58,4 @@ def _merged(key: str, mine: Stored | None, theirs: Stored) -> Stored | None:
         return theirs
     if isinstance(theirs.lattice, Cold) or below(theirs.lattice, mine.lattice):
         return None
-    try:
-        return msgspec.structs.replace(theirs, lattice=join(mine.lattice, theirs.lattice, key))
-    except LatticeMismatch:  # two stores have taken two types: what was first here stays
-        return None
+    return msgspec.structs.replace(theirs, lattice=met(mine.lattice, theirs.lattice))

@@ -7,7 +7,8 @@ with the next batch that is, or after `flush_ms`.
 
 If the transaction cannot be written, each event's part is tried by itself. Where that fails too, what the
 event was to send is dropped, as if the network had lost it, and the core hears `Unwritten`: it takes the
-change back and refuses the request.
+change back and refuses the request. What was answered already, since nobody waited, is *refused*: it is
+kept and tried again, and until the disk has it, everybody waits, so that who writes hears of a full disk.
 
 A `Journal` wraps a core and is one. What it asks of the disk is `Storage`, real or simulated; without one, it
 makes one when it is first needed (for values that do not fit into memory).
@@ -25,6 +26,8 @@ from cloudburst_runtime.ids import Millis
 from cloudburst_runtime.messages import Failure
 
 TIMER = "journal:flush"
+RETRY_FLUSHES = 10
+"""What was refused is tried again after so many times ``flush_ms``."""
 LOADS_MAX = 10
 """How often one event may ask to load: what it needs is there after the first time."""
 
@@ -105,6 +108,7 @@ class Journal:
         self._open_storage = open_storage
         self._flush_ms = flush_ms
         self._staged: dict[bytes, Any] = {}  # what is not on disk yet, the newest of each place
+        self._refused: dict[bytes, Any] = {}  # what was acknowledged, and then could not be written
         self._armed = False
 
     def start(self, now: Millis) -> list[Any]:
@@ -127,9 +131,8 @@ class Journal:
         return self._settle(groups, now, flush)
 
     def flush(self) -> None:
-        """Write what nobody waits for: this is the end."""
-        if self._staged:
-            self._write(self._staged)
+        """Write what nobody waits for, as far as there is room: this is the end."""
+        self._write_most(_by_key({**self._refused, **self._staged}))
 
     # ------------------------------------------------------------ before the disk
 
@@ -157,8 +160,9 @@ class Journal:
         return [*self.core.handle(Loaded(found), now), *self.core.handle(load.event, now)]
 
     def _read(self, place: bytes) -> Any:
-        if place in self._staged:
-            return self._staged[place]
+        for unwritten in (self._staged, self._refused):
+            if place in unwritten:
+                return unwritten[place]
         try:
             data = self._disk().read(place)
             return None if data is None else unpack(place, data)
@@ -174,20 +178,24 @@ class Journal:
     # ------------------------------------------------------------ the disk, and after
 
     def _settle(self, groups: list[_Group], now: Millis, flush: bool = False) -> list[Any]:
+        if flush and self._refused:
+            self._write_most(_by_key(self._refused))
         if self._staged:
-            if flush or any(persist.sync for group in groups for persist in group.persists):
+            persists = [persist for group in groups for persist in group.persists]
+            if flush or any(persist.sync or self._refused for persist in persists):
                 if self._write(self._staged) is not None:
                     return self._one_by_one(groups, now)
                 self._staged.clear()
-            elif not self._armed:
-                groups.append(self._later(now))
+        if (self._staged or self._refused) and not self._armed:
+            groups.append(self._later(now))
         if len(groups) == 1:
             return groups[0].effects
         return [effect for group in groups for effect in group.effects]
 
     def _later(self, now: Millis) -> _Group:
         self._armed = True
-        return _Group(None, [SetTimer(TIMER, now + self._flush_ms)], [])
+        soon = self._flush_ms * (RETRY_FLUSHES if self._refused else 1)
+        return _Group(None, [SetTimer(TIMER, now + soon)], [])
 
     def _write(self, changes: dict[bytes, Any]) -> Failure | None:
         try:
@@ -196,14 +204,28 @@ class Journal:
             )
         except StorageError as error:
             return Failure(type(error).__name__, str(error))
+        if self._refused:
+            for place in changes:  # what is written of a place is later than what was refused
+                self._refused.pop(place, None)
         return None
+
+    def _write_most(self, units: list[dict[bytes, Any]]) -> dict[bytes, Any]:
+        """Write as many of these as there is room for, each whole or not at all; the others come back."""
+        together = {place: record for unit in units for place, record in unit.items()}
+        if not together or self._write(together) is None:
+            return {}
+        if len(units) == 1:
+            return together
+        half = len(units) // 2
+        return {**self._write_most(units[:half]), **self._write_most(units[half:])}
 
     def _one_by_one(self, groups: list[_Group], now: Millis) -> list[Any]:
         """The batch cannot be written: write what can be, in order; the rest is taken back, in reverse."""
         failed: list[tuple[int, Unwritten]] = []
         ours = {persist.place for group in groups for persist in group.persists}
         waiting = {place: record for place, record in self._staged.items() if place not in ours}
-        self._staged = waiting if self._write(waiting) is not None else {}
+        self._staged = {}
+        self._refused.update(self._write_most(_by_key(waiting)))
         for index, group in enumerate(groups):
             failure = self._write({persist.place: persist.record for persist in group.persists})
             if failure is not None:
@@ -212,6 +234,14 @@ class Journal:
             self.unwritten += 1
             kept = [effect for effect in groups[index].effects if type(effect) is not Send]
             groups[index] = groups[index]._replace(effects=[*kept, *self.core.handle(unwritten, now)])
-        if self._staged and not self._armed:
+        if self._refused and not self._armed:
             groups.append(self._later(now))
         return [effect for group in groups for effect in group.effects]
+
+
+def _by_key(changes: dict[bytes, Any]) -> list[dict[bytes, Any]]:
+    """Changes in pieces that belong together: a version may go only if the one after it is there."""
+    units: dict[str, dict[bytes, Any]] = {}
+    for place, record in changes.items():
+        units.setdefault(key_of(place), {})[place] = record
+    return list(units.values())

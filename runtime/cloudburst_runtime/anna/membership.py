@@ -31,6 +31,8 @@ class Membership:
     ----------
     config
         For ``replication``, ``resend_ms``, and the policies' thresholds.
+    chosen
+        Replication factors that users have given to keys.
 
     Attributes
     ----------
@@ -40,6 +42,8 @@ class Membership:
         Stores that were started and have not joined yet.
     leaving
         Stores that are to leave, once nothing is theirs to keep.
+    afar
+        The stores that came from other hosts, and which host: no policy starts or dismisses them.
 
     Examples
     --------
@@ -51,16 +55,18 @@ class Membership:
     ('s2', ['node', 's2'], ['node'])
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, chosen: Mapping[str, int] | None = None) -> None:
         self._config = config
         self.ring = Ring(0, Members([NODE]), config.replication, live=[NODE])
         self._born = 1
         self.spawned: dict[PeerName, None] = {}
         self.leaving: dict[PeerName, None] = {}
+        self.afar: dict[PeerName, str] = {}
         self.due: Millis | None = None
         """When to tell the ring again to those who have not answered."""
         self._wanted: dict[PeerName, None] = {NODE: None}
-        self._raised: Mapping[str, int] = {}
+        self.chosen: dict[str, int] = dict(chosen or {})
+        self._hot: Mapping[str, int] = {}
         self._settled: dict[PeerName, None] = {}
         self._stats: dict[PeerName, tuple[StoreStats, Millis]] = {}
 
@@ -73,6 +79,12 @@ class Membership:
         self.spawned[name] = None
         return name
 
+    def enlist(self, host: str) -> PeerName:
+        """The name of a store that is there already, on another host."""
+        name = self.spawn()
+        self.afar[name] = host
+        return name
+
     def knows(self, name: PeerName) -> bool:
         """Whether this is a store of ours, the node's aside."""
         return name in self.spawned or (name in self.ring.live and name != NODE)
@@ -81,6 +93,11 @@ class Membership:
     def names(self) -> list[PeerName]:
         """The stores that there are to be."""
         return [*self._wanted, *self.spawned]
+
+    @property
+    def ours(self) -> list[PeerName]:
+        """Those of them that the policies decide about, the node's own first."""
+        return [name for name in self.names if name not in self.afar]
 
     def join(self, name: PeerName, now: Millis) -> list[Send]:
         """A store that was started is there."""
@@ -103,15 +120,24 @@ class Membership:
         for each in (self.spawned, self._wanted, self.leaving):
             each.pop(name, None)
         self._stats.pop(name, None)
+        self.afar.pop(name, None)
         if name not in self.ring.live:
             return []
         live = [other for other in self.ring.live if other != name]
         names = [other for other in self.ring.current.names if other != name]
-        return self._announce(Members(names, self.ring.current.raised), live, now)
+        return self._announce(Members(names, self.ring.current.factors), live, now)
 
     def raise_keys(self, raised: Mapping[str, int], now: Millis) -> list[Send]:
         """These keys are to be kept by more stores than others."""
-        self._raised = raised
+        self._hot = raised
+        return self._advance(now)
+
+    def choose(self, key: str, copies: int, now: Millis) -> list[Send]:
+        """A user wants the key kept by so many stores, or, with 0, by as many as any other."""
+        if copies:
+            self.chosen[key] = copies
+        else:
+            self.chosen.pop(key, None)
         return self._advance(now)
 
     # ------------------------------------------------------------ the ring
@@ -135,11 +161,19 @@ class Membership:
         if self.ring.former:
             return []
         names = list(self._wanted)
-        raised = {key: factor for key, factor in self._raised.items() if factor > self._config.replication}
-        if names == self.ring.current.names and raised == self.ring.current.raised:
+        factors = self._factors() if len(names) > 1 else {}
+        if names == self.ring.current.names and factors == self.ring.current.factors:
             return []
         live = list(dict.fromkeys([*self.ring.live, *names]))
-        return self._announce(Members(names, raised), live, now)
+        return self._announce(Members(names, factors), live, now)
+
+    def _factors(self) -> dict[str, int]:
+        """The keys that have a factor of their own: what users chose, or more of a key that is hot."""
+        usual = self._config.replication
+        factors = dict(self.chosen)
+        for key, factor in self._hot.items():
+            factors[key] = max(factor, factors.get(key, usual))
+        return {key: factor for key, factor in factors.items() if factor != usual}
 
     def _announce(self, current: Members, live: list[PeerName], now: Millis) -> list[Send]:
         former = [*self.ring.former, self.ring.current]
@@ -147,7 +181,8 @@ class Membership:
 
     def _next(self, current: Members, former: list[Members], live: list[PeerName]) -> Ring:
         epoch, replication = self.ring.epoch + 1, self.ring.replication
-        return Ring(epoch, current, replication, former, live, self._born, list(self.spawned))
+        afar = [name for name in live if name in self.afar]
+        return Ring(epoch, current, replication, former, live, self._born, list(self.spawned), afar)
 
     def _publish(self, ring: Ring, to: Iterable[PeerName], now: Millis) -> list[Send]:
         self.ring = ring
@@ -187,11 +222,12 @@ class Membership:
         known = self.stats(now)
         if len(known) < len(self.names) or self.ring.former:
             return len(self.names)
-        return policy.stores_wanted(known, self._config)
+        afar = sum(name in self.afar for name in self.names)
+        return policy.stores_wanted(known, self._config, afar)
 
     def hot(self, now: Millis) -> dict[str, int]:
         """Which keys the load wants kept by more stores."""
-        return policy.factors(self.stats(now), self._raised, self._config)
+        return policy.factors(self.stats(now), self._hot, self._config)
 
 
 def _idle(stats: StoreStats) -> StoreStats:

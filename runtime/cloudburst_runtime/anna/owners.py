@@ -4,8 +4,8 @@ Law: pure; everything follows from the message.
 
 While the stores hand keys over, a ring has *former* memberships besides the current one. The current owners
 of a key serve it, and take and give gossip about it; what any *source* has of it, a former or current owner
-that runs, must have reached them before the ring is settled. A key that more stores keep than the
-replication factor says is a part of its own, besides the arc that it lies in.
+that runs, must have reached them before the ring is settled. A key that has a replication factor
+of its own is *apart*: a part of its own, instead of the arc that it lies in.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cloudburst_runtime.ids import NODE, PeerName
 from cloudburst_runtime.messages import Ring
 
 Part: TypeAlias = int | str
-"""What is compared and handed over as a whole: an arc of the circle, or a raised key."""
+"""What is compared and handed over as a whole: an arc of the circle, or a key that is apart."""
 
 
 class Owners:
@@ -35,12 +35,13 @@ class Owners:
         self.ring = ring
         self.epoch = ring.epoch
         self.is_settled = not ring.former
-        self._current = Circle(ring.current.names, ring.replication, ring.current.raised)
-        self._former = [Circle(each.names, ring.replication, each.raised) for each in ring.former]
+        self._current = Circle(ring.current.names, ring.replication, ring.current.factors)
+        self._former = [Circle(each.names, ring.replication, each.factors) for each in ring.former]
         self._live = dict.fromkeys(ring.live)
-        self._raised: dict[str, None] = {}
+        self.apart: dict[str, None] = {}
+        """The keys that have, or had, a factor of their own."""
         for circle in (self._current, *self._former):
-            self._raised.update(dict.fromkeys(circle.raised))
+            self.apart.update(dict.fromkeys(circle.factors))
 
     def of(self, key: str) -> tuple[PeerName, ...]:
         """Who keeps the key."""
@@ -51,10 +52,6 @@ class Owners:
         if name == NODE or name in self._live or name in self.ring.coming:
             return False
         return int(name[1:]) <= self.ring.born
-
-    def is_raised(self, key: str) -> bool:
-        """Whether the key is, or was, kept by more stores than others."""
-        return key in self._raised
 
     def keep(self, part: Part) -> tuple[PeerName, ...]:
         """The current owners of a part."""
@@ -84,7 +81,7 @@ class Owners:
 
     def disputed(self) -> list[Part]:
         """All parts that have to be compared."""
-        parts: list[Part] = [*range(PARTITIONS), *self._raised]
+        parts: list[Part] = [*range(PARTITIONS), *self.apart]
         return [part for part in parts if self.is_disputed(part)]
 
 

@@ -63,6 +63,7 @@ class Reconciler:
     def begin(self, owners: Owners) -> None:
         """There is a ring: compare the parts of ours that are disputed."""
         self._owners = owners
+        self._arcs.apart = owners.apart
         todo = {
             part: [name for name in owners.sources(part) if name != self._name]
             for part in owners.disputed()
@@ -86,8 +87,8 @@ class Reconciler:
     def _parts(self, key: str) -> list[Part]:
         """The parts that a key of ours is compared in."""
         owners, arc = self._ring(), partition_of(key)
-        parts: list[Part] = [arc] if self._name in owners.keep(arc) else []
-        return [*parts, key] if owners.is_raised(key) else parts
+        part: Part = key if key in owners.apart else arc
+        return [part] if self._name in owners.keep(part) else []
 
     def _ring(self) -> Owners:
         assert self._owners is not None
@@ -180,6 +181,7 @@ class Reconciler:
         for arc, keys in self._arcs.all():
             if self._name not in owners.keep(arc):
                 self._stray.update(dict.fromkeys(key for key in keys if self._name not in owners.of(key)))
+        self._stray.update(dict.fromkeys(key for key in owners.apart if self._name not in owners.of(key)))
         return self.drop_strays()
 
     def drop_strays(self) -> Effects:

@@ -51,23 +51,23 @@ class Circle:
         Their names; the order does not matter.
     replication
         How many owners a key has, if there are so many members.
-    raised
-        Keys that have more of them.
+    factors
+        Of the keys that have another number of them.
 
     Examples
     --------
     >>> circle = Circle(["node", "s2", "s3"], replication=2)
     >>> circle.owners("k")
     ('s3', 's2')
-    >>> Circle(["node", "s2", "s3"], 2, raised={"k": 3}).owners("k")
+    >>> Circle(["node", "s2", "s3"], 2, factors={"k": 3}).owners("k")
     ('s3', 's2', 'node')
     """
 
     def __init__(
-        self, members: Sequence[PeerName], replication: int, raised: Mapping[str, int] | None = None
+        self, members: Sequence[PeerName], replication: int, factors: Mapping[str, int] | None = None
     ) -> None:
         self.replication = replication
-        self.raised = dict(raised or {})
+        self.factors = dict(factors or {})
         self._table = _table(tuple(sorted(members)))
 
     def order(self, partition: int) -> tuple[PeerName, ...]:
@@ -75,14 +75,12 @@ class Circle:
         return self._table[partition]
 
     def owners_of(self, partition: int) -> tuple[PeerName, ...]:
-        """Who keeps the keys of this arc that are not raised."""
+        """Who keeps the keys of this arc that have no factor of their own."""
         return self.order(partition)[: self.replication]
 
     def owners(self, key: str) -> tuple[PeerName, ...]:
         """Who keeps this key."""
-        factor = self.raised.get(key, 0)
-        order = self.order(partition_of(key))
-        return order[: max(factor, self.replication)]
+        return self.order(partition_of(key))[: self.factors.get(key, self.replication)]
 
 
 @lru_cache(maxsize=32)

@@ -27,6 +27,7 @@ def begun(session: Session) -> Session:
         dict(session.wrote),
         dict(session.writes),
         dict(session.due),
+        session.waits,
     )
 
 
@@ -39,6 +40,7 @@ def join(session: Session, other: Session) -> None:
         _see(session, key, generation, writes)
     for key, write in other.writes.items():
         session.writes[key] = session.writes[key].merge(write) if key in session.writes else write
+    session.waits = max(session.waits, other.waits)
     for key, due in other.due.items():
         if key not in session.due or session.due[key].order < due.order:
             session.due[key] = due

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from cloudburst_runtime.errors import LatticeMismatch
 from cloudburst_runtime.ids import Micros
-from cloudburst_runtime.lattices import join
+from cloudburst_runtime.lattices import met
 from cloudburst_runtime.lattices.wrap import private_bytes
 from cloudburst_runtime.messages import Entry
 from cloudburst_runtime.vectors import joined
@@ -19,9 +18,6 @@ ENTRY_OVERHEAD_BYTES = 256
 
 GENERATIONS_MAX = 4096
 """Keys, deleted at some time, whose generation is kept while they are not held: saves a round trip."""
-
-FAMILIES = {"causal": "lww"}
-"""Types that merge with another one."""
 
 
 class Shelf:
@@ -115,19 +111,7 @@ def later(mine: Entry, theirs: Entry) -> Entry:
 def _merged(mine: Entry, theirs: Entry) -> Entry:
     if mine.lattice is None or theirs.lattice is None:
         return mine if theirs.lattice is None else theirs
-    try:
-        merged = join(mine.lattice, theirs.lattice, "")
-    except LatticeMismatch:
-        return max(mine, theirs, key=_rank)
+    merged = met(mine.lattice, theirs.lattice)
     if merged is mine.lattice:
         return mine
     return Entry(mine.generation, merged, theirs.version, theirs.deps)
-
-
-def _rank(entry: Entry) -> str:
-    """A store lets no second type into a generation, but two stores may have let in one each.
-
-    Then one of the types wins everywhere, and what was put of the other is lost.
-    """
-    name = "" if entry.lattice is None else entry.lattice.name
-    return FAMILIES.get(name, name)

@@ -85,7 +85,7 @@ class Sources:
         from cloudburst_runtime.anna.ring import Circle  # a process with one store does without
 
         self.ring = ring
-        self._circle = Circle(ring.current.names, ring.replication, ring.current.raised)
+        self._circle = Circle(ring.current.names, ring.replication, ring.current.factors)
         self._become_several()
         return True
 

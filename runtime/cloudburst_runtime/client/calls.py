@@ -37,6 +37,11 @@ class Held(msgspec.Struct):
     """Some node takes the first valid of its inputs, so that others may still run when the call is done."""
     names: dict[str, int]
     """Nodes by function name; the first, if a continuation has it again."""
+    executors: list[PeerName]
+    """All that some node may run on."""
+    differences: list[int] = []
+    """By how much the loads of these were above the least when ``schedule`` was made, which is used again."""
+    schedule: list[PeerName] = []
 
     @classmethod
     def of(cls, lease: Lease) -> Held:
@@ -44,7 +49,8 @@ class Held(msgspec.Struct):
         nodes = lease.plan.nodes
         names = {node.function: index for index, node in reversed(list(enumerate(nodes)))}
         multiexec = any(node.invalid is not None for node in nodes)
-        return cls(lease, Topology.of(lease.plan), len(nodes) == 1, multiexec, names)
+        executors = list(dict.fromkeys(name for places in lease.placement for name in places))
+        return cls(lease, Topology.of(lease.plan), len(nodes) == 1, multiexec, names, executors)
 
 
 class OwnedCall(msgspec.Struct, eq=False, gc=False):
@@ -115,6 +121,17 @@ class Submit(Record, frozen=True):
     """Run this call."""
 
     call: OwnedCall
+
+
+class SubmitAll(Record, frozen=True):
+    """Run these calls, which differ in number and arguments alone: of one function, without references,
+    calls to wait for, options, level or session."""
+
+    calls: list[OwnedCall]
+
+
+class SendNow(Record, frozen=True):
+    """Somebody waits, so whatever was let wait for company is to leave."""
 
 
 class CancelCall(Record, frozen=True):

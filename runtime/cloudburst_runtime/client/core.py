@@ -34,10 +34,12 @@ from cloudburst_runtime.client.calls import (
     Observed,
     OwnedCall,
     Resolve,
+    SendNow,
     Store,
     Submit,
+    SubmitAll,
 )
-from cloudburst_runtime.client.dispatch import Dispatcher, cancels
+from cloudburst_runtime.client.dispatch import TIMER, Dispatcher, cancels
 from cloudburst_runtime.client.leases import Leases
 from cloudburst_runtime.client.recovery import LOST_TIMER, Recovery
 from cloudburst_runtime.client.requests import Requests
@@ -56,6 +58,7 @@ from cloudburst_runtime.messages import (
     Placed,
     Produced,
     Result,
+    Results,
     Revoke,
     Running,
     Unknown,
@@ -91,7 +94,7 @@ class ClientCore:
         self.unavailable: Failure | None = None
         self.requests = Requests(config, name, clock)
         self.leases = Leases()
-        self.dispatcher = Dispatcher(name, clock, config.resend_ms, uniform)
+        self.dispatcher = Dispatcher(config, name, clock, uniform)
         self.recovery = Recovery(
             name, config.resend_ms, self.calls, self.leases, self.dispatcher, self._place, self._resolve
         )
@@ -99,6 +102,7 @@ class ClientCore:
         self._tick_armed = False
         self._handlers: dict[type, Callable[[Any, Millis], Effects]] = {
             Result: self._on_result,
+            Results: self._on_results,
             Placed: self._on_placed,
             Revoke: self._on_revoke,
             ExecutorLost: self.recovery.on_executor_lost,
@@ -134,12 +138,16 @@ class ClientCore:
             return self._on_reply(event, now) if handler is None else handler(event.message, now)
         if kind is Submit:
             return self._on_submit(event.call, now)
+        if kind is SubmitAll:
+            return self._on_submit_all(event.calls, now)
         if kind is Store:
             return self._on_store(event, now)
         if kind is Ask:
             return self._ask(event.message, now)
         if kind is Timer:
             return self._on_timer(event, now)
+        if kind is SendNow:
+            return self.dispatcher.waiting.take()
         if kind is CancelCall:
             return self._on_cancel(event.number, now)
         if kind is Forget:
@@ -172,6 +180,21 @@ class ClientCore:
                 self.blocked.setdefault(number, []).append(call)
             return effects
         return effects + self._place(call, now)
+
+    def _on_submit_all(self, calls: list[OwnedCall], now: Millis) -> Effects:
+        """Calls that have so much in common are sent together, once there is a lease."""
+        held = self.leases.held.get(calls[0].lease_key)
+        if self.unavailable is not None or held is None or held.lease.plan.timeout is not None:
+            return [effect for call in calls for effect in self._on_submit(call, now)]
+        retries, owned = held.lease.plan.retries, self.calls
+        for call in calls:
+            call.submitted = now
+            call.retries = retries
+            owned[call.number] = call
+        effects = self.dispatcher.send_all(calls, held, self.floor, now)
+        if not self._tick_armed:
+            effects.append(self._arm_tick(now))
+        return effects
 
     def _place(self, call: OwnedCall, now: Millis) -> Effects:
         key = (call.kind, call.target, call.continuation, call.refs)
@@ -259,6 +282,9 @@ class ClientCore:
         if not held.simple and (message.failure is not None or held.multiexec):
             effects += cancels(header)
         return self._after(effects, message, now)
+
+    def _on_results(self, message: Results, now: Millis) -> Effects:
+        return [effect for result in message.results for effect in self._on_result(result, now)]
 
     def _on_produced(self, message: Produced, now: Millis) -> Effects:
         """A task of a watched call is done; that is news even if the call is, too."""
@@ -359,6 +385,8 @@ class ClientCore:
     def _on_timer(self, event: Timer, now: Millis) -> Effects:
         if event.key == "tick":
             return self._on_tick(now)
+        if event.key == TIMER:
+            return self.dispatcher.waiting.take()
         if event.key == "deadline":
             return self._on_deadline(now)
         if event.key.startswith(LOST_TIMER):

@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 
 from cloudburst_runtime.client.calls import Dispatched, Held, OwnedCall
+from cloudburst_runtime.client.gathering import Gathered
 from cloudburst_runtime.client.session import ClientSession
-from cloudburst_runtime.effects import Send
+from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
 from cloudburst_runtime.messages import Args, Call, Cancel, Header, Session, Trigger
 from cloudburst_runtime.scheduler.dag import Topology
@@ -22,6 +24,12 @@ from cloudburst_runtime.values import Value, encode
 from cloudburst_runtime.vectors import Vector
 
 Effects = list[Any]
+
+TIMER = "together"
+REMINDER_MS = 1.0
+"""When calls that wait leave at the latest, should nothing else happen."""
+TOGETHER_MAX = 32
+"""So many calls do not wait for more."""
 
 NO_ARGS = encode(((), {}))
 NO_NODES: list[int] = []
@@ -33,10 +41,10 @@ class Dispatcher:
 
     Parameters
     ----------
+    config
+        For ``resend_ms``, how long a call may stay unanswered until it is probed, and what is sent together.
     name, clock
         The client's; each header carries the clock's latest stamp.
-    resend_ms
-        How long a call may stay unanswered until it is probed.
     uniform
         Uniform random numbers from 0 to 1, for the policies.
 
@@ -44,14 +52,20 @@ class Dispatcher:
     ----------
     load
         How many tasks of unfinished calls each executor has.
+    waiting
+        Calls that are to leave together: they would have to wait where they go.
     """
 
     def __init__(
-        self, name: PeerName, clock: HybridClock, resend_ms: Millis, uniform: Callable[[], float]
+        self, config: Config, name: PeerName, clock: HybridClock, uniform: Callable[[], float]
     ) -> None:
         self._name = name
         self._clock = clock
-        self._resend_ms = resend_ms
+        self._resend_ms = config.resend_ms
+        self._together_ms = config.together_ms
+        self._together_after = config.together_after
+        self._since: Millis = 0.0
+        self.waiting = Gathered()
         self._uniform = uniform
         self._turn = 0
         self.load: dict[PeerName, int] = {}
@@ -66,7 +80,7 @@ class Dispatcher:
         """
         lease, load = held.lease, self.load
         self._turn += 1
-        schedule = assign(lease, held.topology, load, self._uniform, self._turn)
+        schedule = self._schedule(held)
         header = Header(
             self._name,
             call.number,
@@ -81,14 +95,62 @@ class Dispatcher:
             call.watched,
             _session_of(call, schedule),
         )
-        sends = starts(call, header, held)
+        waits = held.simple and load.get(schedule[0], 0) >= self._together_after and _is_plain(call, header)
+        sends = [] if waits else starts(call, header, held)
         call.held = held
         call.header = header
         call.probe_after = self._resend_ms
         call.probe_at = now + self._resend_ms
         for peer in schedule:
             load[peer] = load.get(peer, 0) + 1
-        return sends if held.simple else [Dispatched(call.number, schedule), *sends]
+        if waits:
+            return self._let_wait(header, call.args[None], now)
+        if not held.simple:
+            sends = [Dispatched(call.number, schedule), *together(sends)]
+        return [*self.waiting.take(), *sends] if self.waiting.count else sends
+
+    def _schedule(self, held: Held) -> list[PeerName]:
+        """The executor of each node. Under locality that depends on how the loads differ, and only that."""
+        if held.simple or held.lease.policy != "locality":
+            return assign(held.lease, held.topology, self.load, self._uniform, self._turn)
+        loads = [self.load.get(name, 0) for name in held.executors]
+        least = min(loads)
+        differences = [load - least for load in loads] if least else loads
+        if held.differences != differences:
+            held.differences = differences
+            held.schedule = assign(held.lease, held.topology, self.load, self._uniform, self._turn)
+        return held.schedule
+
+    def _let_wait(self, header: Header, args: Args, now: Millis) -> Effects:
+        """A call goes where others of this client wait already: it may go with those that follow."""
+        waiting = self.waiting
+        first = not waiting.count
+        if first:
+            self._since = now
+        waiting.add(header.schedule[0], header, 0, args)
+        if waiting.count >= TOGETHER_MAX or now >= self._since + self._together_ms:
+            return waiting.take()
+        return [SetTimer(TIMER, now + REMINDER_MS)] if first else []
+
+    def send_all(self, calls: list[OwnedCall], held: Held, floor: Vector, now: Millis) -> Effects:
+        """Begin calls of one node that differ in number and arguments alone; what goes to one executor
+        goes in one message, up to a size."""
+        lease, load, last = held.lease, self.load, self._clock.last
+        plan, topology, probe_at = lease.plan.number, held.topology, now + self._resend_ms
+        gathered = Gathered()
+        for call in calls:
+            self._turn += 1
+            schedule = assign(lease, topology, load, self._uniform, self._turn)
+            peer = schedule[0]
+            call.held = held
+            call.header = header = Header(
+                self._name, call.number, 0, plan, schedule, NO_NODES, last, floor, None, call.record
+            )
+            call.probe_after = self._resend_ms
+            call.probe_at = probe_at
+            load[peer] = load.get(peer, 0) + 1
+            gathered.add(peer, header, 0, call.args[None])
+        return [*self.waiting.take(), *gathered.sends]
 
     def move(self, call: OwnedCall, node: int, executor: PeerName) -> list[PeerName]:
         """A task of the call went to another executor; returns the new schedule."""
@@ -117,6 +179,17 @@ class Dispatcher:
         self.release(header)
         call.header = None
         return cancels(header)
+
+
+def _is_plain(call: OwnedCall, header: Header) -> bool:
+    """Whether a call has no options, and its arguments go together with others'."""
+    return (
+        header.session is None
+        and call.attempt == 0
+        and call.output_key is None
+        and not (call.watched or call.pinned)
+        and None in call.args
+    )
 
 
 def _session_of(call: OwnedCall, schedule: list[PeerName]) -> Session | None:
@@ -186,6 +259,18 @@ def _needed(topology: Topology, pinned: Container[int]) -> set[int]:
             needed.add(node)
             ahead += topology.preds[node]
     return needed
+
+
+def together(sends: Effects) -> Effects:
+    """The same with the calls of one executor in one message."""
+    gathered = Gathered()
+    rest = []
+    for send in sends:
+        if type(send.message) is Call:
+            gathered.add(send.peer, send.message.header, send.message.node, send.message.args)
+        else:
+            rest.append(send)
+    return [*gathered.sends, *rest]
 
 
 def aim(send: Send) -> int:

@@ -12,7 +12,6 @@ from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.executor.tasks import Known, Task
 from cloudburst_runtime.ids import NODE, Millis
 from cloudburst_runtime.messages import Failure, Fetch, FunctionSpec, Pin, Unpin
-from cloudburst_runtime.scheduler.dag import Topology
 
 FunctionKey: TypeAlias = tuple[str, int]
 """A function's name and version."""
@@ -66,7 +65,7 @@ class Catalog:
         for function in pin.functions:
             self.functions[(function.name, function.version)] = function
         for plan in pin.plans:
-            self.plans[plan.number] = Known(plan, Topology.of(plan))
+            self.plans[plan.number] = Known.of(plan)
 
     def on_unpin(self, message: Unpin, now: Millis) -> list[Any]:
         """Drop functions that nothing new needs."""

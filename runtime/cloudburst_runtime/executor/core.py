@@ -24,8 +24,9 @@ from typing import Any
 
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, Timer
-from cloudburst_runtime.executor import atomic, catalog, load, snapshots, waiting
+from cloudburst_runtime.executor import atomic, catalog, departures, load, snapshots, waiting
 from cloudburst_runtime.executor.catalog import Catalog
+from cloudburst_runtime.executor.departures import Departures
 from cloudburst_runtime.executor.load import LoadWatch
 from cloudburst_runtime.executor.operations import Operations
 from cloudburst_runtime.executor.outgoing import (
@@ -33,6 +34,7 @@ from cloudburst_runtime.executor.outgoing import (
     handover,
     news,
     outputs,
+    plain_result,
     probes_behind,
     step_of,
     steps,
@@ -57,7 +59,9 @@ from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.causal import draft
 from cloudburst_runtime.levels import CAUSAL
 from cloudburst_runtime.messages import (
+    Args,
     Call,
+    Calls,
     Cancel,
     ExecutorLost,
     Failure,
@@ -72,6 +76,7 @@ from cloudburst_runtime.messages import (
     Retire,
     Shed,
     Trigger,
+    Triggers,
     UnderWay,
     Unknown,
     Unpin,
@@ -103,6 +108,7 @@ class ExecutorCore:
         self.past = Past(config.outputs_kept_max)
         self.load = LoadWatch(config, self.tasks)
         self.runner = Runner(config.batch_max, self.load)
+        self.departures = Departures(config, self.runner)
         self.operations = Operations(config, name, clock, self.runner)
         self.cache = self.operations.cache
         self.catalog = Catalog(config.resend_ms)
@@ -118,7 +124,9 @@ class ExecutorCore:
         )
         self._handlers: dict[type, Callable[[Any, Millis], Effects]] = {
             Call: self._on_call,
+            Calls: self._on_calls,
             Trigger: self._on_trigger,
+            Triggers: self._on_triggers,
             Handover: self._on_handover,
             Cancel: self._on_cancel,
             Probe: self._on_probe,
@@ -140,6 +148,7 @@ class ExecutorCore:
             waiting.TIMER: self.waiting.on_wanted,
             snapshots.RECALL_TIMER: self.operations.snapshots.on_recall_timer,
             snapshots.WANTED_TIMER: self._on_wanted_timer,
+            departures.TIMER: self.departures.on_timer,
             atomic.TIMER: self.operations.publishing.on_timer,
         }
 
@@ -190,12 +199,24 @@ class ExecutorCore:
         queued = sum(task.state == "queued" for task in self.tasks.values())
         assert queued == len(queue), (queued, len(queue))
         self.runner.validate()
+        self.departures.validate()
 
     # ------------------------------------------------------------ tasks come in
 
     def _on_call(self, message: Call, now: Millis) -> Effects:
-        header = message.header
-        task_id = header.task(message.node)
+        return self._begin(message.header, message.node, message.args, now)
+
+    def _on_calls(self, message: Calls, now: Millis) -> Effects:
+        first, begin = message.header, self._begin
+        effects: Effects = []
+        for number, node, args in zip(message.numbers, message.nodes, message.args, strict=True):
+            header = first if number == first.number else first.numbered(number)
+            effects += begin(header, node, args, now)
+        return effects
+
+    def _begin(self, header: Header, node: int, args: Args, now: Millis) -> Effects:
+        """The client's word to start a task, with its fixed arguments."""
+        task_id = header.task(node)
         task = self.tasks.get(task_id)
         if task is None:
             reply = self.past.reply(task_id)
@@ -205,7 +226,7 @@ class ExecutorCore:
         elif task.started:
             return []
         task.started = True
-        task.args = message.args
+        task.args = args
         return self.waiting.advance(task, now)
 
     def _on_trigger(self, message: Trigger, now: Millis) -> Effects:
@@ -223,6 +244,13 @@ class ExecutorCore:
             return []
         self._take_input(task, message, now)
         return self.waiting.advance(task, now)
+
+    def _on_triggers(self, message: Triggers, now: Millis) -> Effects:
+        header, target = message.header, message.target
+        effects: Effects = []
+        for each in message.inputs:
+            effects += self._on_trigger(Trigger(header, each.source, target, each.value, each.steps), now)
+        return effects
 
     def _on_handover(self, message: Handover, now: Millis) -> Effects:
         task_id = message.header.task(message.node)
@@ -243,8 +271,10 @@ class ExecutorCore:
 
     def _new_task(self, task_id: TaskId, header: Header) -> Task:
         task = Task(task_id, header, clock=header.clock, floor=header.floor, told=header.floor)
-        self.operations.levels.begin(task, header)
-        self.clock.observe(header.clock)
+        if header.session is not None:
+            self.operations.levels.begin(task, header)
+        if header.clock > self.clock.last:
+            self.clock.observe(header.clock)
         self.tasks[task_id] = task
         return task
 
@@ -317,6 +347,7 @@ class ExecutorCore:
         if peer == NODE:
             return [Leave()]
         self.past.lose_peer(peer)
+        self.departures.lose(peer)
         dropped = self._drop([task for task in self.tasks.values() if task.id.client == peer])
         snapshots = self.operations.snapshots
         effects = [*dropped, *snapshots.release_all(peer), *snapshots.lose(peer, now)]
@@ -344,18 +375,21 @@ class ExecutorCore:
     # ------------------------------------------------------------ tasks end
 
     def _on_ran(self, event: Ran, now: Millis) -> Effects:
+        run_ms = now - self.runner.since
         self.runner.ended(event.tasks, now)
         effects: Effects = []
         for task, outcome in zip(event.tasks, event.outcomes, strict=True):
             effects += self._on_outcome(task, outcome, event.tasks, now)
         if not self.runner.running:  # an outcome may have fed a task of this very executor, and started it
             effects += self.runner.run_next(now)
-        return effects
+        return self.departures.after_run(event.tasks[0].function, run_ms, effects, now)
 
     def _on_outcome(self, task: Task, outcome: Outcome, batch: list[Task], now: Millis) -> Effects:
         if task.cancelled:
             self.tasks.pop(task.id, None)
             return []
+        if task.plain:
+            return self._end_plain(task, outcome)
         seen = witness(task, outcome, batch) if task.header.record else None
         task.steps = steps(task, step_of(task, outcome, self.name, seen))
         if outcome.failure is not None:
@@ -368,6 +402,14 @@ class ExecutorCore:
         if task.header.output_key is not None and not task.targets:
             return self._store_output(task, task.header.output_key, outcome.value, now)
         return self._end(task, outcome.value, None, task.targets, now)
+
+    def _end_plain(self, task: Task, outcome: Outcome) -> Effects:
+        """The common case, without detours: a result for the client is all that comes of it."""
+        floor = joined(task.floor, self.cache.floor)
+        result = plain_result(task, outcome, self.name, self.clock.last, floor)
+        del self.tasks[task.id]
+        self._keep(task, [(task.id.client, result)], outcome.value)
+        return [Send(task.id.client, result)]
 
     def _await_next_input(self, task: Task, now: Millis) -> Effects:
         """A MULTIEXEC node dropped a result: take the next input, or give up when there is none left."""
@@ -431,9 +473,13 @@ class ExecutorCore:
         self.tasks.pop(task.id, None)
         floor = joined(task.floor, self.cache.floor)
         sent = outputs(task, value, failure, targets, self.clock.last, floor)
+        self._keep(task, sent, value)
+        return [*self._deliver(sent, now), *self.operations.snapshots.watch(now)]
+
+    def _keep(self, task: Task, sent: Outputs, value: Value | None) -> None:
+        """For a repetition, unless it is large."""
         small = value is None or value.nbytes <= self.config.output_kept_bytes_max
         self.past.finish(task.id, sent if small else None)
-        return [*self._deliver(sent, now), *self.operations.snapshots.watch(now)]
 
     def _deliver(self, sent: Outputs, now: Millis) -> Effects:
         effects: Effects = []

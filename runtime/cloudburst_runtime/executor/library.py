@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, overload
 
+from cloudburst_runtime.config import waits_for_disk
 from cloudburst_runtime.errors import ErrorKinds, SerializationError, check_name
 from cloudburst_runtime.executor.printed import sendable
 from cloudburst_runtime.lattices.custom import kind_of
-from cloudburst_runtime.lattices.wrap import delta, grown, reveal
+from cloudburst_runtime.lattices.puts import element, grown
+from cloudburst_runtime.lattices.wrap import reveal
 from cloudburst_runtime.lattices.wrap import siblings as all_values
 from cloudburst_runtime.messages import Failure
 from cloudburst_runtime.values import Value, decode, decode_own, encode
@@ -95,11 +97,11 @@ class UserLibrary:
             If the version that the call must read is no longer kept anywhere.
         """
         show = self._reveal_all if siblings else self._reveal
-        if isinstance(key, str):
-            return show(self._lookup([check_name(key, "key")])[0], deserialize)
+        if isinstance(key, str | bytes) or not isinstance(key, Iterable):
+            return show(self._lookup([check_name(key, "key")])[0], deserialize, key)
         keys = [check_name(each, "key") for each in key]
         found = zip(keys, self._lookup(keys), strict=True)
-        return {each: show(lattice, deserialize) for each, lattice in found}
+        return {each: show(lattice, deserialize, each) for each, lattice in found}
 
     def _lookup(self, keys: list[str]) -> list[Any]:
         task, levels = self._current, self._core.operations.levels
@@ -113,16 +115,18 @@ class UserLibrary:
         return found
 
     @staticmethod
-    def _reveal(lattice: Any, deserialize: bool) -> Any:
+    def _reveal(lattice: Any, deserialize: bool, key: str) -> Any:
         if lattice is None:
             return None
-        return reveal(lattice, decode if deserialize else _as_pickle)
+        return reveal(lattice, decode if deserialize else _as_pickle, key)
 
     @staticmethod
-    def _reveal_all(lattice: Any, deserialize: bool) -> list[Any]:
-        return [] if lattice is None else all_values(lattice, decode if deserialize else _as_pickle)
+    def _reveal_all(lattice: Any, deserialize: bool, key: str) -> list[Any]:
+        return [] if lattice is None else all_values(lattice, decode if deserialize else _as_pickle, key)
 
-    def put(self, key: str, value: object, lattice: str | None = None) -> bool:
+    def put(
+        self, key: str, value: object, lattice: str | None = None, *, durability: str | None = None
+    ) -> bool:
         """Merge a value into a key; it is in the store when this returns True.
 
         Parameters
@@ -135,6 +139,10 @@ class UserLibrary:
         lattice
             How writes merge: ``"lww" "causal" "set" "ordered-set" "max" "min" "bool" "grow" "counter"
             "priority" "clock" "map"``, or nested, as ``"map[counter]"``.
+        durability
+            ``"disk"``: return when it is on disk, which needs a runtime with a ``state_dir``; ``"memory"``:
+            when the store has it; None: as the runtime was told. At ``"atomic"`` all that a call writes is
+            published at once, so the most that one of its puts asks for goes for all.
 
         Raises
         ------
@@ -144,15 +152,21 @@ class UserLibrary:
             In a call at ``"atomic"``, for anything but a plain value: it is published when the call ends.
         SerializationError
             If the value cannot travel.
+        StorageFull
+            If there is no room for it on disk.
         """
         check_name(key, "key")
+        sync = None if durability is None else self._waits(durability)
         if lattice is None and kind_of(value) is not None:
-            value = grown(value, self._lookup([key])[0])
+            value = grown(key, value, self._lookup([key])[0])
         now = time.monotonic() * 1000
         stamp = self._core.clock.tick(now)
-        element = delta(value, lattice, self._core.name, stamp, self.consistency)
-        self._do("write", (key, element))
+        made = element(key, value, lattice, self._core.name, stamp, self.consistency)
+        self._do("write", (key, made) if sync is None else (key, made, sync))
         return True
+
+    def _waits(self, durability: str) -> bool:
+        return waits_for_disk(durability, self._core.config.state_dir)
 
     def delete(self, key: str) -> None:
         """Delete a key. A write that was made without knowing of the deletion does not revive it."""

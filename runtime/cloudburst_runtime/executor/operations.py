@@ -135,19 +135,27 @@ class Operations:
         if kind == "read":
             return self.read(task, arguments[0], lambda result, later: [Reply(number, result)], now)
         if kind in ("write", "delete"):
-            return self._change(task, number, arguments, now)
+            return self._change(task, number, *arguments, now=now)
         raise TypeError(f"the executor core knows no operation {kind!r}")
 
-    def _change(self, task: Task, number: int, arguments: tuple[Any, ...], now: Millis) -> Effects:
-        """User code writes a key, or without a lattice deletes it."""
-        key, *lattice = arguments
+    def _change(
+        self,
+        task: Task,
+        number: int,
+        key: str,
+        lattice: AnyLattice | None = None,
+        sync: bool | None = None,
+        *,
+        now: Millis,
+    ) -> Effects:
+        """User code writes a key, or without a lattice deletes it; ``sync`` as `CacheCore.write` takes it."""
         if self.levels.level(task) == "atomic":
-            return [Reply(number, self.levels.buffer(task, key, lattice[0] if lattice else None))]
+            return [Reply(number, self.levels.buffer(task, key, lattice, sync))]
         op = self.begin(lambda result, later: self._changed(task, number, key, result))
-        if not lattice:
+        if lattice is None:
             return self.pass_on(self.cache.delete(op, key, now), now)
         terms = self.levels.terms(task, key)
-        return self.pass_on(self.cache.write(op, key, lattice[0], now, terms=terms), now)
+        return self.pass_on(self.cache.write(op, key, lattice, now, sync, terms), now)
 
     def _changed(self, task: Task, number: int, key: str, result: Any) -> Effects:
         """A write or deletion was answered."""

@@ -62,6 +62,13 @@ def outputs(
     return [*_produced(task, value, failure), *triggers] if header.watched else triggers
 
 
+def plain_result(task: Task, outcome: Outcome, executor: PeerName, clock: Micros, floor: Vector) -> Result:
+    """What comes of a `Task.plain` task: the same as of others, without detours."""
+    number, attempt = task.id.number, task.id.attempt
+    step = step_of(task, outcome, executor, None)
+    return Result(number, attempt, outcome.value, [step], outcome.failure, clock, floor)
+
+
 def _produced(task: Task, value: Value | None, failure: Failure | None) -> Outputs:
     """To whoever watches: before the triggers, so that it is mostly there before the result is."""
     own = next((step for step in task.steps if step.node == task.id.node), None)

@@ -48,17 +48,14 @@ class Runner:
         """A task is ready: run it, or let it wait for its turn."""
         task.state = "queued"
         task.ready_at = now
-        if self.queue:
+        if self.queue and (task.inputs or task.unused):
             self._insert(task)
         else:
             self.queue.append(task)
         return self._load.waits(now) if self.running else self.run_next(now)
 
     def _insert(self, task: Task) -> None:
-        """In order of readiness; but what a call has begun goes before calls that have not begun."""
-        if not task.inputs and not task.unused:
-            self.queue.append(task)
-            return
+        """What a call has begun goes before calls that have not begun, else in order of readiness."""
         place = len(self.queue)
         while place and not self.queue[place - 1].inputs and not self.queue[place - 1].unused:
             place -= 1

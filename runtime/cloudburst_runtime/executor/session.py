@@ -19,7 +19,7 @@ from cloudburst_runtime.executor.snapshots import Snapshots
 from cloudburst_runtime.executor.tasks import Task
 from cloudburst_runtime.lattices import LWW, AnyLattice, Causal, Custom
 from cloudburst_runtime.levels import CAUSAL, DEPENDENT, REPEATABLE
-from cloudburst_runtime.messages import Entry, Failure, Header, Session
+from cloudburst_runtime.messages import WAITS, Entry, Failure, Header, Session
 from cloudburst_runtime.vectors import Vector, joined
 
 
@@ -108,14 +108,21 @@ class Levels:
         known = joined(task.told, task.met.get(key, {}))
         return sessions.terms(session, key, self.floor(task) if depends else {}, known)
 
-    def buffer(self, task: Task, key: str, lattice: AnyLattice | None) -> Failure | None:
+    def buffer(
+        self, task: Task, key: str, lattice: AnyLattice | None, sync: bool | None = None
+    ) -> Failure | None:
         """At ``atomic`` a write waits in the session until the call is over; None if it may."""
         session = task.session
         assert session is not None
         if not isinstance(lattice, LWW):
-            text = f"at level 'atomic' a function puts plain values, and key {key!r} was to be something else"
+            wish = "be deleted" if lattice is None else f"get a {lattice.name!r} value"
+            text = (
+                f"at level 'atomic' a function only puts plain values, and key {key!r} was to {wish}: do "
+                "that outside of the call, or at another level"
+            )
             return Failure("ConsistencyError", text)
         session.writes[key] = lattice
+        session.waits = max(session.waits, WAITS.index(sync))
         return None
 
     def wrote(self, task: Task, key: str, entry: Entry | None) -> None:

@@ -30,10 +30,16 @@ State = Literal["waiting", "queued", "running", "storing"]
 
 
 class Known(NamedTuple):
-    """A plan and its topology, computed once."""
+    """A plan and its topology, computed once; ``single``: it has one node, which is an ordinary one."""
 
     plan: Plan
     topology: Topology
+    single: bool
+
+    @classmethod
+    def of(cls, plan: Plan) -> Known:
+        """Look at a plan."""
+        return cls(plan, Topology.of(plan), len(plan.nodes) == 1 and plan.nodes[0].invalid is None)
 
 
 class Task(msgspec.Struct, eq=False, gc=False):
@@ -108,6 +114,18 @@ class Task(msgspec.Struct, eq=False, gc=False):
         assert self.known is not None
         plan, node = self.known.plan, self.id.node
         return plan.nodes[node].function, plan.versions[node]
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is all of a call without options. Its plan must be known."""
+        header, known = self.header, self.known
+        return (
+            known is not None
+            and known.single
+            and self.session is None
+            and header.output_key is None
+            and not (header.record or header.watched or self.steps)
+        )
 
     @property
     def targets(self) -> tuple[int, ...]:

@@ -79,7 +79,7 @@ class Waiting:
                 return self._catalog.fetch(task.header.plan, now)
             task.known = known
             task.node = known.plan.nodes[task.id.node]
-        if not _take_inputs(task, known):
+        if not (task.started if known.single else _take_inputs(task, known)):
             failure = _nothing_valid(task, known)
             return self._ask_later(now) if failure is None else self._exhausted(task, failure, now)
         if task.args is not None and task.args.refs and task.resolved is None:

@@ -1,10 +1,10 @@
 """The lattices: how concurrent writes of one key become one value."""
 
 from .atomic import Atomic
-from .base import Lattice, below, join
+from .base import Lattice
 from .basic import LWW, Bool, Max, Min, Number, OrderedSet, Priority, SetLattice
 from .causal import Causal
-from .compound import AnyLattice, MapLattice
+from .compound import AnyLattice, MapLattice, Mixed, below, join, met
 from .counters import Counter, Grow, VectorClock
 from .custom import Custom
 
@@ -21,6 +21,7 @@ __all__ = [
     "MapLattice",
     "Max",
     "Min",
+    "Mixed",
     "Number",
     "OrderedSet",
     "Priority",
@@ -28,4 +29,5 @@ __all__ = [
     "VectorClock",
     "below",
     "join",
+    "met",
 ]

@@ -15,6 +15,9 @@ from cloudburst_runtime.values import Value
 from .base import LIFTS, Lattice
 from .basic import LWW
 
+RECORDS_PREFIX = "result/atomic/"
+"""Where the records of transactions lie, among what `keys` does not show."""
+
 
 class Atomic(Lattice, tag="atomic", frozen=True, array_like=True):
     """A plain write, and the transaction that published it: its name and its keys; none for a plain put."""

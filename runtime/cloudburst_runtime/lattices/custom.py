@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any, ClassVar
 
-from cloudburst_runtime.errors import LatticeMismatch
 from cloudburst_runtime.values import Value
 
 from .base import Lattice
@@ -22,19 +21,16 @@ MARK = "__cloudburst_lattice__"
 
 
 class Custom(Lattice, tag="custom", frozen=True, array_like=True):
-    """Parts of a user's lattice: ``kind`` is its name, and two kinds under one key are a mismatch."""
+    """Parts of a user's lattice: ``kind`` is its name, which makes it a type of its own."""
 
     name: ClassVar[str] = "custom"
+    named: ClassVar[bool] = False
 
     kind: str
     parts: Causal
 
     def merge(self, other: Custom) -> Custom:
-        if self.kind != other.kind:
-            raise LatticeMismatch(
-                f"there is a lattice {self.kind!r} under the key, and a {other.kind!r} was put: "
-                "put it under another key, or delete the key first"
-            )
+        assert self.kind == other.kind, "two lattices of users are kept side by side"
         return Custom(self.kind, self.parts.merge(other.parts))
 
     def __le__(self, other: Custom) -> bool:

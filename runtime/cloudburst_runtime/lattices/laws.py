@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cloudburst_runtime.lattices.base import Lattice, below, join
+from cloudburst_runtime.lattices.base import Lattice
+from cloudburst_runtime.lattices.compound import below, met
 
 T = TypeVar("T", bound=Lattice)
 
@@ -64,7 +65,8 @@ def check_all(a: T, b: T, c: T) -> None:
 
 
 def _join(x: T, y: T) -> T:
-    return join(x, y, "a key")
+    merged: T = met(x, y)
+    return merged
 
 
 def _check_order(x: T, y: T) -> None:

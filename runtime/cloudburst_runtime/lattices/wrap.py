@@ -17,6 +17,7 @@ from typing import Any, cast
 import msgspec
 
 from cloudburst_runtime import values
+from cloudburst_runtime.errors import LatticeMismatch
 from cloudburst_runtime.ids import Micros, PeerName
 from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.lattices.atomic import Atomic
@@ -32,7 +33,7 @@ from cloudburst_runtime.lattices.basic import (
     SetLattice,
 )
 from cloudburst_runtime.lattices.causal import Causal, Context, draft, is_draft, numbered
-from cloudburst_runtime.lattices.compound import MapLattice
+from cloudburst_runtime.lattices.compound import FAMILIES, MapLattice, Mixed, called
 from cloudburst_runtime.lattices.counters import Counter, Grow, VectorClock
 from cloudburst_runtime.lattices.custom import Custom, kind_of
 from cloudburst_runtime.levels import CAUSAL
@@ -91,7 +92,7 @@ def delta(
     return MAKERS[lattice](value, lattice, writer, stamp)
 
 
-def reveal(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode) -> Any:
+def reveal(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode, key: str = "") -> Any:
     """The Python value of an element, as a user sees it.
 
     Parameters
@@ -100,6 +101,13 @@ def reveal(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode) 
         What the store holds.
     decode
         How to decode the value of a last-writer-wins pair; it gets read-only buffers.
+    key
+        Where it was found, for the message of an error.
+
+    Raises
+    ------
+    LatticeMismatch
+        If there are elements of two types (see `one_of`).
 
     Examples
     --------
@@ -116,11 +124,49 @@ def reveal(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode) 
     if isinstance(lattice, Priority):
         return lattice.priority, decode(lattice.value.frozen())
     if isinstance(lattice, MapLattice):
-        return {from_canonical(key): reveal(part, decode) for key, part in sorted(lattice.entries.items())}
+        return {from_canonical(k): _part(k, part, decode, key) for k, part in sorted(lattice.entries.items())}
+    if isinstance(lattice, Mixed):
+        raise LatticeMismatch(lattice.told(f"key {key!r}" if key else "this key"))
     return lattice.reveal()
 
 
-def siblings(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode) -> list[Any]:
+def _part(name: bytes, part: AnyLattice, decode: Callable[[Value], Any], key: str) -> Any:
+    if isinstance(part, Mixed):
+        where = f"{from_canonical(name)!r} of the map under " + (f"key {key!r}" if key else "this key")
+        raise LatticeMismatch(part.told(where, "map[{}]"))
+    return reveal(part, decode, key)
+
+
+def one_of(lattice: AnyLattice, name: str, key: str) -> AnyLattice:
+    """The element of the type that users call ``name``, of those that met under a key, or in a map there.
+
+    Raises
+    ------
+    LatticeMismatch
+        If there is none.
+
+    Examples
+    --------
+    >>> one_of(Mixed({"bool": Bool(True), "max": Max(3)}), "max", "k")
+    Max(value=3)
+    """
+    parts = list(lattice.parts.values()) if isinstance(lattice, Mixed) else [lattice]
+    outer, _, inner = name.partition("[")
+    for part in parts:
+        if FAMILIES.get(called(part), called(part)) == FAMILIES.get(outer, outer):
+            return _inside(part, inner[:-1], key) if isinstance(part, MapLattice) and inner else part
+    names = " and ".join(repr(called(part)) for part in parts)
+    raise LatticeMismatch(f"key {key!r} holds {names}, and was to be read as {name!r:.80}")
+
+
+def _inside(lattice: MapLattice, name: str, key: str) -> MapLattice:
+    """The same map, with one element wherever two types have met."""
+    mixed = (Mixed, MapLattice)
+    parts = lattice.entries.items()
+    return MapLattice({k: one_of(part, name, key) if isinstance(part, mixed) else part for k, part in parts})
+
+
+def siblings(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode, key: str = "") -> list[Any]:
     """All values that lie under a key side by side, the latest first; of any lattice but causal there is one.
 
     Examples
@@ -130,14 +176,7 @@ def siblings(lattice: AnyLattice, decode: Callable[[Value], Any] = values.decode
     """
     if isinstance(lattice, Causal):
         return [decode(value.frozen()) for value in lattice.values]
-    return [reveal(lattice, decode)]
-
-
-def grown(value: Any, found: AnyLattice | None, decode: Callable[[Value], Any] = values.decode) -> Any:
-    """An element of a user's lattice, merged with what was found under its key: what to put there."""
-    if isinstance(found, Custom) and found.kind == kind_of(value) and found.parts.values:
-        return reveal(found, decode).merge(value)
-    return value
+    return [reveal(lattice, decode, key)]
 
 
 def newest(lattice: AnyLattice | None) -> Micros:
@@ -150,6 +189,8 @@ def newest(lattice: AnyLattice | None) -> Micros:
         return lattice.parts.newest
     if isinstance(lattice, MapLattice):
         return max(map(newest, lattice.entries.values()), default=0)
+    if isinstance(lattice, Mixed):
+        return max(map(newest, lattice.parts.values()))
     return 0
 
 
@@ -216,14 +257,20 @@ def plain(lattice: AnyLattice) -> AnyLattice:
 
 def private_bytes(lattice: AnyLattice) -> int:
     """How many bytes an element takes in the memory of the process that keeps it."""
-    shared = sum(value.shared.nbytes for value in _values(lattice) if value.shared is not None)
-    return lattice.nbytes - shared
+    return lattice.nbytes - shared_bytes(lattice)
+
+
+def shared_bytes(lattice: AnyLattice) -> int:
+    """How many bytes of an element lie in shared memory."""
+    return sum(value.shared.nbytes for value in _values(lattice) if value.shared is not None)
 
 
 def _values(lattice: AnyLattice | None) -> list[Value]:
     """The values of an element that may lie in shared memory."""
     if isinstance(lattice, LWW | Atomic):
         return [lattice.value]
+    if isinstance(lattice, Mixed):
+        return [value for part in lattice.parts.values() for value in _values(part)]
     return lattice.values if isinstance(lattice, Causal) else []
 
 
@@ -237,6 +284,8 @@ def _with_values(lattice: AnyLattice, change: Callable[[Value], Value]) -> AnyLa
         return Priority(lattice.priority, lattice.stamp, lattice.writer, change(lattice.value))
     if isinstance(lattice, Custom):
         return Custom(lattice.kind, lattice.parts.changed(change))
+    if isinstance(lattice, Mixed):
+        return Mixed({kind: _with_values(part, change) for kind, part in lattice.parts.items()})
     return lattice.changed(change) if isinstance(lattice, Causal) else lattice
 
 

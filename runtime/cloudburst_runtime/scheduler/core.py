@@ -37,6 +37,7 @@ from cloudburst_runtime.messages import (
     ExecutorLost,
     Failed,
     Fetch,
+    FunctionSpec,
     Hello,
     Idle,
     Load,
@@ -59,7 +60,7 @@ from cloudburst_runtime.scheduler.leases import Leases
 from cloudburst_runtime.scheduler.placing import Holders, Placing
 from cloudburst_runtime.scheduler.policy import Uniform
 from cloudburst_runtime.scheduler.pool import DOUBTED, LEAVING, READY, STARTING, Pool
-from cloudburst_runtime.scheduler.questions import describe, status
+from cloudburst_runtime.scheduler.questions import Stored, describe, status
 from cloudburst_runtime.scheduler.registry import Planned, Registry
 from cloudburst_runtime.scheduler.replies import Replies, refusal
 
@@ -84,7 +85,7 @@ class SchedulerCore:
     uniform
         A source of numbers in [0, 1).
     store_stats
-        Keys in the store and their bytes, for `Status`.
+        Keys in the store, their bytes, and the stores on other hosts, for `Status`.
     found
         The functions and DAGs that are on disk.
 
@@ -100,7 +101,7 @@ class SchedulerCore:
         config: Config,
         holders: Holders,
         uniform: Uniform,
-        store_stats: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        store_stats: Callable[[], Stored] = lambda: (0, 0, {}),
         found: Recovered | None = None,
     ) -> None:
         self.config = config
@@ -209,15 +210,17 @@ class SchedulerCore:
     # ------------------------------------------------------------ changes
 
     def _register(self, client: PeerName, message: Register, now: Millis) -> list[Effect]:
+        before = self.registry.found(message.function.name)
         spec = self.registry.register(message.function)
         self.placing.moved()
         outdated = self.placing.unpin(spec.name, spec.version - 1)
+        self.placing.forget(spec)
         pins = self.placing.pin_function(spec)
         reply = Registered(message.req, spec.version)
         effects = self._change(
             client, reply, lambda planned: spec.name in planned.functions, now, [*outdated]
         )
-        written = self._persist(function_place(spec.name), spec)
+        written = self._persist(function_place(spec.name), spec, before)
         return written + pins + effects + self.grants.refresh(now)
 
     def _define(self, client: PeerName, message: DefineDag, now: Millis) -> list[Effect]:
@@ -242,14 +245,16 @@ class SchedulerCore:
             client, Done(message.req), lambda planned: message.name in planned.dags, now
         )
 
-    def _persist(self, place: bytes, record: Any, before: DagSpec | None = None) -> list[Effect]:
+    def _persist(
+        self, place: bytes, record: Any, before: DagSpec | FunctionSpec | None = None
+    ) -> list[Effect]:
         return [Persist(place, record, undo=before)] if self.config.state_dir else []
 
     def _unwritten(self, event: Unwritten, now: Millis) -> list[Effect]:
         """A change of the registry could not be written: take it back, and refuse it."""
         client, message = event.event.peer, event.event.message
         if isinstance(message, Register):
-            self.registry.withdraw(message.function.name)
+            self.registry.withdraw(message.function.name, event.persists[0].undo)
         else:
             name = message.dag.name if isinstance(message, DefineDag) else message.name
             self.registry.reset(name, event.persists[0].undo)

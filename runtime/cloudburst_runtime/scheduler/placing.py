@@ -99,6 +99,12 @@ class Placing:
             effects += self._send(self._pool.executors[name], [spec], [])
         return effects
 
+    def forget(self, spec: FunctionSpec) -> None:
+        """Whoever was sent an earlier registration of this very version is to be sent it again."""
+        for executor in self._pool.executors.values():
+            if executor.pins.get(spec.name) == spec.version:
+                del executor.pins[spec.name]
+
     def unpin(self, name: str, version: int) -> list[Effect]:
         """Where that version was sent, it may be forgotten."""
         return [

@@ -1,7 +1,9 @@
 """What is registered: functions by name and version, DAGs by name, and the plans made of them.
 
-Law: a registration never changes what was there; it adds a version. Nothing here knows of executors,
-clients or time.
+Law: a registration never changes what was there; it adds a version. Only what an earlier runtime had
+registered, and nothing in this one has run yet, keeps its number when it is registered again unchanged:
+then it is as it was, but for the place that it was registered from. Nothing here knows of executors, clients
+or time.
 
 A `Plan` is a DAG with its function versions fixed, numbered and immutable, so that a call in flight is
 not touched by a registration. The same plan is handed out as long as nothing in it changes. Old versions
@@ -68,6 +70,7 @@ class Registry:
         self.damage: list[str] = []
         """A line on each damage that was found on disk."""
         self._plans_kept_max = plans_kept_max
+        self._found: dict[str, FunctionSpec] = {}  # from disk, and neither planned nor registered since
         self._revisions: dict[str, int] = {}
         self._revision = 0
         self._numbers: dict[tuple[object, ...], int] = {}
@@ -83,7 +86,7 @@ class Registry:
                 runs.add(self.runs.setdefault(each.name, Runs(each.name)), each)
 
     def register(self, function: FunctionSpec) -> FunctionSpec:
-        """Keep a function as the next version of its name, and return it with that version.
+        """Keep a function as the next version of its name, and return it with its version.
 
         Raises
         ------
@@ -92,7 +95,9 @@ class Registry:
         """
         name = check_name(function.name, "function")
         versions = self.functions.setdefault(name, {})
-        spec = msgspec.structs.replace(function, version=max(versions, default=0) + 1)
+        found = self._found.pop(name, None)
+        unchanged = found is not None and found.made == function.made != ""
+        spec = msgspec.structs.replace(function, version=max(versions, default=0) + (not unchanged))
         versions[spec.version] = spec
         _trim(versions)
         return spec
@@ -102,15 +107,22 @@ class Registry:
         self.damage = found.said
         for function in found.functions.values():
             self.functions[function.name] = {function.version: function}
+            self._found[function.name] = function
         for dag in found.dags.values():
             self._set_dag(dag.name, dag)
 
-    def withdraw(self, name: str) -> None:
-        """Take the latest registration of a function back."""
+    def withdraw(self, name: str, before: FunctionSpec | None = None) -> None:
+        """Take the latest registration of a function back; ``before``: what an earlier runtime had."""
         versions = self.functions[name]
         del versions[max(versions)]
+        if before is not None:
+            versions[before.version] = self._found[name] = before
         if not versions:
             del self.functions[name]
+
+    def found(self, name: str) -> FunctionSpec | None:
+        """What an earlier runtime had registered, if nothing has come of it yet in this one."""
+        return self._found.get(name)
 
     def latest(self, name: str) -> FunctionSpec:
         """The newest version of a function.
@@ -275,6 +287,8 @@ class Registry:
             nodes, edges = compose(parts[0], parts[1])
             dags.append(continuation)
             target = f"{target} >> {continuation}"
+        for node in nodes:
+            self._found.pop(node.function, None)
         self._number += 1
         plan = Plan(self._number, target, nodes, versions, edges)
         topology = Topology.of(plan)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from cloudburst_runtime.client import dispatch
 from cloudburst_runtime.client.calls import (
     Answered,
     Ask,
@@ -27,15 +28,18 @@ from cloudburst_runtime.client.calls import (
     Observed,
     OwnedCall,
     Resolve,
+    SendNow,
     Store,
     Submit,
+    SubmitAll,
 )
 from cloudburst_runtime.client.core import ClientCore
 from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import Config
+from cloudburst_runtime.effects import SetTimer
 from cloudburst_runtime.errors import CallTimeout, ErrorKinds, RuntimeUnavailable
 from cloudburst_runtime.ids import NODE
-from cloudburst_runtime.messages import Failure, Hello, Result
+from cloudburst_runtime.messages import Failure, Hello, Result, pack, unpack
 from cloudburst_runtime.shell import arena_file, holding
 from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
@@ -46,11 +50,14 @@ from cloudburst_runtime.shell.ticket import Ticket
 from cloudburst_runtime.shell.transport import Hub
 
 if TYPE_CHECKING:
+    from cloudburst_runtime.shell.alarm import Alarm
     from cloudburst_runtime.shell.tracing import ClientTrace
 
 SCHEME = "unix:"
 LOOK_MS = 5.0
 """How often a thread that submits call after call looks for results."""
+TURN_MS = 1.0
+"""How often an event loop turns at least, while what is awaited there comes at once."""
 
 
 class Sink(Protocol):
@@ -97,6 +104,7 @@ class ClientShell:
         self.address = SCHEME + where if isinstance(where, str) else where.address
         self.name = "c" + uuid.uuid4().hex[:12]
         self.closed_because = ""
+        self._turned_at = 0.0
         self._numbers = itertools.count(1)
         self._sinks: dict[int, Sink] = {}
         self._watching: weakref.WeakValueDictionary[int, Sink] = weakref.WeakValueDictionary()
@@ -110,9 +118,12 @@ class ClientShell:
             Answered: self._answer,
             Observed: self._observe,
             Dispatched: self._stay_connected,
+            SetTimer: self._set_timer,
         }
         self._interrupts = Interrupts(mark)
         self.loop = Loop(self.core, self.hub, carry, interrupts=self._interrupts)
+        self.loop.before_waiting = self._send_now
+        self._alarm: Alarm | None = None
         near = where if isinstance(where, str) else ""
         shares = bool(near) and arena_file.is_reachable(near)
         self.arena = Arena(near, self.name, config.arena_bytes_max if shares else 0, self._section)
@@ -139,11 +150,11 @@ class ClientShell:
         self._look()
 
     def submit_all(self, calls: list[OwnedCall], sinks: Sequence[Sink]) -> None:
-        """Start some calls; what goes to one executor goes in one piece."""
+        """Start calls of one function that differ in their arguments alone (`SubmitAll`)."""
         self.check()
         for call, sink in zip(calls, sinks, strict=True):
             self._sinks[call.number] = sink
-        self.loop.post(*map(Submit, calls))
+        self.loop.post(SubmitAll(calls))
         self._look()
 
     def _look(self) -> None:
@@ -151,6 +162,11 @@ class ClientShell:
         background thread, and the two would take turns with the interpreter."""
         if now_ms() > self.loop.read_at + LOOK_MS:
             self.loop.glance()
+
+    def _send_now(self) -> None:
+        """Whoever waits, or looks for results, does not let calls wait for company."""
+        if self.core.dispatcher.waiting.count:
+            self.loop.post(SendNow())
 
     def cancel(self, number: int) -> None:
         """Give a call up; its sink gets `CallCancelled` unless it has an outcome already."""
@@ -168,6 +184,17 @@ class ClientShell:
             return done()
         return self.loop.wait(done, None if timeout is None else now_ms() + timeout * 1000)
 
+    def turn_is_due(self) -> bool:
+        """Whether an event loop should turn for the sake of others, after what was awaited had come at once.
+
+        True about once in a millisecond.
+        """
+        now = now_ms()
+        due = now > self._turned_at + TURN_MS
+        if due:
+            self._turned_at = now
+        return due
+
     # ------------------------------------------------------------ requests
 
     def ask(self, make: Callable[[int], Any], timeout: float | None = 60.0) -> Any:
@@ -179,11 +206,18 @@ class ClientShell:
             What the runtime answered, as its own class.
         CallTimeout
             If there is no answer within ``timeout`` seconds.
+        TypeError
+            If the runtime could not read it: it would take this process for another's, and hang up.
         """
         self.check()
         with self.loop.lock:
             req = self.core.next_req()
-        return self._await(req, Ask(make(req)), timeout)
+        message = make(req)
+        try:
+            unpack(pack(message))
+        except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
+            raise TypeError(f"{type(message).__name__} cannot be asked for with this: {error}") from None
+        return self._await(req, Ask(message), timeout)
 
     def store(
         self,
@@ -245,6 +279,15 @@ class ClientShell:
         if sink is not None:
             sink.observe(effect.running)
 
+    def _set_timer(self, effect: SetTimer) -> None:
+        self.loop.set_timer(effect)
+        if effect.key == dispatch.TIMER:  # it is for what a notebook that computes is not to hold up
+            if self._alarm is None:
+                from cloudburst_runtime.shell.alarm import Alarm  # ctypes: not everybody sends that much
+
+                self._alarm = Alarm(self.loop.fire_due)
+            self._alarm.set(effect.due)
+
     def _stay_connected(self, effect: Dispatched) -> None:
         for peer in effect.schedule:
             self.hub.connect(peer)
@@ -271,6 +314,8 @@ class ClientShell:
         self.closed_because = because
         self._interrupts.release()
         self.loop.close()
+        if self._alarm is not None:
+            self._alarm.close()
         self.arena.close()
         if isinstance(self.where, str):
             holding.HOLDING.leave(self.where)
@@ -304,7 +349,9 @@ def _near(directory: str, hello: Hello) -> tuple[Hub, Config]:
         hub.close()
         raise RuntimeUnavailable(f"no runtime answers at {SCHEME}{directory}: start one with cb.up()")
     try:
-        return hub, read_config(directory)
+        config = read_config(directory)
+        hub.spin_for(config.spin_us, roams=True)  # of two that meet on a processor, only one is to leave
+        return hub, config
     except BaseException:
         hub.close()
         raise

@@ -8,21 +8,26 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
+import re
 from typing import NamedTuple
 
 import msgspec
 
+from cloudburst_runtime.anna.commits import committed, publish
 from cloudburst_runtime.anna.durable import FORMAT, Damaged, Recovered, is_whole, pack, recover, unpack
 from cloudburst_runtime.anna.inherit import begin_anew, inherit
 from cloudburst_runtime.anna.journal import Storage
 from cloudburst_runtime.anna.records import Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.errors import StorageError
-from cloudburst_runtime.ids import NODE, PeerName
+from cloudburst_runtime.effects import Persist
+from cloudburst_runtime.errors import StorageError, StorageFull
+from cloudburst_runtime.ids import PeerName
+from cloudburst_runtime.shell.pages import DATA_NAME
 
 SCRATCH_NAME = "scratch"
+STORE = re.compile(r"s\d+")
+"""The names of stores that are processes of their own."""
 BATCH_MAX = 1_000
 """Records that are written together when a store takes over another's."""
 MEMORY_SHARE = 0.5
@@ -70,32 +75,62 @@ def take_over(config: Config, disk: Disk, replica: ReplicaCore) -> None:
     StorageError
         If it cannot be read, or written; then all is where it was.
     """
-    for name in sorted(os.listdir(config.state_dir)):
-        directory = os.path.join(config.state_dir, name)
-        if name == NODE or not os.path.isdir(directory):
-            continue
+    for name in _left_behind(config.state_dir):
         left = open_state(config, name)
         assert left is not None
         disk.found.said += left.found.said
         changes: dict[bytes, bytes | None] = {}
         read, read_left = functools.partial(_read, disk), functools.partial(_read, left)
         for change in inherit(replica.records, read, left.found, read_left):
-            for persist in replica.keeper.changed(change, True):
-                record = persist.record
-                changes[persist.place] = None if record is None else pack(persist.place, record)
+            changes |= _packed(replica.keeper.changed(change, True))
             replica.keeper.shrink()
             if len(changes) >= BATCH_MAX:
                 disk.storage.write(changes)
                 changes = {}
         disk.storage.write(changes)
         left.storage.close()
-        shutil.rmtree(directory)
+        remove_state(config, name)
+
+
+def publish_rest(disk: Disk, replica: ReplicaCore) -> None:
+    """Publish what atomic calls had committed when the runtime before ended, and forget their records.
+
+    Where there is no room for that, it is left to the next start.
+    """
+    changes: dict[bytes, bytes | None] = {}
+    read = functools.partial(_read, disk)
+    with contextlib.suppress(StorageFull):
+        for record in committed(replica.records):
+            for change in publish(replica.records, read, record):
+                changes |= _packed(replica.keeper.changed(change, True))
+            changes |= _packed(replica.keeper.dropped(replica.records.discard(record)))
+            if len(changes) >= BATCH_MAX:
+                disk.storage.write(changes)
+                changes = {}
+        if changes:
+            disk.storage.write(changes)
+
+
+def _packed(persists: list[Persist]) -> dict[bytes, bytes | None]:
+    return {each.place: None if each.record is None else pack(each.place, each.record) for each in persists}
+
+
+def _left_behind(state_dir: str) -> list[PeerName]:
+    """The stores but the node's that have left something; whatever else is there is not ours."""
+    return [
+        name
+        for name in sorted(os.listdir(state_dir))
+        if STORE.fullmatch(name) and os.path.isfile(os.path.join(state_dir, name, DATA_NAME))
+    ]
 
 
 def remove_state(config: Config, name: PeerName) -> None:
-    """A store has handed over all that it had, and leaves."""
+    """A store has handed over all that it had: its file goes, and its directory if nothing else is in it."""
     if config.state_dir:
-        shutil.rmtree(os.path.join(config.state_dir, name), ignore_errors=True)
+        directory = os.path.join(config.state_dir, name)
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(directory, DATA_NAME))
+            os.rmdir(directory)
 
 
 def _read(disk: Disk, place: bytes) -> Stored | None:

@@ -17,10 +17,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from cloudburst_runtime import messages
+from cloudburst_runtime import inplace, messages
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Send
+from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.errors import RuntimeUnavailable
+from cloudburst_runtime.executor import departures
 from cloudburst_runtime.executor.core import ExecutorCore
 from cloudburst_runtime.executor.library import UserLibrary
 from cloudburst_runtime.executor.printed import Streams
@@ -44,6 +45,7 @@ from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Failure, Hello
 from cloudburst_runtime.runs import Counter
 from cloudburst_runtime.shell import holding
+from cloudburst_runtime.shell.alarm import Alarm
 from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
 from cloudburst_runtime.shell.holding import HOLDING
@@ -54,6 +56,10 @@ LIVE_CHARACTERS_MAX = 10_000
 """How much of a long call's output is shown while it runs; all that is kept comes with the result."""
 
 INTERRUPT_SIGNAL = signal.SIGUSR1
+
+SWITCH_SECONDS = 0.001
+"""After how long user code that computes lets another thread run, which has results to send or a cancel to
+take: Python's own default is five times that."""
 
 CANCELLED = Failure("CallCancelled", "the call that this thread belongs to was cancelled")
 
@@ -74,7 +80,9 @@ class ExecutorProcess:
     def __init__(self, directory: str, name: str, config: Config) -> None:
         hello = Hello(name, "executor", os.getpid(), config.gpus, os.uname().nodename)
         self.hub = Hub(directory, hello)
+        self.hub.spin_for(config.spin_us)
         self.core = ExecutorCore(config, name, hybrid_clock())
+        inplace.home = directory
         self.streams = Streams(config.printed_bytes_max)
         seeds = None if config.seed is None else Seeds(config.seed)
         served = (self.core, self._perform, self._pump)
@@ -94,8 +102,10 @@ class ExecutorProcess:
             Measure: lambda effect: self._measure(),
             Interrupt: lambda effect: self._interrupt(),
             Leave: lambda effect: os._exit(0),
+            SetTimer: self._set_timer,
         }
         self.loop = Loop(self.core, self.hub, carry, self._report)
+        self._alarm = Alarm(self.loop.fire_due)
         self.arena = Arena(directory, name, config.arena_bytes_max, lambda: self.loop.lock)
         holding.install()
         if config.trace:
@@ -115,6 +125,7 @@ class ExecutorProcess:
         with self.loop.lock:  # from now on the node takes it for ready
             if self.hub.connect(NODE) is None:
                 os._exit(1)
+        sys.setswitchinterval(min(SWITCH_SECONDS, sys.getswitchinterval()))
         gc.collect()
         gc.freeze()
         todo, sandbox, loop = self.todo, self.sandbox, self.loop
@@ -128,6 +139,11 @@ class ExecutorProcess:
             self._count(tasks, outcomes)
             if HOLDING.ended:
                 HOLDING.settle()
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        self.loop.set_timer(effect)
+        if effect.key == departures.TIMER:  # it is for what user code is not to hold up
+            self._alarm.set(effect.due)
 
     # ------------------------------------------------------------ what is counted
 
@@ -156,7 +172,7 @@ class ExecutorProcess:
         number = next(self._numbers)
         with _Outside(self):
             if kind == "write":
-                arguments = (arguments[0], self.arena.moved(arguments[1]))
+                arguments = (arguments[0], self.arena.moved(arguments[1]), *arguments[2:])
             self.loop.post(Op(task, number, kind, arguments))
             self.loop.wait(lambda: number in self._replies or task.cancelled)
             self._report_if_due()

@@ -86,7 +86,7 @@ class Loop:
         self.closed = False
         self.afterwards: deque[Callable[[], None]] = deque()
         """Users' callbacks: appended to with the lock held, called by the background thread."""
-        self._carry: dict[type, Callable[[Any], None]] = {SetTimer: self._set_timer, **carry}
+        self._carry: dict[type, Callable[[Any], None]] = {SetTimer: self.set_timer, **carry}
         self._timers: list[tuple[float, str]] = []
         self._due: dict[str, float] = {}
         self._role = threading.Lock()
@@ -100,6 +100,8 @@ class Loop:
         self._nudge = threading.Event()
         self._background: threading.Thread | None = None
         self.interrupts = interrupts
+        self.before_waiting: Callable[[], None] | None = None
+        """Called, without the lock, by a thread that is about to wait or to look."""
 
     def start(self) -> None:
         """Bring the core to life."""
@@ -138,27 +140,38 @@ class Loop:
 
     def _perform_many(self, effects: list[Any]) -> None:
         """The same; messages in a row that go to one peer go in one piece."""
-        hub = self.hub
-        hub.begin_batch()
+        hub, begun = self.hub, False
         try:
             for effect in effects:
                 if type(effect) is Send:
+                    if not begun:
+                        hub.begin_batch()
+                        begun = True
                     hub.send(effect.peer, effect.message)
                 else:
-                    hub.end_batch()  # it may end this process
+                    if begun:
+                        hub.end_batch()  # for this effect may end the process
+                        begun = False
                     self._act(effect)
-                    hub.begin_batch()
         finally:
-            hub.end_batch()
+            if begun:
+                hub.end_batch()
 
     def _act(self, effect: Any) -> None:
         self._carry[type(effect)](effect)
         if self._polling:  # it may be what the polling thread waits for
             self.hub.wake()
 
-    def _set_timer(self, effect: SetTimer) -> None:
+    def set_timer(self, effect: SetTimer) -> None:
+        """Set a timer; the lock is held."""
         self._due[effect.key] = effect.due
         heapq.heappush(self._timers, (effect.due, effect.key))
+
+    def fire_due(self) -> None:
+        """Fire the timers that are due, from any thread."""
+        with self.lock:
+            if not self.closed:
+                self._fire_timers()
 
     def _fire_timers(self) -> None:
         now = now_ms()
@@ -174,17 +187,20 @@ class Loop:
             due = deadline
         return None if due is None else max(0.0, due - now_ms())
 
-    def _step(self, deadline: float | None, guarded: bool = False) -> None:
+    def _step(self, deadline: float | None, guarded: bool = False, eager: bool = False) -> None:
         """Wait once, at most until ``deadline``, and handle what came. The caller has the role.
 
         ``guarded``: this is the main thread in a section that interrupts do not cut; the wait is open.
+        ``eager``: nothing else is to be done meanwhile, so it may spin before it sleeps (`shell.spinning`).
         """
+        if self.before_waiting is not None:
+            self.before_waiting()
         self._polling = True  # before the time-out is computed, so that a timer set from now on wakes us
         try:
             if guarded:
                 assert self.interrupts is not None
                 self.interrupts.open()
-            ready = self.hub.wait(self._timeout_ms(deadline))
+            ready = self.hub.wait(self._timeout_ms(deadline), eager)
         finally:
             if guarded:
                 assert self.interrupts is not None
@@ -236,7 +252,7 @@ class Loop:
                 self._entries += 1
                 self._inside = True
                 while not done() and not self.closed:
-                    self._step(deadline, guarded)
+                    self._step(deadline, guarded, eager=True)
                     if self._waiters:
                         self._release_finished()
                     if deadline is not None and now_ms() >= deadline:
@@ -255,15 +271,18 @@ class Loop:
                 self.interrupts.end()
         return done()
 
-    def glance(self) -> None:
-        """Handle what is there, without waiting, unless another thread is about to."""
+    def glance(self, eager: bool = False) -> None:
+        """Handle what is there, unless another thread is about to.
+
+        It does not sleep; ``eager``, it may spin (`shell.spinning`).
+        """
         guarded = self.interrupts is not None and self.interrupts.guard()
         try:
             if not self._role.acquire(blocking=False):
                 return
             try:
                 self._entries += 1
-                self._step(0.0)
+                self._step(0.0, eager=eager)
                 if self._waiters:
                     self._release_finished()
             finally:

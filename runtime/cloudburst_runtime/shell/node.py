@@ -24,7 +24,7 @@ from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.scheduler.events import Exited, Kill, Spawn, Stop
 from cloudburst_runtime.shell import arena_file
 from cloudburst_runtime.shell.arena import Heir
-from cloudburst_runtime.shell.disks import open_scratch, open_state, take_over, within_memory
+from cloudburst_runtime.shell.disks import open_scratch, open_state, publish_rest, take_over, within_memory
 from cloudburst_runtime.shell.holding import HOLDING, install
 from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.transport import Hub
@@ -91,6 +91,7 @@ def run_node(
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     hub = Hub(directory, Hello(NODE, NODE, os.getpid(), 0, os.uname().nodename))
+    hub.spin_for(config.spin_us)
     hub.adopt(supervisor, SUPERVISOR)
     hub.listen(listener)
     install()
@@ -102,6 +103,7 @@ def run_node(
         replica = ReplicaCore(within_memory(config), NODE, found)
         if disk is not None:
             take_over(config, disk, replica)
+            publish_rest(disk, replica)
     except StorageError as error:
         report(str(error))
         os._exit(1)

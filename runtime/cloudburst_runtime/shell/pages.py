@@ -5,10 +5,10 @@ LMDB itself has no checksums and trusts its pages; a damaged one ends the proces
 file is read here first, and LMDB opens only what was found whole.
 
 The format (``mdb.c`` of 0.9, data version 1; little-endian): pages 0 and 1 are *metas*, of which the one with
-the higher transaction number counts. It names the roots of two trees: the free pages, and the records. A
-branch page has the first key of each child, a leaf page keys and values, and a value that is too long for a
-page lies in *overflow* pages. A page that is in use is in one of the trees; any other is free, and is
-listed as such.
+the higher transaction number counts. It names the roots of two trees: the free pages, in the order of the
+transactions that freed them, and the records, in that of their bytes. A branch page has the first key of each
+child, a leaf page keys and values, and a value that is too long for a page lies in *overflow* pages. A page
+that is in use is in one of the trees; any other is free, and is listed as such.
 
 If the trees cannot be followed everywhere, the leaves that cannot be reached are looked for: every leaf page
 that is not listed as free. What is found there may be older than what is reached; who asked decides.
@@ -17,17 +17,20 @@ that is not listed as free. What is found there may be older than what is reache
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import NamedTuple, TypeAlias
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeAlias
 
 Buffer: TypeAlias = memoryview
 
+DATA_NAME = "data.mdb"
+"""What the file is called in the directory of a store."""
 MAGIC, DATA_VERSION = 0xBEEFC0DE, 1
 BRANCH, LEAF, OVERFLOW, META = 1, 2, 4, 8
 BIG = 1  # flag of a node whose value lies in overflow pages
 NO_PAGE = 2**64 - 1
 HEADER_BYTES, NODE_BYTES = 16, 8
-PAGE_BYTES_MIN, PAGE_BYTES_MAX = 512, 65_536
+PAGE_BYTES = 4096
 DEPTH_MAX = 32
 FAULTS_MAX = 100
 
@@ -81,12 +84,16 @@ def read(file: Buffer) -> Found:
     Found(records=[], faults=['neither of its two heads can be read'])
     """
     metas = sorted(_metas(file), key=lambda meta: -meta.transaction)
-    if not metas:
-        return Found([], ["neither of its two heads can be read"])
-    reader = _Reader(file, metas[0])
+    reader = _Reader(file, metas[0] if metas else _headless(file))
     if len(metas) < 2:
-        reader.faults.append("one of its two heads cannot be read")
+        lacking = "one of its two heads cannot" if metas else "neither of its two heads can"
+        reader.faults.append(f"{lacking} be read")
     return reader.read()
+
+
+def _headless(file: Buffer) -> _Meta:
+    """A meta that leads nowhere: all pages are looked at, as long as most systems have them."""
+    return _Meta(PAGE_BYTES, NO_PAGE, NO_PAGE, len(file) // PAGE_BYTES - 1, 0)
 
 
 def _metas(file: Buffer) -> Iterator[_Meta]:
@@ -106,6 +113,10 @@ def _metas(file: Buffer) -> Iterator[_Meta]:
             yield _Meta(free[0], free[7], main[7], last, transaction)
 
 
+def _transaction(key: bytes) -> int:
+    return int.from_bytes(key, sys.byteorder)
+
+
 class _Reader:
     """Reads one file by one meta."""
 
@@ -122,8 +133,8 @@ class _Reader:
         if self.meta.last + 1 > self.count:
             missing = (self.meta.last + 1 - self.count) * self.meta.page_bytes
             self._fault(f"it is cut off: {missing} bytes are missing at its end")
-        records = list(self._walk(self.meta.main))
-        for record in self._walk(self.meta.free):
+        records = list(self._walk(self.meta.main, bytes))
+        for record in self._walk(self.meta.free, _transaction):
             self._list_free(record.value)
         if self.faults:
             records += self._orphans()
@@ -134,11 +145,14 @@ class _Reader:
 
     # ------------------------------------------------------------ trees
 
-    def _walk(self, root: int) -> Iterator[Record]:
-        """The records below a page, in order; what cannot be read is a fault and left out."""
+    def _walk(self, root: int, place: Callable[[bytes], Any]) -> Iterator[Record]:
+        """The records below a page, in order; what cannot be read is a fault and left out.
+
+        ``place`` says of a key what comes before what.
+        """
         if root == NO_PAGE:
             return
-        last = b""
+        last: Any = None
         stack = [(root, b"", 0)]
         while stack:
             number, first, depth = stack.pop()
@@ -148,10 +162,12 @@ class _Reader:
                 self._fault(f"page {number}: {fault}")
                 continue
             stack += [(child, key, depth + 1) for key, child in reversed(children)]
+            begin = place(first)
             for record in records:
-                if record.key < first or (last and record.key <= last):
+                here = place(record.key)
+                if here < begin or (last is not None and here <= last):
                     self._fault(f"page {number}: its keys are out of order")
-                last = max(last, record.key)
+                last = here if last is None else max(last, here)
                 yield record
 
     def _open(self, number: int, depth: int) -> tuple[list[tuple[bytes, int]], list[Record]]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import select
 
+from cloudburst_runtime.shell.spinning import Spin, leave_processor, to_spare
+
 
 class Poller:
     """epoll where there is one, poll elsewhere; both level-triggered."""
@@ -14,6 +16,13 @@ class Poller:
     def __init__(self) -> None:
         self._epoll = select.epoll() if hasattr(select, "epoll") else None
         self._poll = None if self._epoll else select.poll()
+        self._spin: Spin | None = None
+
+    def spin_for(self, limit_us: float, roams: bool) -> None:
+        """From now on, let an eager `poll` look for so long before it sleeps; with epoll only."""
+        if self._epoll is not None and limit_us:
+            move = leave_processor if roams else None
+            self._spin = Spin(self._epoll.poll, limit_us, to_spare, move=move)
 
     @property
     def live(self) -> bool:
@@ -30,9 +39,10 @@ class Poller:
     def remove(self, fd: int) -> None:
         (self._epoll or self._poll).unregister(fd)  # type: ignore[union-attr]
 
-    def poll(self, timeout_ms: float | None) -> list[tuple[int, int]]:
+    def poll(self, timeout_ms: float | None, eager: bool = False) -> list[tuple[int, int]]:
         if self._epoll is not None:
-            return self._epoll.poll(-1 if timeout_ms is None else timeout_ms / 1000)
+            wait = self._spin.wait if eager and self._spin is not None else self._epoll.poll
+            return wait(-1 if timeout_ms is None else timeout_ms / 1000)
         assert self._poll is not None
         return self._poll.poll(timeout_ms)
 

@@ -25,8 +25,9 @@ import lmdb
 
 from cloudburst_runtime.errors import StorageError, StorageFull
 from cloudburst_runtime.shell import pages
+from cloudburst_runtime.shell.pages import DATA_NAME
 
-DATA_NAME, NEW_NAME, LOCK_NAME = "data.mdb", "new.mdb", "lock"
+NEW_NAME, LOCK_NAME = "new.mdb", "lock"
 MAP_BYTES_MIN = 1 << 30
 """The file may become so large before the map, which only takes addresses, must grow."""
 PAGE_BYTES = 4096
@@ -87,7 +88,7 @@ class LmdbStorage:
             os.makedirs(directory, mode=0o700, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(directory, NEW_NAME))
-            if os.path.exists(self._path) and os.path.getsize(self._path):
+            if os.path.exists(self._path):
                 self._examine()
             self._env = self._open(self._path)
             self._main = self._env.open_db(None)
@@ -155,14 +156,13 @@ class LmdbStorage:
 
     def _commit(self, changes: dict[bytes, bytes | None]) -> None:
         with self._env.begin(write=True) as transaction:
-            grows = False
+            before = 0 if self._bytes_max is None else self._used(transaction)
             for place, data in changes.items():
                 if data is None:
                     transaction.delete(place)
                 else:
                     transaction.put(place, data)
-                    grows = True
-            if grows and self._bytes_max is not None and self._used(transaction) > self._bytes_max:
+            if self._bytes_max is not None and self._used(transaction) > max(before, self._bytes_max):
                 raise lmdb.MapFullError("over the limit")
 
     def _used(self, transaction: lmdb.Transaction) -> int:
@@ -189,6 +189,9 @@ class LmdbStorage:
 
     def _examine(self) -> None:
         """Look the file through; if it is damaged, go on with a new one of what is intact."""
+        if not os.path.getsize(self._path):  # which cannot be mapped
+            self.faults = [f"{self._path} is empty, as after a crash of the machine: it begins anew"]
+            return
         with (
             open(self._path, "rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as memory,

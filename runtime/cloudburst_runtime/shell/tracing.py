@@ -20,11 +20,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cloudburst_runtime.client.calls import Submit
+from cloudburst_runtime.client.calls import OwnedCall, Submit, SubmitAll
 from cloudburst_runtime.effects import Core, Received, Send
 from cloudburst_runtime.executor.tasks import Outcome, Ran, Task
 from cloudburst_runtime.ids import Millis, TaskId
-from cloudburst_runtime.messages import Call, Result, Step, Trigger
+from cloudburst_runtime.messages import Call, Calls, Result, Results, Step, Trigger, Triggers
 
 if TYPE_CHECKING:
     from cloudburst_runtime.shell.client import ClientShell
@@ -81,8 +81,8 @@ class _Traced:
         self.woken = 0.0
         wait = hub.wait
 
-        def waited(timeout_ms: float | None) -> list[tuple[int, int]]:
-            ready = wait(timeout_ms)
+        def waited(timeout_ms: float | None, eager: bool = False) -> list[tuple[int, int]]:
+            ready = wait(timeout_ms, eager)
             self.woken = clock()
             return ready
 
@@ -137,20 +137,32 @@ class ClientTrace(_Traced):
 
     def handle(self, event: Any, now: Millis) -> list[Any]:
         """Take one event."""
-        if type(event) is Submit:
-            stamps = self.kept.get(event.call.number, [])
-            stamps.append(clock())
-        elif type(event) is Received and type(event.message) is Result:
-            stamps = self.kept.get(event.message.number, [])
-            if len(stamps) != 3:  # a repetition
-                return self.core.handle(event, now)
-            self._resolved = stamps
-            stamps += [self.woken, clock()]
+        if isinstance(event, Submit | SubmitAll):
+            traced = self._submitted(event.calls if isinstance(event, SubmitAll) else [event.call])
+        elif type(event) is Received and isinstance(event.message, Result | Results):
+            traced = self._arrived(_results_in(event.message))
         else:
             return self.core.handle(event, now)
         effects = self.core.handle(event, now)
-        stamps.append(clock())
+        done = clock()
+        for stamps in traced:
+            stamps.append(done)
         return effects
+
+    def _submitted(self, calls: list[OwnedCall]) -> list[Stamps]:
+        traced = [self.kept.get(call.number, []) for call in calls]
+        for stamps in traced:
+            stamps.append(clock())
+        return traced
+
+    def _arrived(self, results: list[Result]) -> list[Stamps]:
+        """Of the calls that end now; a repetition is none of them."""
+        traced = [self.kept.get(result.number, []) for result in results]
+        traced = [stamps for stamps in traced if len(stamps) == 3]
+        for stamps in traced:
+            self._resolved = stamps
+            stamps += [self.woken, clock()]
+        return traced
 
 
 class ExecutorTrace(_Traced):
@@ -158,6 +170,7 @@ class ExecutorTrace(_Traced):
 
     def __init__(self, process: ExecutorProcess) -> None:
         super().__init__(process.core, process.hub)
+        self._departures = process.core.departures
         self._run = process.sandbox.run
         process.sandbox.run = self._ran  # type: ignore[method-assign]
         process.loop.core = self
@@ -176,24 +189,41 @@ class ExecutorTrace(_Traced):
         effects = self.core.handle(event, now)
         if type(event) is Ran:
             self._tell(event.tasks, effects)
-        elif type(event) is Received and isinstance(event.message, Call | Trigger):
-            self.keep(_task(event.message), [self.woken, read, clock()])
+        elif type(event) is Received:
+            for task_id in _tasks(event.message):
+                self.keep(task_id, [self.woken, read, clock()])
         return effects
 
     def _tell(self, tasks: list[Task], effects: list[Any]) -> None:
         """Let the outcomes that are sent now carry the stamps of their tasks."""
         ended = clock()
-        stamps = {task.id: self.kept.pop(task.id, []) for task in tasks}
-        for effect in effects:
-            if type(effect) is Send and type(effect.message) is Result:
-                result = effect.message
-                for task in tasks:
-                    if (task.id.client, task.id.number) == (effect.peer, result.number) and result.steps:
-                        result.steps[-1].stamps = [*stamps[task.id], ended]
+        sent = {
+            (effect.peer, result.number): result
+            for effect in effects
+            if type(effect) is Send
+            for result in _results_in(effect.message)
+        }
+        for task in tasks:
+            stamps = self.kept.pop(task.id, [])
+            result = sent.get((task.id.client, task.id.number), self._departures.latest(task.id.client))
+            if result is not None and result.number == task.id.number and result.steps:
+                result.steps[-1].stamps = [*stamps, ended]
 
 
-def _task(message: Call | Trigger) -> TaskId:
-    return message.header.task(message.node if isinstance(message, Call) else message.target)
+def _results_in(message: Any) -> list[Result]:
+    if isinstance(message, Results):
+        return message.results
+    return [message] if isinstance(message, Result) else []
+
+
+def _tasks(message: Any) -> list[TaskId]:
+    """The tasks that a message begins or feeds."""
+    if isinstance(message, Call):
+        return [message.header.task(message.node)]
+    if isinstance(message, Calls):
+        pairs = zip(message.numbers, message.nodes, strict=True)
+        return [message.header.numbered(number).task(node) for number, node in pairs]
+    return [message.header.task(message.target)] if isinstance(message, Trigger | Triggers) else []
 
 
 def clock() -> Millis:

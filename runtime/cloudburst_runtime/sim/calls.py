@@ -5,11 +5,12 @@ Set up, sessions under faults, healing, rest, last reads, checks.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from cloudburst_runtime.sim import checkers, crashes, rest, sessions, workload
 from cloudburst_runtime.sim.consistency.judge import broken
-from cloudburst_runtime.sim.workload import Session
+from cloudburst_runtime.sim.workload import WIDE, Session
 from cloudburst_runtime.sim.world import World
 
 CLIENTS = 3
@@ -21,15 +22,27 @@ LAST_READS_MS = 30_000.0
 
 def drive(world: World) -> list[str]:
     """Run the scenario; what is wrong."""
+    return _drive(world, sessions.fill)
+
+
+def drive_many(world: World) -> list[str]:
+    """Run it with volleys of calls, which travel together."""
+    return _drive(world, sessions.fill_many, [partial(Session.define, name=WIDE, variant=0)])
+
+
+def _drive(
+    world: World, fill: Callable[[Session], None], more: Sequence[Callable[[Session], None]] = ()
+) -> list[str]:
     if world.faults.loss or world.faults.splits:
         world.history.note(world.now, "net", "lossy")
     world.start_node()
     made = [_session(world, number) for number in range(1, CLIENTS + 1)]
     workload.set_up(made[0])
+    made[0].to_do += [partial(each, made[0]) for each in more]
     made[0].go()
     world.run(SET_UP_MS, lambda: made[0].done)
     for session in made:
-        sessions.fill(session)
+        fill(session)
         session.go()
     crashes.plan(world, made)
     world.run(world.now + SESSIONS_MS, lambda: all(session.done for session in made))

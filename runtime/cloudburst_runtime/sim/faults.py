@@ -159,6 +159,17 @@ def with_stores(seed: int, config: Config) -> Config:
     )
 
 
+def with_company(seed: int, config: Config) -> Config:
+    """The configuration in which more travels together, and for longer."""
+    random = Random(f"{seed}/company")
+    return msgspec.structs.replace(
+        config,
+        together_after=random.choice((0, 1, 2, 8)),
+        together_ms=random.choice((0.3, 5.0)),
+        short_run_ms=random.choice((0.1, 1.0, 100.0)),
+    )
+
+
 class Network:
     """Says of each message when it arrives, and how often.
 

@@ -17,11 +17,12 @@ from cloudburst_runtime.client.core import ClientCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Persist
 from cloudburst_runtime.executor.core import ExecutorCore
+from cloudburst_runtime.executor.departures import Departures
 from cloudburst_runtime.executor.past import Past
 from cloudburst_runtime.executor.session import Levels
 from cloudburst_runtime.executor.tasks import Op, Reply, Task
 from cloudburst_runtime.ids import HybridClock, Micros, Millis, PeerName, TaskId
-from cloudburst_runtime.messages import Entry, Put
+from cloudburst_runtime.messages import Calls, Entry, Put, Results, Triggers
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.vectors import Vector
 
@@ -287,11 +288,41 @@ class _Oblivious(NodeCore):
 
 
 class _Silent(ReplicaCore):
-    def _publish(self, key: str, entry: Entry) -> Any:
-        effects: Any = super()._publish(key, entry)
+    def _publish(self, key: str, entry: Entry, base: Vector) -> Any:
+        effects: Any = super()._publish(key, entry, base)
         for effect in effects[1:]:
             self.watches.peers[effect.peer].pushed -= 1
         return effects[:1]
+
+
+class _Confusing(ExecutorCore):
+    def _on_calls(self, message: Calls, now: Millis) -> Any:
+        message.args.reverse()
+        return super()._on_calls(message, now)
+
+
+class _Lumping(Departures):
+    def release(self) -> Any:
+        effects = super().release()
+        for effect in effects:
+            if type(effect.message) is Results:
+                numbers = [result.number for result in effect.message.results]
+                for result, number in zip(effect.message.results, numbers[1:] + numbers[:1], strict=True):
+                    result.number = number
+        return effects
+
+
+class _Muddling(ExecutorCore):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.departures.__class__ = _Lumping
+
+
+class _Crossing(ExecutorCore):
+    def _on_triggers(self, message: Triggers, now: Millis) -> Any:
+        first, second, *_ = message.inputs
+        first.source, second.source = second.source, first.source
+        return super()._on_triggers(message, now)
 
 
 class _Rushing(NodeCore):
@@ -305,6 +336,15 @@ MUTANTS: dict[str, Mutant] = {
     "executor-keeps-task": Mutant("a task that is handed over stays in the queue", executor=_Keeping),
     "executor-hasty-write": Mutant("a write is reported before the store has it", executor=_Hasty),
     "executor-ignores-stamps": Mutant("an executor's clock does not observe", executor=_Unheeding),
+    "executor-confuses": Mutant(
+        "calls that came together get each other's arguments", executor=_Confusing, scenario="many"
+    ),
+    "executor-crosses": Mutant(
+        "inputs that go together are taken for each other", executor=_Crossing, scenario="many"
+    ),
+    "executor-muddles": Mutant(
+        "results that go together are of each other's calls", executor=_Muddling, scenario="many"
+    ),
     "cache-ignores-floor": Mutant("a cache shows entries older than the session", executor=_Stale),
     "cache-overlooks-gap": Mutant("a cache takes a gap in its updates for none", executor=_Deaf),
     "cache-forgets-totals": Mutant("a counter's puts carry amounts, not totals", executor=_Amounts),

@@ -22,6 +22,7 @@ from cloudburst_runtime.client.calls import (
     Resolve,
     Store,
     Submit,
+    SubmitAll,
 )
 from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.effects import Received, Send, SetTimer, Timer
@@ -187,6 +188,11 @@ class ClientProcess(Process):
         """Start a call."""
         self._results[call.number] = then
         self.take(Submit(call))
+
+    def submit_all(self, calls: list[OwnedCall], thens: list[Callable[[Result], None]]) -> None:
+        """Start calls that differ in their arguments alone."""
+        self._results.update(zip((call.number for call in calls), thens, strict=True))
+        self.take(SubmitAll(calls))
 
     def cancel(self, number: int) -> None:
         """Give a call up."""

@@ -15,8 +15,12 @@ from cloudburst_runtime.sim.world import World
 STORES = "/stores"
 """How the names of scenarios end in which several stores keep the keys."""
 
+MANY = "many"
+"""The scenario of many calls, which travel together."""
+
 SCENARIOS: dict[str, Callable[[World], list[str]]] = {
     "calls": calls.drive,
+    MANY: calls.drive_many,
     "restarts": restarts.drive,
     **{level + stores: executions.at(level) for stores in ("", STORES) for level in LEVELS},
 }
@@ -44,6 +48,8 @@ def run(
     config = faults.config(seed, plan)
     if scenario.endswith(STORES):
         config = faults.with_stores(seed, config)
+    if scenario == MANY:
+        config = faults.with_company(seed, config)
     world = World(seed, plan, config, mutant, trace)
     try:
         violations = SCENARIOS[scenario](world)

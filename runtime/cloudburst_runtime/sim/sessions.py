@@ -8,9 +8,19 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from cloudburst_runtime.sim.workload import COUNTERS, DAGS, OPERATIONS, SHARED_KEYS, Given, Session
+from cloudburst_runtime.sim.workload import (
+    COUNTERS,
+    DAGS,
+    OPERATIONS,
+    SHARED_KEYS,
+    WIDE,
+    Given,
+    Session,
+    shape,
+)
 
 LATE_TIMEOUT_S = 6.0
+VOLLEYS = 12
 
 
 def fill(session: Session) -> None:
@@ -38,6 +48,37 @@ def fill(session: Session) -> None:
     session.to_do.append(session.wait)
     session.to_do += [partial(session.get, key) for key in SHARED_KEYS]
     session.to_do += [partial(session.count, key) for key in COUNTERS]
+
+
+def fill_many(session: Session) -> None:
+    """Give a session volleys of calls, and the operations of others around them."""
+    fill(session)
+    for _ in range(VOLLEYS):
+        kind = session.random.choice((_volley, _volley, _loop, _wide))
+        session.to_do.insert(session.random.randrange(len(session.to_do)), partial(kind, session))
+
+
+def _volley(session: Session) -> None:
+    """Many calls of one function in one piece; some are cancelled."""
+    random = session.random
+    name = random.choice(("plain", "plain", "raises", "slow"))
+    ops = session.call_all(name, [[session.unique()] for _ in range(random.randint(2, 12))])
+    if random.random() < 0.3:
+        session.cancel_after(random.uniform(0.0, 10.0), random.choice(ops))
+
+
+def _loop(session: Session) -> None:
+    """Call after call, without waiting for any; mostly of one function."""
+    random = session.random
+    for _ in range(random.randint(3, 12)):
+        name = random.choice(("plain", "plain", "plain", "plain", "touch", "slow"))
+        session.call(name, {None: [_script(session) if name == "touch" else session.unique()]})
+
+
+def _wide(session: Session) -> None:
+    """More parallel steps than executors, whose results meet."""
+    nodes, _ = shape(WIDE, 0)
+    session.call(WIDE, {node: [session.unique()] for node in nodes[:-1]}, dag=True)
 
 
 def _store(session: Session) -> None:

@@ -56,6 +56,16 @@ DAGS: dict[str, list[tuple[list[str], list[tuple[str, str]]]]] = {
     "twins": [(["pair", "join"], [("pair", "join")])],
     "stateful": [(["touch", "again"], [("touch", "again")])],
 }
+WIDE = "wide"
+WIDE_DAGS = {
+    WIDE: [
+        (
+            ["plain", "left", "right", "wins", "join"],
+            [(name, "join") for name in ("plain", "left", "right", "wins")],
+        )
+    ]
+}
+"""Of the scenario of many calls only."""
 MULTI = ("pick",)
 RETRIES = 3
 FEW_RETRIES = {"slow": 0, "right": 1}
@@ -68,9 +78,15 @@ class Given(NamedTuple):
     what: Any
 
 
+def shape(name: str, variant: int) -> tuple[list[str], list[tuple[str, str]]]:
+    """Nodes and edges of one of the definitions of a DAG."""
+    shapes = DAGS.get(name) or WIDE_DAGS[name]
+    return shapes[variant % len(shapes)]
+
+
 def dag_spec(name: str, variant: int) -> DagSpec:
     """One of the definitions of a DAG."""
-    nodes, edges = DAGS[name][variant % len(DAGS[name])]
+    nodes, edges = shape(name, variant)
     return DagSpec(
         name,
         [DagNode(node, [encode(INVALID)] if node in MULTI else None) for node in nodes],
@@ -174,7 +190,7 @@ class Session:
 
     def define(self, name: str, variant: int) -> None:
         """Define a DAG, or define it anew."""
-        nodes, edges = DAGS[name][variant % len(DAGS[name])]
+        nodes, edges = shape(name, variant)
         op = self._invoke(Act("define", name, [nodes, edges, list(MULTI)]))
         make = partial(_define, dag_spec(name, variant))
         self.client.ask(make, lambda answer: self._answered(op, answer))
@@ -245,6 +261,24 @@ class Session:
         if cancel_after is not None:
             self.world.after(cancel_after, self._cancel, op, number)
         return op
+
+    def call_all(self, name: str, rows: list[list[Any]]) -> list[int]:
+        """Call a function once per row of arguments, all at once; return the operations' numbers."""
+        calls: list[OwnedCall] = []
+        ops: list[int] = []
+        for row in rows:
+            number = self.client.new_number()
+            known_as = f"{self.client.name}.{number}"
+            op = self._invoke(Act("call", name, {None: row}, call=known_as, level=self.level), number)
+            calls.append(OwnedCall(number, "function", name, {None: Args(encode((row, {})), [], [])}))
+            self.results[op] = (number, None)
+            ops.append(op)
+        self.client.submit_all(calls, [partial(self._resolved, op) for op in ops])
+        return ops
+
+    def cancel_after(self, span: Millis, op: int) -> None:
+        """Give a call up in a while, if it is under way then."""
+        self.world.after(span, self._cancel, op, self.results[op][0])
 
     def _packed(self, given: list[Any], call: OwnedCall, refs: dict[str, None]) -> Args:
         packed = Args(encode(([None if isinstance(arg, Given) else arg for arg in given], {})), [], [])

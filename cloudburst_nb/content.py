@@ -80,11 +80,11 @@ def content_of(value: object) -> Content:
     >>> content_of({"x", "y"}).digest == content_of({"y", "x"}).digest
     True
     """
-    walk = _Walk()
+    walk = Walk()
     return Content(walk.tree(value), walk.blobs)
 
 
-class _Walk:
+class Walk:
     """One pass over a value."""
 
     def __init__(self) -> None:
@@ -99,10 +99,11 @@ class _Walk:
         if id(value) in self._above:
             return ["cycle", len(self._above) - self._above.index(id(value))]
         if len(self._above) >= DEPTH_MAX:
-            return ["opaque", kind_of(value)]
+            return self._opaque(value)
         self._above.append(id(value))
         try:
-            return _CONTAINERS.get(type(value), _Walk._other)(self, value)
+            look_into = _CONTAINERS.get(type(value))
+            return self._other(value) if look_into is None else look_into(self, value)
         finally:
             self._above.pop()
 
@@ -169,7 +170,10 @@ class _Walk:
                 return ["name", f"{type(value).__module__}.{made}"]
             return ["object", kind_of(value), self._parts(*made)]
         except Exception:  # it cannot be pickled, or its hook fails
-            return ["opaque", kind_of(value)]
+            return self._opaque(value)
+
+    def _opaque(self, value: Any) -> Tree:
+        return ["opaque", kind_of(value)]
 
     def _parts(
         self, maker: Any, args: Any, state: Any = None, items: Any = None, pairs: Any = None, _: Any = None
@@ -246,12 +250,12 @@ _SIMPLE: dict[type, Callable[[Any], Tree]] = {
     str: _str,
     complex: lambda value: ["complex", _float(value.real), _float(value.imag)],
 }
-_CONTAINERS: dict[type, Callable[[_Walk, Any], Tree]] = {
-    list: _Walk._list,
-    tuple: _Walk._tuple,
-    set: _Walk._set,
-    frozenset: _Walk._set,
-    dict: _Walk._dict,
-    bytes: _Walk._bytes,
-    bytearray: _Walk._bytes,
+_CONTAINERS: dict[type, Callable[[Walk, Any], Tree]] = {
+    list: Walk._list,
+    tuple: Walk._tuple,
+    set: Walk._set,
+    frozenset: Walk._set,
+    dict: Walk._dict,
+    bytes: Walk._bytes,
+    bytearray: Walk._bytes,
 }
