@@ -519,6 +519,8 @@ class ExecutorStatus(Wire):
 
 
 class StatusReply(Wire, tag=23):
+    """``afar``: the stores on other hosts, and which."""
+
     req: int
     name: str
     executors: list[ExecutorStatus]
@@ -530,6 +532,7 @@ class StatusReply(Wire, tag=23):
     policy: str = "locality"
     state_dir: str = ""
     damage: list[str] = []
+    afar: dict[PeerName, str] = {}
 
 
 class Shutdown(Wire, tag=24):
@@ -709,6 +712,8 @@ class Ring(Wire, tag=120):
     born, coming
         How many stores were ever started, and which of them have not joined yet. A store ``s4`` that does not
         run is gone if four were started and it is not to come; else it has joined since.
+    afar
+        The stores that reach no shared memory of the others, being on other hosts: they are sent bytes.
     """
 
     epoch: int
@@ -718,6 +723,7 @@ class Ring(Wire, tag=120):
     live: list[PeerName] = []
     born: int = 1
     coming: list[PeerName] = []
+    afar: list[PeerName] = []
 
 
 class Elsewhere(Wire, tag=121):
@@ -828,7 +834,7 @@ class StoreStats(Wire, tag=129):
     """Store → node: what it has, and what was asked of it in the last ``span_ms``.
 
     ``hot``: the keys that most was asked of, with how many reads and writes. ``req``: of the `Inquire` that
-    this answers, if it does.
+    this answers, if it does. ``host``: where it is, if on another host than the node; the node adds that.
     """
 
     name: PeerName
@@ -838,12 +844,25 @@ class StoreStats(Wire, tag=129):
     span_ms: float
     hot: dict[str, int] = {}
     req: int = 0
+    host: str = ""
 
 
 class Inquire(Wire, tag=135):
     """Node → store: say now what you have."""
 
     req: int
+
+
+class Enlisted(Wire, tag=150):
+    """Node → a store on another host that said `Hello` under no name of a store: its name, or why there is
+    none for it."""
+
+    name: PeerName
+    refusal: str = ""
+
+
+class Depart(Wire, tag=151):
+    """Store → node: I am to end; let me hand over what I have. The answer is `Retire`, once that is done."""
 
 
 class AddStore(Wire, tag=136):
@@ -1309,6 +1328,8 @@ Message: TypeAlias = (
     | Settled
     | StoreStats
     | Inquire
+    | Enlisted
+    | Depart
     | AddStore
     | StoreAdded
     | RemoveStore

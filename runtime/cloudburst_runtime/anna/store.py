@@ -238,7 +238,7 @@ class StoreCore:
         self.owners = owners = Owners(ring)
         others = [name for name in ring.live if name != self.name]
         self.exchange.epoch = ring.epoch
-        self.exchange.meet(others)
+        self.exchange.meet(others, ring.afar)
         self.reconciler.begin(owners)
         effects: Effects = []
         for key in self.safety.withheld:
@@ -418,7 +418,8 @@ class StoreCore:
     def _on_pull(self, peer: PeerName, message: Pull, now: Millis) -> Effects:
         if not self._is_store(peer):
             return self._wait_for_ring(Received(peer, message)) if not self._ring().is_past(peer) else []
-        entries = [self._entry(key, message.plain) for key in message.keys]
+        as_plain = message.plain or peer in self.exchange.afar
+        entries = [self._entry(key, as_plain) for key in message.keys]
         return [Send(peer, Pulled(message.req, entries, self.exchange.told(peer)))]
 
     def _on_pulled(self, peer: PeerName, message: Pulled, now: Millis) -> Effects:
@@ -446,7 +447,8 @@ class StoreCore:
         if isinstance(message, Compare):
             return [self.reconciler.compare(peer, message)]
         keys, more = self.reconciler.lacking(message)
-        found = {key: entry for key in keys if (entry := self._entry(key, False)) is not None}
+        as_plain = peer in self.exchange.afar
+        found = {key: entry for key in keys if (entry := self._entry(key, as_plain)) is not None}
         return [Send(peer, Wanted(message.epoch, message.part, list(found), list(found.values()), more))]
 
     def _on_answer(self, peer: PeerName, message: Compared | Wanted, now: Millis) -> Effects:
