@@ -390,6 +390,20 @@ def test_an_attempt_that_has_lost_its_version_goes_astray_until_it_is_cancelled(
     assert RECALL_TIMER not in cluster.timers["e2"]
 
 
+def test_an_attempt_astray_waits_before_it_says_so_again_though_another_recall_was_lost(cluster):
+    cluster.start("dsrr")
+    assert cluster.get("e1", "k") is cluster.get("e1", "j") is None
+    for key in ("k", "j"):
+        cluster.outside(key, "new", 2)
+    cluster.end("e1")
+    cluster.tell("e3", "e1", Release("c1", 1, 0))
+    cluster.held = lambda sender, receiver, message: isinstance(message, Recall) and message.key == "j"
+    cluster.ask("e2", "read", ["k", "j"])
+    for _ in range(4):
+        cluster.fire("e2", RECALL_TIMER)
+        assert cluster.timers["e2"][RECALL_TIMER] > cluster.now
+
+
 # ---------------------------------------------------------------- atomic writes
 
 

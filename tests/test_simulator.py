@@ -50,6 +50,8 @@ LEVEL_REGRESSIONS = (
     ("dsrr", 439),  # a version was kept for a dead client that its holder had never spoken with
     ("dsrr", 941),  # another was recalled for a client whose loss was known, and kept
     ("dsrr/stores", 29),  # the same over several stores
+    ("dsrr", 1059),  # an attempt astray sent nothing again, and looked at that without end
+    ("dsrr/stores", 1059),  # a last read came before the third copy of what was written just before it
     ("lww/stores", 9),  # a client that asked a dead store did not learn of another
     ("lww/stores", 21),  # nor did one that had never spoken with it
 )

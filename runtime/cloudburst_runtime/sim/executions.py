@@ -47,6 +47,7 @@ def drive(level: str, world: World) -> list[str]:
     world.run(max(world.now, world.faults.heal_at) + REST_MS)
     world.history.note(world.now, "net", HEALED)
     _act(world, made, MORE)
+    world.run(world.now + REST_MS)
     _last_reads(world, level)
     world.run(world.now + REST_MS)
     return [*checkers.ends(world.history), *broken(world.history), *rest.pending(world), *rest.stale(world)]
