@@ -502,6 +502,18 @@ def test_who_has_read_one_write_is_given_the_others_though_they_are_not_there_ye
     assert cluster.get("e2", "y") == "new"
 
 
+def test_what_a_record_had_is_no_change_of_a_store_that_does_not_exist(cluster):
+    run(cluster, 7, x="old", y="old")
+    cluster.held = lambda sender, receiver, message: isinstance(message, Put) and message.key == "y"
+    run(cluster, 8, x="new", y="new")
+    cluster.start("atomic", DIAMOND, number=9)
+    assert cluster.get("e1", "x") == "new"
+    cluster.end("e1")
+    assert cluster.get("e2", "y") == "new"  # e1 has it from the record
+    floors = [core.cache.floor for core in cluster.executors.values()]
+    assert {store for floor in floors for store in floor} <= {"node"}
+
+
 def test_what_does_not_go_with_what_was_read_sends_the_attempt_astray(cluster):
     run(cluster, 7, x="old", y="old")
     cluster.start("atomic", number=9)

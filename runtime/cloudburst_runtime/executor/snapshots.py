@@ -358,7 +358,7 @@ class Snapshots:
         def found(result: Any, later: Millis) -> Effects:
             recorded = None
             if not isinstance(result, Failure):
-                recorded = atomic.from_record(wanted.transaction, key, result[0])
+                recorded = atomic.from_record(key, result[0])
             if recorded is not None:
                 return then(recorded if self._goes(session, attempt, key, recorded) else None, later)
             return self._read_again(session, attempt, key, then, later) if again else then(None, later)

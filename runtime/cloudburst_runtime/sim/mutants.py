@@ -368,13 +368,13 @@ MUTANTS: dict[str, Mutant] = {
     "replica-pretends": Mutant("the store acknowledges some puts without merging", replica=_Pretending),
     "replica-updates-one": Mutant("the store informs only the first reader", replica=_Silent),
     "replica-persists-late": Mutant(
-        "the store acknowledges before it persists", replica=_Early, scenario="restarts"
+        "the store acknowledges before it persists", replica=_Early, scenario="lww/restarts"
     ),
     "replica-begins-behind": Mutant(
-        "the store begins with the versions before the last", replica=_Backward, scenario="restarts"
+        "the store begins with the versions before the last", replica=_Backward, scenario="lww/restarts"
     ),
     "scheduler-begins-empty": Mutant(
-        "the scheduler does not read what was registered", node=_Oblivious, scenario="restarts"
+        "the scheduler does not read what was registered", node=_Oblivious, scenario="lww/restarts"
     ),
     "scheduler-rushes": Mutant("a registration is answered before leases are void", node=_Rushing),
 }
