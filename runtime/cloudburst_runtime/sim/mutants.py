@@ -325,6 +325,24 @@ class _Crossing(ExecutorCore):
         return super()._on_triggers(message, now)
 
 
+# ---------------------------------------------------------------- several stores
+
+
+class _Forgetting(StoreCore):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        begin = self.reconciler._repair.begin
+        self.reconciler._repair.begin = lambda todo: begin({})  # type: ignore[method-assign]
+
+
+class _Behind(StoreCore):
+    def _is_behind(self, store: PeerName, number: int) -> bool:
+        return False
+
+
+# ---------------------------------------------------------------- leases
+
+
 class _Rushing(NodeCore):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -375,6 +393,12 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "scheduler-begins-empty": Mutant(
         "the scheduler does not read what was registered", node=_Oblivious, scenario="lww/restarts"
+    ),
+    "store-forgets-handover": Mutant(
+        "a store does not ask for what is its own to keep", store=_Forgetting, scenario="lww/stores"
+    ),
+    "store-reads-behind": Mutant(
+        "a store answers with less than the reader has seen", store=_Behind, scenario="lww/stores"
     ),
     "scheduler-rushes": Mutant("a registration is answered before leases are void", node=_Rushing),
 }

@@ -27,6 +27,9 @@ SHARED = ("k0", "k1")
 OWN = 4
 """Keys that only one life writes to: what it wrote last is not written over in the next."""
 LIVES = 4
+AMID_MS = 1_000.0
+"""How long a crash waits for something that it can destroy."""
+
 SET_UP_MS = 60_000.0
 REST_MS = 90_000.0
 
@@ -47,7 +50,7 @@ def drive(level: str, world: World) -> list[str]:
     for life in range(1, LIVES):
         visitors = _begin(world, level, life, ACTIONS)
         world.run(world.now + luck.uniform(200.0, 2_500.0))
-        _crash(world, visitors)
+        _crash(world, visitors, luck.random() < 0.5)
     world.run(max(world.now, world.faults.heal_at) + 1_000.0)
     world.history.note(world.now, "net", HEALED)
     visitors = _begin(world, level, LIVES, MORE)
@@ -93,15 +96,18 @@ def _one(visitor: Visitor, random: Random, keys: list[str]) -> None:
         visitor.put(random.choice(keys))
 
 
-def _crash(world: World, visitors: list[Visitor]) -> None:
-    """Kill every process at once; another runtime begins with the same disk."""
+def _crash(world: World, visitors: list[Visitor], amid: bool) -> None:
+    """Kill every process at once, ``amid`` a write if one comes; another runtime begins with that disk."""
+    disk = world.disk
+    assert disk is not None
+    if amid:
+        world.run(world.now + AMID_MS, lambda: disk.unsynced)
     for visitor in visitors:
         world.history.note(world.now, visitor.client.name, "crash")
         visitor.crashed()
     world.end_all()
-    assert world.disk is not None
     world.met["all killed"] += 1
-    world.met["unsynced lost"] += world.disk.crash()
+    world.met["unsynced lost"] += disk.crash()
     world.start_node()
 
 
