@@ -80,9 +80,9 @@ def up(
         How many processes run functions: a number to start with (more are forked when calls wait, up to
         32), or ``(min, max)``; by default from the number of cores up to 32.
     listen
-        Let clients on other hosts in, as ``"tcp://HOST:PORT"`` (port 0 picks one, host ``*`` is every
-        interface): encrypted, and only with the file at ``client.key_file``. Whoever has that file can
-        run code as you.
+        Let clients on other hosts in, and stores (``cloudburst-nb store``), as ``"tcp://HOST:PORT"`` (port 0
+        picks one, host ``*`` is every interface): encrypted, and only with the file at ``client.key_file``.
+        Whoever has that file can run code as you.
     state_dir
         A directory for state that outlives the runtime: keys, functions and DAGs are there when a runtime is
         started with it again, whatever ended the last one. It is made if need be; one runtime at a time

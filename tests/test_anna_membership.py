@@ -15,12 +15,16 @@ from cloudburst_runtime.anna.ring import PARTITIONS
 from cloudburst_runtime.anna.steward import FACTORS_MAX, LOAD_TIMER, REMIND_TIMER, Steward
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Persist, Received, Send, SetTimer, Timer, Unwritten
+from cloudburst_runtime.effects import PeerLost, Persist, Received, Send, SetTimer, Timer, Unwritten
+from cloudburst_runtime.ids import GATEWAY
 from cloudburst_runtime.messages import (
     AddStore,
+    Depart,
     Done,
+    Enlisted,
     Failed,
     Failure,
+    Hello,
     Inquire,
     Members,
     RemoveStore,
@@ -28,12 +32,15 @@ from cloudburst_runtime.messages import (
     Retire,
     Ring,
     Settled,
+    Status,
+    StatusReply,
     StoreAdded,
     Stores,
     StoresReply,
     StoreStats,
 )
-from cloudburst_runtime.scheduler.events import Spawn
+from cloudburst_runtime.node import NodeCore
+from cloudburst_runtime.scheduler.events import Exited, Spawn
 
 CONFIG = Config(
     replication=2,
@@ -135,6 +142,18 @@ class Bench:
     def add(self) -> list[Any]:
         [spawn] = self.tell("c1", AddStore(int(self.now) + 10))
         return [*self.steward.join(spawn.name, self.now), *self.settle()]
+
+    def enlist(self, peer: str = "c9") -> str:
+        """A store on the host bee has a name."""
+        [(to, enlisted)] = sent(
+            self.steward.enlist(peer, Hello(peer, "store", host="bee"), self.now), Enlisted
+        )
+        assert (to, enlisted.refusal) == (peer, "")
+        return str(enlisted.name)
+
+    def join(self, name: str) -> None:
+        self.steward.join(name, self.now)
+        self.settle()
 
 
 def sent(effects: list[Any], kind: type) -> list[tuple[str, Any]]:
@@ -292,3 +311,96 @@ def test_a_factor_that_cannot_be_is_refused() -> None:
     [(_, failed)] = sent(bench.tell("c1", Replicate(9, "one more", 3)), Failed)
     assert "10,000 keys have" in failed.failure.message
     assert sent(bench.tell("c1", Replicate(10, "k7", 4)), Failed) == []
+
+
+# ---------------------------------------------------------------- stores on other hosts
+
+
+def test_a_store_elsewhere_gets_a_name_joins_and_departs_by_itself() -> None:
+    bench = Bench(Config(replication=2))
+    assert bench.enlist() == "s2"
+    [(peer, ring)] = sent(bench.steward.join("s2", 1.0), Ring)
+    assert (peer, ring.afar, ring.current.names) == ("s2", ["s2"], ["node", "s2"])
+    bench.settle()
+    bench.tell("c1", Stores(5))
+    [(_, reply)] = sent(bench.tell("s2", StoreStats("s2", 4, 40, 0, 0.0, {}, 5)), StoresReply)
+    assert [(stats.name, stats.host) for stats in reply.stores] == [("node", ""), ("s2", "bee")]
+    assert sent(bench.tell("s2", Depart()), Retire) == []
+    assert sent(bench.settle(), Retire) == [("s2", Retire())]
+    assert bench.tell("s2", Depart()) == [Send("s2", Retire())]
+    assert bench.steward.lose("s2", 9.0) == []
+    assert bench.steward.membership.afar == {}
+
+
+def test_who_asked_for_a_name_and_is_lost_before_it_joined_is_not_waited_for() -> None:
+    bench = Bench()
+    assert bench.enlist("c8") == "s2"
+    bench.steward.handle(PeerLost("c8", "gone"), 1.0)
+    assert bench.steward.join("s2", 2.0) == []
+    assert bench.enlist("c9") == "s3"
+    bench.join("s3")
+    bench.steward.handle(PeerLost("c9", "it has another connection now"), 3.0)
+    ring = bench.steward.membership.ring
+    assert (ring.live, ring.coming, ring.born) == (["node", "s3"], [], 3)
+    assert Owners(ring).is_past("s2")
+
+
+def test_with_the_gateway_all_stores_elsewhere_are_lost_and_no_other() -> None:
+    bench = Bench()
+    bench.add()
+    for peer in ("c8", "c9"):
+        bench.join(bench.enlist(peer))
+    assert len(bench.steward.membership.ring.live) == 4
+    effects = bench.steward.lose_afar(9.0)
+    assert bench.steward.membership.ring.live == ["node", "s2"]
+    assert [peer for peer, _ in sent(effects, Ring)][-1] == "s2"
+    bench.settle()
+    assert not bench.steward.membership.ring.former
+
+
+def test_the_policies_leave_stores_elsewhere_alone() -> None:
+    bench = Bench(Config(stores_min=2, stores_max=2, replication=2, store_operations_high_per_s=100.0))
+    bench.join("s2")
+    bench.join(bench.enlist())
+    for name in ("node", "s2", "s3"):  # the load of one store, and of many
+        bench.tell(name, StoreStats(name, 5, 50, 1, 1000.0))
+    for name in ("node", "s2", "s3"):
+        bench.tell(name, StoreStats(name, 5, 50, 900, 1000.0))
+    assert bench.steward.membership.names == ["node", "s2", "s3"]
+    assert Spawn("s4") in bench.steward.lose("s2", bench.now)
+    assert [e for e in bench.steward.lose("s3", bench.now) if type(e) is Spawn] == []
+
+
+def test_load_that_is_gone_dismisses_the_last_store_that_was_started_here() -> None:
+    bench = Bench()
+    bench.add()
+    bench.join(bench.enlist())
+    for name in ("node", "s2", "s3"):
+        bench.tell(name, StoreStats(name, 5, 50, 1, 1000.0))
+    bench.settle()
+    assert bench.steward.membership.ring.live == ["node", "s3"]
+
+
+def test_where_puts_are_on_disk_no_store_of_another_host_is_taken() -> None:
+    bench = Bench(Config(state_dir="/somewhere"))
+    [(peer, enlisted)] = sent(bench.steward.enlist("c9", Hello("c9", "store"), 1.0), Enlisted)
+    assert (peer, enlisted.name) == ("c9", "")
+    assert "state_dir" in enlisted.refusal
+    assert bench.steward.membership.names == ["node"]
+
+
+def test_the_node_tells_stores_elsewhere_from_clients_and_hears_of_their_end_as_of_any() -> None:
+    config = Config(executors_min=1)
+    node = NodeCore(config, ReplicaCore(config), uniform=lambda: 0.5)
+    assert node.handle(Received("c1", Hello("c1", "client")), 0.0) == []
+    hello = Hello("c9", "store", host="bee")
+    assert node.handle(Received("c9", hello), 1.0) == [Send("c9", Enlisted("s2"))]
+    assert node.scheduler.clients == {"c1": None}
+    assert [peer for peer, _ in sent(node.handle(Received("s2", Hello("s2", "store")), 2.0), Ring)] == ["s2"]
+    [(_, status)] = sent(node.handle(Received("c1", Status(3)), 3.0), StatusReply)
+    assert status.afar == {"s2": "bee"}
+    node.handle(Exited(GATEWAY, "killed"), 4.0)
+    [(_, status)] = sent(node.handle(Received("c1", Status(4)), 5.0), StatusReply)
+    assert status.afar == {}
+    assert node.steward is not None
+    assert node.steward.membership.ring.live == ["node"]

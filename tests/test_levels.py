@@ -28,6 +28,7 @@ from cloudburst_runtime.messages import (
     Cancel,
     DagNode,
     Entry,
+    Failed,
     Failure,
     Fix,
     FunctionSpec,
@@ -452,6 +453,30 @@ def test_the_most_that_one_put_waits_for_goes_for_all_that_is_published(cluster,
         cluster.end(f"e{step}")
     assert [put.key for put in puts] == [record_key("c1.1"), "k1", "k2"][: len(waits) + 1]
     assert {put.sync for put in puts} == {sync}
+
+
+def test_what_there_is_no_room_for_is_published_later_and_the_record_stays_until_then(cluster):
+    def full(sender, receiver, message):
+        return isinstance(message, Put) and message.key == "y"
+
+    def refuse():
+        [(executor, _, put)] = cluster.back
+        cluster.back.clear()
+        cluster.tell("node", executor, Failed(put.req, Failure("StorageFull", "no room")))
+
+    cluster.held = full
+    run(cluster, 1, x="new", y="new")
+    refuse()
+    failure = cluster.told[-1].failure
+    assert (failure.kind, "has committed" in failure.message) == ("StorageFull", True)
+    cluster.fire("e3", RECORDS_TIMER)
+    refuse()
+    assert cluster.stored(record_key("c1.1")).lattice is not None
+    cluster.release()
+    cluster.fire("e3", RECORDS_TIMER)
+    assert [reveal(cluster.stored(key).lattice) for key in ("x", "y")] == ["new", "new"]
+    cluster.fire("e3", RECORDS_TIMER)
+    assert cluster.stored(record_key("c1.1")).lattice is None
 
 
 def test_several_keys_at_once_include_what_was_written(cluster):

@@ -42,6 +42,8 @@ class Membership:
         Stores that were started and have not joined yet.
     leaving
         Stores that are to leave, once nothing is theirs to keep.
+    afar
+        The stores that came from other hosts, and which host: no policy starts or dismisses them.
 
     Examples
     --------
@@ -59,6 +61,7 @@ class Membership:
         self._born = 1
         self.spawned: dict[PeerName, None] = {}
         self.leaving: dict[PeerName, None] = {}
+        self.afar: dict[PeerName, str] = {}
         self.due: Millis | None = None
         """When to tell the ring again to those who have not answered."""
         self._wanted: dict[PeerName, None] = {NODE: None}
@@ -76,6 +79,12 @@ class Membership:
         self.spawned[name] = None
         return name
 
+    def enlist(self, host: str) -> PeerName:
+        """The name of a store that is there already, on another host."""
+        name = self.spawn()
+        self.afar[name] = host
+        return name
+
     def knows(self, name: PeerName) -> bool:
         """Whether this is a store of ours, the node's aside."""
         return name in self.spawned or (name in self.ring.live and name != NODE)
@@ -84,6 +93,11 @@ class Membership:
     def names(self) -> list[PeerName]:
         """The stores that there are to be."""
         return [*self._wanted, *self.spawned]
+
+    @property
+    def ours(self) -> list[PeerName]:
+        """Those of them that the policies decide about, the node's own first."""
+        return [name for name in self.names if name not in self.afar]
 
     def join(self, name: PeerName, now: Millis) -> list[Send]:
         """A store that was started is there."""
@@ -106,6 +120,7 @@ class Membership:
         for each in (self.spawned, self._wanted, self.leaving):
             each.pop(name, None)
         self._stats.pop(name, None)
+        self.afar.pop(name, None)
         if name not in self.ring.live:
             return []
         live = [other for other in self.ring.live if other != name]
@@ -166,7 +181,8 @@ class Membership:
 
     def _next(self, current: Members, former: list[Members], live: list[PeerName]) -> Ring:
         epoch, replication = self.ring.epoch + 1, self.ring.replication
-        return Ring(epoch, current, replication, former, live, self._born, list(self.spawned))
+        afar = [name for name in live if name in self.afar]
+        return Ring(epoch, current, replication, former, live, self._born, list(self.spawned), afar)
 
     def _publish(self, ring: Ring, to: Iterable[PeerName], now: Millis) -> list[Send]:
         self.ring = ring
@@ -206,7 +222,8 @@ class Membership:
         known = self.stats(now)
         if len(known) < len(self.names) or self.ring.former:
             return len(self.names)
-        return policy.stores_wanted(known, self._config)
+        afar = sum(name in self.afar for name in self.names)
+        return policy.stores_wanted(known, self._config, afar)
 
     def hot(self, now: Millis) -> dict[str, int]:
         """Which keys the load wants kept by more stores."""

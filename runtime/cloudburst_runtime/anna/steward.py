@@ -2,6 +2,7 @@
 
 Law: this file carries decisions out and answers whoever asked for them; `membership` and `policy` make them.
 A store is started by the supervisor, joins when it says `Hello`, and leaves when nothing is its own to keep.
+One on another host is started by whoever likes: it enlists, to get a name, and then is a store as any other.
 With one store, requests go through here to it, and nothing is ever due.
 """
 
@@ -15,14 +16,17 @@ from cloudburst_runtime.anna.membership import SILENT_PERIODS, Membership
 from cloudburst_runtime.anna.store import TIMER as STORE_TIMER
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Persist, Received, Send, SetTimer, Timer, Unwritten
+from cloudburst_runtime.effects import PeerLost, Persist, Received, Send, SetTimer, Timer, Unwritten
 from cloudburst_runtime.errors import InvalidName, check_name
 from cloudburst_runtime.ids import NODE, Millis, PeerName
 from cloudburst_runtime.messages import (
     AddStore,
+    Depart,
     Done,
+    Enlisted,
     Failed,
     Failure,
+    Hello,
     Inquire,
     RemoveStore,
     Replicate,
@@ -84,6 +88,7 @@ class Steward:
         self.membership = Membership(config, chosen)
         self._config = config
         self._spawn = spawn
+        self._enlisting: dict[PeerName, PeerName] = {}  # as which peer a store asked for which name
         self._adding: dict[Asker, PeerName] = {}
         self._removing: dict[Asker, PeerName] = {}
         self._replicating: dict[Asker, None] = {}
@@ -94,6 +99,7 @@ class Steward:
             StoreStats: self._on_stats,
             AddStore: self._on_add,
             RemoveStore: self._on_remove,
+            Depart: self._on_depart,
             Replicate: self._on_replicate,
             Stores: self._on_stores,
         }
@@ -112,6 +118,8 @@ class Steward:
                 return handler(event.peer, event.message, now)
         elif type(event) is Timer and event.key != STORE_TIMER:
             return self._on_timer(event.key, now)
+        elif type(event) is PeerLost and event.peer in self._enlisting:
+            return self._lose_unjoined(event.peer, now)
         elif type(event) is Unwritten and type(getattr(event.event, "message", None)) is Replicate:
             return self._on_unwritten(event, now)
         effects = self.store.handle(event, now)
@@ -157,6 +165,23 @@ class Steward:
         """A store that was started is there."""
         return self._lead(self.membership.join(name, now), now)
 
+    def enlist(self, peer: PeerName, hello: Hello, now: Millis) -> Effects:
+        """A store on another host wants to join: it gets a name, under which it then says `Hello`."""
+        if self._config.state_dir:
+            text = "a runtime with a state_dir keeps its keys in its own stores, where every put is on disk"
+            return [Send(peer, Enlisted("", text))]
+        name = self._enlisting[peer] = self.membership.enlist(hello.host)
+        return [Send(peer, Enlisted(name))]
+
+    def _lose_unjoined(self, peer: PeerName, now: Millis) -> Effects:
+        """The connection by which a store asked for a name has ended: it has joined, or never will."""
+        name = self._enlisting.pop(peer)
+        return self.lose(name, now) if name in self.membership.spawned else []
+
+    def lose_afar(self, now: Millis) -> Effects:
+        """The gateway has ended, and with it all that came from the stores on other hosts."""
+        return [effect for name in list(self.membership.afar) for effect in self.lose(name, now)]
+
     def lose(self, name: PeerName, now: Millis) -> Effects:
         """A store's process has ended. If it was not to, another is started."""
         why = Failure("RuntimeUnavailable", f"the store {name} ended before it had its share")
@@ -168,7 +193,7 @@ class Steward:
         return [*refused, *effects, *self._replenish(), *self._report_all()]
 
     def _replenish(self) -> Effects:
-        missing = self._config.stores_min - len(self.membership.names)
+        missing = self._config.stores_min - len(self.membership.ours)
         return [self._spawn(self.membership.spawn()) for _ in range(missing)]
 
     # ------------------------------------------------------------ the ring
@@ -252,6 +277,12 @@ class Steward:
         self._removing[asker] = message.name
         return self._lead(self.membership.leave(message.name, now), now)
 
+    def _on_depart(self, peer: PeerName, message: Depart, now: Millis) -> Effects:
+        membership = self.membership
+        if peer not in membership.ring.live and peer not in membership.names:
+            return [Send(peer, Retire())]
+        return self._lead(membership.leave(peer, now), now)
+
     def _on_replicate(self, peer: PeerName, message: Replicate, now: Millis) -> Effects:
         asker, chosen = (peer, message.req), self.membership.chosen
         if asker in self._answers:
@@ -303,6 +334,7 @@ class Steward:
             last = rates.get(stats.name)
             if last is not None:
                 stats.operations, stats.span_ms = last.operations, last.span_ms
+            stats.host = self.membership.afar.get(stats.name, "")
         settled = not ring.former
         reply = StoresReply(asker[1], stores, ring.replication, ring.epoch, settled, ring.current.factors)
         return [Send(asker[0], reply)]
@@ -324,11 +356,11 @@ class Steward:
         """Do what the load asks for."""
         membership = self.membership
         effects: Effects = []
-        wanted, names = membership.wanted(now), membership.names
+        wanted, names, ours = membership.wanted(now), membership.names, membership.ours
         if wanted > len(names):
             effects.append(self._spawn(membership.spawn()))
         elif wanted < len(names) and not membership.spawned:
-            effects += self._lead(membership.leave(names[-1], now), now)
+            effects += self._lead(membership.leave(ours[-1], now), now)
         effects += self._lead(membership.raise_keys(membership.hot(now), now), now)
         if any(stats.operations for stats in membership.stats(now)):  # it may be less by then
             effects.append(SetTimer(LOAD_TIMER, now + (SILENT_PERIODS + 0.5) * self._config.stats_ms))

@@ -12,15 +12,13 @@ from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received
-from cloudburst_runtime.ids import NODE, Millis, PeerName
+from cloudburst_runtime.ids import NODE, STORE_ROLE, Millis, PeerName
 from cloudburst_runtime.messages import Hello, Retire
 from cloudburst_runtime.shell.arena import Heir
 from cloudburst_runtime.shell.disks import open_scratch, open_state, remove_state, within_memory
 from cloudburst_runtime.shell.holding import HOLDING, install
 from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.transport import Hub
-
-ROLE = "store"
 
 
 class _Served:
@@ -58,7 +56,7 @@ def run_store(directory: str, name: PeerName, config: Config) -> NoReturn:
         The runtime's configuration.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    hub = Hub(directory, Hello(name, ROLE, os.getpid(), 0, os.uname().nodename))
+    hub = Hub(directory, Hello(name, STORE_ROLE, os.getpid(), 0, os.uname().nodename))
     hub.spin_for(config.spin_us)
     install()
     heir = Heir(directory, HOLDING.segments)

@@ -288,8 +288,8 @@ class _Oblivious(NodeCore):
 
 
 class _Silent(ReplicaCore):
-    def _publish(self, key: str, entry: Entry) -> Any:
-        effects: Any = super()._publish(key, entry)
+    def _publish(self, key: str, entry: Entry, base: Vector) -> Any:
+        effects: Any = super()._publish(key, entry, base)
         for effect in effects[1:]:
             self.watches.peers[effect.peer].pushed -= 1
         return effects[:1]
