@@ -96,6 +96,13 @@ def from_record(transaction: str, key: str, record: Entry) -> Entry | None:
     return None if found is None else Entry(0, found, {record_key(transaction): 1})
 
 
+def stored(entry: Entry) -> Entry:
+    """An entry as caches may take note of it: what came from a record has no version of the stores'."""
+    if any(name.startswith(RECORDS_PREFIX) for name in entry.version):
+        return Entry(entry.generation, entry.lattice, {}, entry.deps)
+    return entry
+
+
 def _mismatch(keys: list[str], entries: list[Entry]) -> Failure | None:
     """Why plain values cannot be published under these keys."""
     for key, entry in zip(keys, entries, strict=True):

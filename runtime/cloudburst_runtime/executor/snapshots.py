@@ -247,7 +247,7 @@ class Snapshots:
             return self._go_astray(recall.op, why, now)
         if reading.wait and message.entry.lattice is None:
             return self._look_further(recall.op, reading, key, now, anew=True)
-        self._cache.observe(key, message.entry)
+        self._cache.observe(key, atomic.stored(message.entry))
         reading.found[key] = self._fix(reading.task, key, message.entry, recall.holder, reading.wait)
         return self._finish(recall.op, now)
 
