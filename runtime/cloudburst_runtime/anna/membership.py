@@ -62,6 +62,7 @@ class Membership:
         self.spawned: dict[PeerName, None] = {}
         self.leaving: dict[PeerName, None] = {}
         self.afar: dict[PeerName, str] = {}
+        self._asked = 0  # how many more users have asked for than there were to be
         self.due: Millis | None = None
         """When to tell the ring again to those who have not answered."""
         self._wanted: dict[PeerName, None] = {NODE: None}
@@ -99,6 +100,16 @@ class Membership:
     def ours(self) -> list[PeerName]:
         """Those of them that the policies decide about, the node's own first."""
         return [name for name in self.names if name not in self.afar]
+
+    @property
+    def missing(self) -> int:
+        """How many of these there are too few."""
+        return max(0, self._config.stores_min + self._asked - len(self.ours))
+
+    def ask(self, more: int) -> None:
+        """A user wants so many more stores; where load and size decide, they go on doing so."""
+        if self._config.stores_min == self._config.stores_max:
+            self._asked += more
 
     def join(self, name: PeerName, now: Millis) -> list[Send]:
         """A store that was started is there."""
@@ -228,7 +239,7 @@ class Membership:
         if len(known) < len(self.names) or self.ring.former:
             return len(self.names)
         afar = sum(name in self.afar for name in self.names)
-        return policy.stores_wanted(known, self._config, afar)
+        return policy.stores_wanted(known, self._config, self._asked + afar)
 
     def hot(self, now: Millis) -> dict[str, int]:
         """Which keys the load wants kept by more stores."""
