@@ -66,8 +66,8 @@ def test_whatever_happens_it_ends_settled_with_the_stores_that_there_are(
     for what, pick in steps:
         others = [name for name in members.names if name != "node"]
         chosen = others[pick % len(others)] if others else "node"
-        if what == "spawn":
-            name = members.spawn()
+        if what in ("spawn", "enlist"):
+            name = members.spawn() if what == "spawn" else members.enlist("bee")
             assert name not in names
             names.append(name)
         elif what == "join" and members.spawned:
@@ -86,6 +86,7 @@ def test_whatever_happens_it_ends_settled_with_the_stores_that_there_are(
         ring = members.ring
         assert ring.epoch >= epoch
         assert set(ring.current.names) <= set(ring.live)
+        assert set(ring.afar) == set(ring.live) & set(members.afar)
         assert not dead & set(ring.live)
         epoch = ring.epoch
     for _ in range(10):
@@ -233,6 +234,38 @@ def test_load_adds_a_store_and_silence_removes_it() -> None:
     bench.steward.handle(Timer(LOAD_TIMER), bench.now + 60_000.0)
     bench.settle()
     assert bench.steward.membership.ring.live == ["node"]
+
+
+def test_silence_removes_one_store_after_the_other() -> None:
+    bench = Bench()
+    bench.add()
+    bench.add()
+    effects: list[Any] = []
+    for name in bench.steward.membership.ring.live:
+        effects += bench.tell(name, StoreStats(name, 5, 50, 60, 1000.0))
+    for _ in range(8):
+        timers = [each for each in effects if type(each) is SetTimer and each.key == LOAD_TIMER]
+        if not timers:
+            break
+        bench.now = timers[-1].due
+        effects = bench.steward.handle(Timer(LOAD_TIMER), bench.now)
+        for name, _ in sent(bench.settle(), Retire):
+            bench.steward.lose(name, bench.now)
+    assert bench.steward.membership.names == ["node"]
+    assert not timers
+
+
+def test_a_store_that_was_never_asked_for_anything_does_not_keep_others_from_starting() -> None:
+    bench = Bench()
+    bench.tell("node", StoreStats("node", 1, 10, 500, 1000.0))
+    bench.steward.join("s2", bench.now)
+    bench.settle()
+    bench.tell("node", StoreStats("node", 1, 10, 500, 1000.0))
+    assert bench.steward.membership.names == ["node", "s2"]
+    bench.now += 10_000.0
+    effects = bench.tell("node", StoreStats("node", 1, 10, 500, 1000.0, {"k": 400}))
+    assert [e for e in effects if type(e) is Spawn] == [Spawn("s3")]
+    bench.settle()
 
 
 def test_a_hot_key_is_raised_and_lowered() -> None:
@@ -404,3 +437,36 @@ def test_the_node_tells_stores_elsewhere_from_clients_and_hears_of_their_end_as_
     assert status.afar == {}
     assert node.steward is not None
     assert node.steward.membership.ring.live == ["node"]
+
+
+# ---------------------------------------------------------------- what users ask for, and load
+
+
+def test_as_many_stores_as_users_asked_for_stay_under_any_load() -> None:
+    bench = Bench(Config(stores_min=2, stores_max=2, store_operations_high_per_s=100.0))
+    bench.join("s2")
+
+    def load(operations: int) -> list[Any]:
+        live = bench.steward.membership.ring.live
+        effects = [bench.tell(name, StoreStats(name, 5, 50, operations, 1000.0)) for name in live]
+        return [*(effect for each in effects for effect in each if type(effect) is Spawn), *bench.settle()]
+
+    bench.add()
+    for operations in (1, 900):
+        load(operations)
+        assert bench.steward.membership.names == ["node", "s2", "s3"]
+    assert Spawn("s4") in bench.steward.lose("s3", bench.now)
+    bench.join("s4")
+    for name in ("s2", "s4"):
+        bench.tell("c1", RemoveStore(int(bench.now) + 10, name))
+        bench.settle()
+    for operations in (1, 900):
+        assert Spawn("s5") not in load(operations)
+    assert bench.steward.membership.names == ["node"]
+
+
+def test_a_store_that_never_came_is_not_replaced_its_asker_was_told() -> None:
+    bench = Bench(Config())
+    bench.tell("c1", AddStore(7))
+    assert [type(effect) for effect in bench.steward.lose("s2", 3.0)] == [Send]
+    assert bench.steward.membership.missing == 0

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import msgspec
@@ -90,7 +90,7 @@ class _Head(msgspec.Struct, array_like=True):
     stamp: Micros
     writer: PeerName
     deps: Vector | None = None
-    met: Sequence[Met] = ()
+    met: tuple[Met, ...] = ()
 
 
 Kept: TypeAlias = Stored | FunctionSpec | DagSpec | Factor | Here
@@ -162,7 +162,7 @@ def pack(place: bytes, record: Kept) -> bytes:
         record.stamp,
         record.writer,
         record.deps,
-        record.met,
+        tuple(record.met),
     )
     return _checked(place, _encoder.encode(head), body)
 

@@ -62,6 +62,7 @@ class Membership:
         self.spawned: dict[PeerName, None] = {}
         self.leaving: dict[PeerName, None] = {}
         self.afar: dict[PeerName, str] = {}
+        self._asked = 0  # how many more users have asked for than there were to be
         self.due: Millis | None = None
         """When to tell the ring again to those who have not answered."""
         self._wanted: dict[PeerName, None] = {NODE: None}
@@ -69,6 +70,7 @@ class Membership:
         self._hot: Mapping[str, int] = {}
         self._settled: dict[PeerName, None] = {}
         self._stats: dict[PeerName, tuple[StoreStats, Millis]] = {}
+        self._joined: dict[PeerName, Millis] = {}
 
     # ------------------------------------------------------------ what is decided elsewhere
 
@@ -99,12 +101,23 @@ class Membership:
         """Those of them that the policies decide about, the node's own first."""
         return [name for name in self.names if name not in self.afar]
 
+    @property
+    def missing(self) -> int:
+        """How many of these there are too few."""
+        return max(0, self._config.stores_min + self._asked - len(self.ours))
+
+    def ask(self, more: int) -> None:
+        """A user wants so many more stores; where load and size decide, they go on doing so."""
+        if self._config.stores_min == self._config.stores_max:
+            self._asked += more
+
     def join(self, name: PeerName, now: Millis) -> list[Send]:
         """A store that was started is there."""
         if name not in self.spawned:
             return []
         del self.spawned[name]
         self._wanted[name] = None
+        self._joined[name] = now
         return self._advance(now)
 
     def leave(self, name: PeerName, now: Millis) -> list[Send]:
@@ -120,6 +133,7 @@ class Membership:
         for each in (self.spawned, self._wanted, self.leaving):
             each.pop(name, None)
         self._stats.pop(name, None)
+        self._joined.pop(name, None)
         self.afar.pop(name, None)
         if name not in self.ring.live:
             return []
@@ -213,9 +227,11 @@ class Membership:
             self._stats[stats.name] = (stats, now)
 
     def stats(self, now: Millis) -> list[StoreStats]:
-        """What the stores reported last; one that has been silent is idle."""
+        """What the stores reported last; one that has been silent is idle, even if it has never reported."""
         silent = now - SILENT_PERIODS * self._config.stats_ms
-        return [stats if at >= silent else _idle(stats) for stats, at in self._stats.values()]
+        known = [stats if at >= silent else _idle(stats) for stats, at in self._stats.values()]
+        never = [name for name, at in self._joined.items() if at < silent and name not in self._stats]
+        return known + [StoreStats(name, 0, 0, 0, self._config.stats_ms) for name in never]
 
     def wanted(self, now: Millis) -> int:
         """How many stores the load asks for; as many as there are while one has not reported yet."""
@@ -223,7 +239,7 @@ class Membership:
         if len(known) < len(self.names) or self.ring.former:
             return len(self.names)
         afar = sum(name in self.afar for name in self.names)
-        return policy.stores_wanted(known, self._config, afar)
+        return policy.stores_wanted(known, self._config, self._asked + afar)
 
     def hot(self, now: Millis) -> dict[str, int]:
         """Which keys the load wants kept by more stores."""

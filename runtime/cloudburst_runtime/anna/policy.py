@@ -16,7 +16,7 @@ RAISED_MAX = 256
 """Keys that may be kept by more stores than the others."""
 
 
-def stores_wanted(stats: Sequence[StoreStats], config: Config, afar: int = 0) -> int:
+def stores_wanted(stats: Sequence[StoreStats], config: Config, more: int = 0) -> int:
     """How many stores there should be: one more, one less, or as many as there are.
 
     Parameters
@@ -25,8 +25,8 @@ def stores_wanted(stats: Sequence[StoreStats], config: Config, afar: int = 0) ->
         The latest report of each store.
     config
         For ``stores_min``, ``stores_max`` and the thresholds.
-    afar
-        How many of them came from other hosts: both limits are about the others.
+    more
+        How many more there are than load and size decide about: both limits are higher by so many.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def stores_wanted(stats: Sequence[StoreStats], config: Config, afar: int = 0) ->
         wanted = count - 1
     else:
         wanted = count
-    return max(config.stores_min + afar, min(config.stores_max + afar, wanted))
+    return max(config.stores_min + more, min(config.stores_max + more, wanted))
 
 
 def factors(stats: Sequence[StoreStats], raised: Mapping[str, int], config: Config) -> dict[str, int]:

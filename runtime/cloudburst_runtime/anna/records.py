@@ -11,7 +11,7 @@ stands for it, and it is loaded before anybody looks at it (see `tiers`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -51,6 +51,10 @@ class Stored(msgspec.Struct, gc=False):
     nbytes: int = 0
     deps: Vector | None = None
     met: Sequence[Met] = ()
+
+
+Origin: TypeAlias = tuple[Micros, PeerName]
+"""When something was written, and by whom."""
 
 
 class Change(NamedTuple):
@@ -223,7 +227,7 @@ class Records:
         self.put(key, record)
         return Change(key, record, before, [])
 
-    def absorb(self, key: str, entry: Entry) -> Change | None:
+    def absorb(self, key: str, entry: Entry, origin: Origin | None = None) -> Change | None:
         """Merge what another store has of the key: a change if it brings something, else None."""
         before = self.find(key)
         met: Sequence[Met] = ()
@@ -239,17 +243,11 @@ class Records:
                 mine = Entry(before.generation, before.lattice, version, before.deps or {})
                 entry = later(mine, entry)
         others = {self.name: 0, **entry.version}
-        writer = entry.lattice.writer if isinstance(entry.lattice, LWW) else ""
+        stamp, writer = origin or (entry.generation, "")
+        if isinstance(entry.lattice, LWW):
+            writer = entry.lattice.writer
         return self._replace(
-            key,
-            before,
-            entry.generation,
-            entry.lattice,
-            others,
-            entry.generation,
-            writer,
-            entry.deps or None,
-            met,
+            key, before, entry.generation, entry.lattice, others, stamp, writer, entry.deps or None, met
         )
 
     def discard(self, key: str) -> list[tuple[str, Stored]]:

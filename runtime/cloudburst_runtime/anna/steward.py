@@ -188,13 +188,13 @@ class Steward:
         refused: Effects = []
         for asker in [asker for asker, each in self._adding.items() if each == name]:
             del self._adding[asker]
+            self.membership.ask(-1)
             refused.append(self._answer(asker, Failed(asker[1], why)))
         effects = self._lead(self.membership.lose(name, now), now)
         return [*refused, *effects, *self._replenish(), *self._report_all()]
 
     def _replenish(self) -> Effects:
-        missing = self._config.stores_min - len(self.membership.ours)
-        return [self._spawn(self.membership.spawn()) for _ in range(missing)]
+        return [self._spawn(self.membership.spawn()) for _ in range(self.membership.missing)]
 
     # ------------------------------------------------------------ the ring
 
@@ -257,6 +257,7 @@ class Steward:
         if self._config.state_dir:
             text = "a runtime with a state_dir keeps its keys in one store: start one without to add stores"
             return [self._answer(asker, Failed(message.req, Failure("StorageError", text)))]
+        self.membership.ask(1)
         name = self._adding[asker] = self.membership.spawn()
         return [self._spawn(name)]
 
@@ -274,6 +275,8 @@ class Steward:
                 else f"there is no store {message.name!r} that could be removed, only the node's own"
             )
             return [self._answer(asker, Failed(message.req, Failure("InvalidName", text)))]
+        if message.name in self.membership.ours:
+            self.membership.ask(-1)
         self._removing[asker] = message.name
         return self._lead(self.membership.leave(message.name, now), now)
 
@@ -362,7 +365,8 @@ class Steward:
         elif wanted < len(names) and not membership.spawned:
             effects += self._lead(membership.leave(ours[-1], now), now)
         effects += self._lead(membership.raise_keys(membership.hot(now), now), now)
-        if any(stats.operations for stats in membership.stats(now)):  # it may be less by then
+        busy = any(stats.operations for stats in membership.stats(now))  # it may be less by then
+        if busy or wanted < len(names) or membership.ring.former:  # or there is one more to dismiss
             effects.append(SetTimer(LOAD_TIMER, now + (SILENT_PERIODS + 0.5) * self._config.stats_ms))
         return effects
 
