@@ -704,6 +704,9 @@ class Ring(Wire, tag=120):
     born, coming
         How many stores were ever started, and which of them have not joined yet. A store ``s4`` that does not
         run is gone if four were started and it is not to come; else it has joined since.
+    heirs
+        Of stores that have died, who reads what they have left on disk. Where no owner of before runs, an
+        heir is asked, though it may have to be waited for.
     """
 
     epoch: int
@@ -713,6 +716,7 @@ class Ring(Wire, tag=120):
     live: list[PeerName] = []
     born: int = 1
     coming: list[PeerName] = []
+    heirs: dict[PeerName, PeerName] = {}
 
 
 class Elsewhere(Wire, tag=121):
@@ -1230,9 +1234,16 @@ class ExecutorLost(Wire, tag=87):
 
 
 class Spawn(Wire, tag=100):
-    """Node → supervisor: fork an executor of this name."""
+    """Node → supervisor: fork an executor or store of this name; a store takes over what ``estates`` left."""
 
     name: PeerName
+    estates: list[PeerName] = []
+
+
+class Reported(Wire, tag=143):
+    """Store → node: what it has found damaged on disk, a line for people each."""
+
+    lines: list[str]
 
 
 class Kill(Wire, tag=101):

@@ -47,6 +47,7 @@ class NodeCore:
         self.replica = replica
         self._config = config
         self._factors = {} if found is None else found.factors
+        self._said = [] if found is None else found.said
         self.steward: Steward | None = None
         if config.stores_max > 1:
             self._appoint()
@@ -57,6 +58,7 @@ class NodeCore:
             store_stats=lambda: (self.stores.key_count, self.stores.nbytes),
             found=found,
         )
+        self.scheduler.registry.damage = self._said
 
     @property
     def stores(self) -> Steward | ReplicaCore:
@@ -68,7 +70,9 @@ class NodeCore:
         from cloudburst_runtime.anna.steward import Steward
         from cloudburst_runtime.anna.store import StoreCore
 
-        self.steward = Steward(self._config, StoreCore(self._config, self.replica), Spawn, self._factors)
+        self.steward = Steward(
+            self._config, StoreCore(self._config, self.replica), Spawn, self._factors, self._said
+        )
         return self.steward
 
     def start(self, now: Millis) -> list[Any]:

@@ -42,6 +42,8 @@ class Membership:
         Stores that were started and have not joined yet.
     leaving
         Stores that are to leave, once nothing is theirs to keep.
+    heirs
+        Of stores that have died and have a file, who is started to take it over: until all is handed over.
 
     Examples
     --------
@@ -59,6 +61,7 @@ class Membership:
         self._born = 1
         self.spawned: dict[PeerName, None] = {}
         self.leaving: dict[PeerName, None] = {}
+        self.heirs: dict[PeerName, PeerName] = {}
         self.due: Millis | None = None
         """When to tell the ring again to those who have not answered."""
         self._wanted: dict[PeerName, None] = {NODE: None}
@@ -91,6 +94,9 @@ class Membership:
             return []
         del self.spawned[name]
         self._wanted[name] = None
+        if self.ring.former and name in self.heirs.values():  # nothing is settled before it has been asked
+            live = [*self.ring.live, name]
+            return self._publish(self._next(self.ring.current, self.ring.former, live), live, now)
         return self._advance(now)
 
     def leave(self, name: PeerName, now: Millis) -> list[Send]:
@@ -106,11 +112,24 @@ class Membership:
         for each in (self.spawned, self._wanted, self.leaving):
             each.pop(name, None)
         self._stats.pop(name, None)
-        if name not in self.ring.live:
+        was_live, was_heir = name in self.ring.live, name in self.heirs.values()
+        if self._config.state_dir and (was_live or was_heir):
+            self._bequeath(name)
+        if not was_live and not (was_heir and self.ring.former):
             return []
         live = [other for other in self.ring.live if other != name]
         names = [other for other in self.ring.current.names if other != name]
         return self._announce(Members(names, self.ring.current.factors), live, now)
+
+    def _bequeath(self, name: PeerName) -> None:
+        """What this store has left on disk, and what it was to take over, is for one that is started now."""
+        heir = self.spawn()
+        self.heirs = {dead: heir if other == name else other for dead, other in self.heirs.items()}
+        self.heirs[name] = heir
+
+    def estates(self, heir: PeerName) -> tuple[PeerName, ...]:
+        """Whose files this store is to take over."""
+        return tuple(dead for dead, other in self.heirs.items() if other == heir)
 
     def raise_keys(self, raised: Mapping[str, int], now: Millis) -> list[Send]:
         """These keys are to be kept by more stores than others."""
@@ -137,7 +156,9 @@ class Membership:
         self.due = None
         if not self.ring.former:
             return []
-        live = list(self.ring.current.names)
+        joined = [other for other in self.ring.live if other in self._wanted]
+        live = list(dict.fromkeys([*self.ring.current.names, *joined]))
+        self.heirs = {dead: heir for dead, heir in self.heirs.items() if heir in self.spawned}
         sends = self._publish(self._next(self.ring.current, [], live), self.ring.live, now)
         return sends + self._advance(now)
 
@@ -166,7 +187,8 @@ class Membership:
 
     def _next(self, current: Members, former: list[Members], live: list[PeerName]) -> Ring:
         epoch, replication = self.ring.epoch + 1, self.ring.replication
-        return Ring(epoch, current, replication, former, live, self._born, list(self.spawned))
+        coming, heirs = list(self.spawned), dict(self.heirs)
+        return Ring(epoch, current, replication, former, live, self._born, coming, heirs)
 
     def _publish(self, ring: Ring, to: Iterable[PeerName], now: Millis) -> list[Send]:
         self.ring = ring

@@ -12,6 +12,8 @@ from typing import Any
 
 from cloudburst_runtime.anna.durable import Factor, factor_place
 from cloudburst_runtime.anna.membership import SILENT_PERIODS, Membership
+from cloudburst_runtime.anna.owners import Owners
+from cloudburst_runtime.anna.ring import PARTITIONS
 from cloudburst_runtime.anna.store import TIMER as STORE_TIMER
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
@@ -26,6 +28,7 @@ from cloudburst_runtime.messages import (
     Inquire,
     RemoveStore,
     Replicate,
+    Reported,
     Retire,
     Settled,
     StoreAdded,
@@ -34,13 +37,16 @@ from cloudburst_runtime.messages import (
     StoreStats,
 )
 
-REMIND_TIMER, LOAD_TIMER = "stores:remind", "stores:load"
+REMIND_TIMER, LOAD_TIMER, SPAWN_TIMER = "stores:remind", "stores:load", "stores:spawn"
 
 FACTORS_MAX = 10_000
 """Keys that may have a replication factor of their own: every store and cache knows them all."""
 
 ANSWERS_KEPT_MAX = 256
 """Answers that are kept for a request that comes again."""
+
+SAID_MAX = 1_000
+"""Lines on what was lost or damaged that are kept."""
 
 Effects = list[Any]
 Asker = tuple[PeerName, int]
@@ -60,12 +66,15 @@ class Steward:
         The effect that starts a store's process.
     chosen
         Replication factors of keys, as found on disk.
+    said
+        Where a line is added on whatever is lost or damaged.
 
     Examples
     --------
     >>> from cloudburst_runtime.anna.replica import ReplicaCore
     >>> config = Config(stores_min=2, stores_max=2)
-    >>> steward = Steward(config, StoreCore(config, ReplicaCore(config)), spawn=lambda name: ("spawn", name))
+    >>> store = StoreCore(config, ReplicaCore(config))
+    >>> steward = Steward(config, store, spawn=lambda name, estates: ("spawn", name))
     >>> steward.start(0.0)
     [('spawn', 's2')]
     >>> [ring, *_] = steward.join("s2", 5.0)
@@ -77,13 +86,17 @@ class Steward:
         self,
         config: Config,
         store: StoreCore,
-        spawn: Callable[[PeerName], Any],
+        spawn: Callable[[PeerName, tuple[PeerName, ...]], Any],
         chosen: Mapping[str, int] | None = None,
+        said: list[str] | None = None,
     ) -> None:
         self.store = store
         self.membership = Membership(config, chosen)
         self._config = config
         self._spawn = spawn
+        self._said = [] if said is None else said
+        self._late: list[PeerName] = []
+        """Stores to start in a moment, because the one before could not."""
         self._adding: dict[Asker, PeerName] = {}
         self._removing: dict[Asker, PeerName] = {}
         self._replicating: dict[Asker, None] = {}
@@ -96,13 +109,15 @@ class Steward:
             RemoveStore: self._on_remove,
             Replicate: self._on_replicate,
             Stores: self._on_stores,
+            Reported: self._on_reported,
         }
 
     # ------------------------------------------------------------ the core's face
 
     def start(self, now: Millis) -> Effects:
         """Start the other stores that there are at least."""
-        return [*self.store.start(now), *self._replenish()]
+        self._replenish()
+        return [*self.store.start(now), *self._start(self.membership.spawned)]
 
     def handle(self, event: Any, now: Millis) -> Effects:
         """Take one event; return what is to be done, in order."""
@@ -164,12 +179,47 @@ class Steward:
         for asker in [asker for asker, each in self._adding.items() if each == name]:
             del self._adding[asker]
             refused.append(self._answer(asker, Failed(asker[1], why)))
-        effects = self._lead(self.membership.lose(name, now), now)
-        return [*refused, *effects, *self._replenish(), *self._report_all()]
+        membership = self.membership
+        before, failed = list(membership.spawned), name in membership.spawned
+        sends = membership.lose(name, now)
+        self._mourn(name)
+        effects = self._lead(sends, now)
+        self._replenish()
+        new = [other for other in membership.spawned if other not in before]
+        if failed:  # so will the next one, for a while
+            self._late += new
+            effects += [SetTimer(SPAWN_TIMER, now + self._config.resend_ms)] if new else []
+        else:
+            effects += self._start(new)
+        return [*refused, *effects, *self._report_all()]
 
-    def _replenish(self) -> Effects:
-        missing = self._config.stores_min - len(self.membership.names)
-        return [self._spawn(self.membership.spawn()) for _ in range(missing)]
+    def _replenish(self) -> None:
+        """Name as many stores as there are to be at least."""
+        for _ in range(self._config.stores_min - len(self.membership.names)):
+            self.membership.spawn()
+
+    def _start(self, names: Iterable[PeerName]) -> Effects:
+        return [self._spawn(name, self.membership.estates(name)) for name in names]
+
+    def _mourn(self, name: PeerName) -> None:
+        """Say what is lost with a store that has died."""
+        ring = self.membership.ring
+        orphans = len(Owners(ring).orphans(name)) if ring.former else 0
+        if orphans:
+            text = (
+                f"the store {name} has ended, and the keys that it alone kept are lost: those in {orphans} "
+                f"of {PARTITIONS:,} parts of the store; a higher replication or a state_dir keeps them"
+            )
+            self._say([text])
+
+    def _say(self, lines: list[str]) -> None:
+        """The latest of what is said is kept."""
+        self._said += lines
+        del self._said[:-SAID_MAX]
+
+    def _on_reported(self, peer: PeerName, message: Reported, now: Millis) -> Effects:
+        self._say(message.lines)
+        return []
 
     # ------------------------------------------------------------ the ring
 
@@ -217,6 +267,9 @@ class Steward:
     def _on_timer(self, key: str, now: Millis) -> Effects:
         if key == LOAD_TIMER:
             return self._adapt(now)
+        if key == SPAWN_TIMER:
+            late, self._late = self._late, []
+            return self._start(name for name in late if name in self.membership.spawned)
         sends: Effects = list(self.membership.remind(now))
         due = self.membership.due
         return [*sends, SetTimer(REMIND_TIMER, due)] if due is not None else sends
@@ -229,11 +282,8 @@ class Steward:
             return [Send(peer, self._answers[asker])]
         if asker in self._adding:
             return []
-        if self._config.state_dir:
-            text = "a runtime with a state_dir keeps its keys in one store: start one without to add stores"
-            return [self._answer(asker, Failed(message.req, Failure("StorageError", text)))]
         name = self._adding[asker] = self.membership.spawn()
-        return [self._spawn(name)]
+        return self._start([name])
 
     def _on_remove(self, peer: PeerName, message: RemoveStore, now: Millis) -> Effects:
         asker = (peer, message.req)
@@ -326,7 +376,7 @@ class Steward:
         effects: Effects = []
         wanted, names = membership.wanted(now), membership.names
         if wanted > len(names):
-            effects.append(self._spawn(membership.spawn()))
+            effects += self._start([membership.spawn()])
         elif wanted < len(names) and not membership.spawned:
             effects += self._lead(membership.leave(names[-1], now), now)
         effects += self._lead(membership.raise_keys(membership.hot(now), now), now)
