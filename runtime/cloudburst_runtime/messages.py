@@ -821,7 +821,7 @@ class StoreStats(Wire, tag=129):
     """Store → node: what it has, and what was asked of it in the last ``span_ms``.
 
     ``hot``: the keys that most was asked of, with how many reads and writes. ``req``: of the `Inquire` that
-    this answers, if it does.
+    this answers, if it does; then ``first`` is how many of the keys have no other owner before this store.
     """
 
     name: PeerName
@@ -831,6 +831,7 @@ class StoreStats(Wire, tag=129):
     span_ms: float
     hot: dict[str, int] = {}
     req: int = 0
+    first: int = 0
 
 
 class Inquire(Wire, tag=135):

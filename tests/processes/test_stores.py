@@ -72,6 +72,7 @@ def test_stores_share_the_keys_and_functions_find_them(client: Client) -> None:
     assert [store.name for store in stores] == ["node", "s2", "s3"]
     assert all(store.keys for store in stores)
     assert sum(store.keys for store in stores) == 2 * 62
+    assert client.status().keys == 62
 
 
 def test_nothing_acknowledged_is_lost_when_a_store_is_killed_under_load(client: Client) -> None:
@@ -283,6 +284,7 @@ def test_a_key_is_kept_by_as_many_stores_as_a_user_says_whoever_comes_and_goes(c
 
     client.replicate("k7", 3)
     assert replicas("k7") == 3
+    assert client.status().keys == 30
     client.replicate("k8", 1)
     assert replicas("k8") == 1
     client.add_store()

@@ -68,6 +68,8 @@ class Steward:
         Replication factors of keys, as found on disk.
     said
         Where a line is added on whatever is lost or damaged.
+    counts_for
+        Answers a question for which it was counted how many keys there are.
 
     Examples
     --------
@@ -89,12 +91,14 @@ class Steward:
         spawn: Callable[[PeerName, tuple[PeerName, ...]], Any],
         chosen: Mapping[str, int] | None = None,
         said: list[str] | None = None,
+        counts_for: Callable[[Received, Millis], Effects] = lambda event, now: [],
     ) -> None:
         self.store = store
         self.membership = Membership(config, chosen)
         self._config = config
         self._spawn = spawn
         self._said = [] if said is None else said
+        self._counts_for = counts_for
         self._late: list[PeerName] = []
         """Stores to start in a moment, because the one before could not."""
         self._adding: dict[Asker, PeerName] = {}
@@ -102,6 +106,8 @@ class Steward:
         self._replicating: dict[Asker, None] = {}
         self._inquiries: dict[Asker, dict[PeerName, StoreStats]] = {}
         self._answers: dict[Asker, Any] = {}
+        self._counting: dict[Asker, Received] = {}
+        self._counted = (0, 0)
         self._handlers: dict[type, Callable[[PeerName, Any, Millis], Effects]] = {
             Settled: self._on_settled,
             StoreStats: self._on_stats,
@@ -144,23 +150,21 @@ class Steward:
 
     @property
     def key_count(self) -> int:
-        """About how many keys there are."""
-        if self.store.owners is None:
-            return self.store.key_count
-        others = [stats.keys for stats in self.membership.stats(0.0) if stats.name != NODE]
-        return round((self.store.key_count + sum(others)) / self._copies())
+        """How many keys there are, as the stores said when they were asked last (`count`)."""
+        return self.store.key_count if self.store.owners is None else self._counted[0]
 
     @property
     def nbytes(self) -> int:
-        """About how many bytes they take, each counted once."""
-        if self.store.owners is None:
-            return self.store.nbytes
-        others = [stats.nbytes for stats in self.membership.stats(0.0) if stats.name != NODE]
-        return round((self.store.nbytes + sum(others)) / self._copies())
+        """About how many bytes they take, each counted once; as of then, too."""
+        return self.store.nbytes if self.store.owners is None else self._counted[1]
 
-    def _copies(self) -> int:
-        ring = self.membership.ring
-        return max(1, min(ring.replication, len(ring.current.names)))
+    def count(self, event: Received, now: Millis) -> Effects:
+        """Find out what there is before the scheduler answers this question."""
+        message: Any = event.message
+        asker = (event.peer, message.req)
+        self._counting[asker] = event
+        self._inquiries.setdefault(asker, {})
+        return self._inquire(asker) + self._report(asker, now)
 
     # ------------------------------------------------------------ processes
 
@@ -191,7 +195,7 @@ class Steward:
             effects += [SetTimer(SPAWN_TIMER, now + self._config.resend_ms)] if new else []
         else:
             effects += self._start(new)
-        return [*refused, *effects, *self._report_all()]
+        return [*refused, *effects, *self._report_all(now)]
 
     def _replenish(self) -> None:
         """Name as many stores as there are to be at least."""
@@ -331,7 +335,7 @@ class Steward:
     def _on_stores(self, peer: PeerName, message: Stores, now: Millis) -> Effects:
         asker = (peer, message.req)
         self._inquiries.setdefault(asker, {})
-        return self._inquire(asker) + self._report(asker)
+        return self._inquire(asker) + self._report(asker, now)
 
     def _inquire(self, asker: Asker) -> Effects:
         """Ask the stores that have not said what they have."""
@@ -339,15 +343,17 @@ class Steward:
         live = self.membership.ring.live
         return [Send(name, Inquire(asker[1])) for name in live if name != NODE and name not in found]
 
-    def _report(self, asker: Asker) -> Effects:
+    def _report(self, asker: Asker, now: Millis) -> Effects:
         """Answer a client that asked for the stores, once all have said what they have."""
         ring, store, found = self.membership.ring, self.store, self._inquiries[asker]
         if any(name not in found for name in ring.live if name != NODE):
             return []
         del self._inquiries[asker]
-        mine = StoreStats(NODE, store.key_count, store.nbytes, 0, 0.0)
+        mine = StoreStats(NODE, store.key_count, store.nbytes, 0, 0.0, first=store.first_count())
         others = sorted((name for name in ring.live if name != NODE), key=lambda name: int(name[1:]))
         stores = [mine, *(found[name] for name in others)]
+        if asker in self._counting:
+            return self._tell_count(self._counting.pop(asker), stores, now)
         rates = {stats.name: stats for stats in self.membership.stats(0.0)}
         for stats in stores:
             last = rates.get(stats.name)
@@ -357,8 +363,15 @@ class Steward:
         reply = StoresReply(asker[1], stores, ring.replication, ring.epoch, settled, ring.current.factors)
         return [Send(asker[0], reply)]
 
-    def _report_all(self) -> Effects:
-        return [effect for asker in list(self._inquiries) for effect in self._report(asker)]
+    def _tell_count(self, event: Received, stores: list[StoreStats], now: Millis) -> Effects:
+        copies = sum(stats.keys for stats in stores)
+        keys = sum(stats.first for stats in stores)
+        share = keys / copies if copies else 0.0
+        self._counted = (keys, round(share * sum(stats.nbytes for stats in stores)))
+        return self._counts_for(event, now)
+
+    def _report_all(self, now: Millis) -> Effects:
+        return [effect for asker in list(self._inquiries) for effect in self._report(asker, now)]
 
     # ------------------------------------------------------------ policies
 
@@ -366,7 +379,7 @@ class Steward:
         if message.req:
             for found in self._inquiries.values():
                 found[message.name] = message
-            return self._report_all()
+            return self._report_all(now)
         self.membership.note(message, now)
         return self._adapt(now)
 

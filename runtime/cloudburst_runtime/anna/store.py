@@ -109,6 +109,12 @@ class StoreCore:
         self.safety = Safety(replica, self.exchange, self._partners)
         self._elastic = config.stores_max > 1
         self._early: list[Received] = []
+        self._counted = (
+            0,
+            0,
+            0,
+            0,
+        )  # ring, changes and keys when the first owner's keys were counted; how many
         self._armed: Millis | None = None
         self._handlers: dict[type, Callable[[PeerName, Any, Millis], Effects]] = {
             Ring: self._on_ring,
@@ -145,6 +151,17 @@ class StoreCore:
     def nbytes(self) -> int:
         """About how many bytes they take."""
         return self.replica.nbytes
+
+    def first_count(self) -> int:
+        """Of how many keys this store is the first owner: over all stores, each key counts once."""
+        if self.owners is None:
+            return self.key_count
+        state = (self.owners.epoch, self.replica.seq, self.key_count)
+        if state != self._counted[:-1]:
+            of = self.owners.of
+            count = sum(of(key)[0] == self.name for key in self.replica.records.live)
+            self._counted = (*state, count)
+        return self._counted[-1]
 
     def holders(self, key: str) -> list[PeerName]:
         """The peers that have cached the key from here."""
@@ -465,7 +482,8 @@ class StoreCore:
         return [] if event is None else [Send(event.peer, _numbered(message, event.message.req))]
 
     def _on_inquire(self, peer: PeerName, message: Inquire, now: Millis) -> Effects:
-        return [Send(peer, StoreStats(self.name, self.key_count, self.nbytes, 0, 0.0, {}, message.req))]
+        keys, nbytes, first = self.key_count, self.nbytes, self.first_count()
+        return [Send(peer, StoreStats(self.name, keys, nbytes, 0, 0.0, {}, message.req, first))]
 
     # ------------------------------------------------------------ time
 
