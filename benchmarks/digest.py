@@ -34,7 +34,7 @@ LINES: tuple[tuple[str, tuple[str, ...], dict[str, str]], ...] = (
     (
         "`put` of an array of 8 MB",
         ("put from the client, 8 MB",),
-        {"one copy in memory": LIMIT, REDIS: "", RAY: ""},
+        {"one copy into two places in turn": LIMIT, REDIS: "", RAY: ""},
     ),
     ("ten such arrays summed by a function", ("10 × 8 MB, hot",), {"in one process": LIMIT, RAY: ""}),
     ("import", ("import",), {PROCESSES: "", RAY: ""}),

@@ -11,6 +11,7 @@ Only the limit's own processes are pinned, and the asking one only for a block.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import mmap
 import os
 import pickle
@@ -141,10 +142,13 @@ for child in children:
     # ------------------------------------------------------------ memory
 
     def copy(self, size: int) -> Probe:
-        """One copy of so many bytes into memory that is there already."""
+        """One copy of so many bytes into memory that is there already, into two places in turn.
+
+        What a put replaces stays whole until then, so that the new value has to be written beside it.
+        """
         source = numpy.ones(max(1, size // 8))
-        target = numpy.empty_like(source)
-        return timed(lambda: numpy.copyto(target, source))
+        targets = itertools.cycle((numpy.zeros_like(source), numpy.zeros_like(source)))
+        return timed(lambda: numpy.copyto(next(targets), source))
 
     def look_up(self, size: int) -> Probe:
         """A value out of a dict: unpickled, or as a view."""

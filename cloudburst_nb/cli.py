@@ -95,6 +95,7 @@ def _parser() -> Parser:
     _add_report(commands)
     _add_export(commands)
     _add_runtime(commands)
+    _add_store(commands)
     _add_kv(commands)
     return parser
 
@@ -228,6 +229,28 @@ def _add_runtime(commands: Any) -> None:
             "address", metavar="ADDRESS", nargs="?", help="default: the last one started by `up`"
         )
         command.set_defaults(command=_from_runtime(name))
+
+
+def _add_store(commands: Any) -> None:
+    store = commands.add_parser(
+        "store",
+        help="keep a share of a runtime's keys on this host, which may be another one than the runtime's",
+        description="Join a runtime that listens as one more of its stores, and take over a share of its "
+        "keys. SIGTERM or Ctrl-C: hand everything over, then end; a second one: end at once.",
+        epilog="exit status: 0 all was handed over; 1 the runtime is gone, gave this store up or refused it; "
+        "2 bad request.",
+    )
+    store.add_argument(
+        "--connect",
+        metavar="ADDRESS",
+        required=True,
+        help="tcp://HOST:PORT, as `up --listen` prints it on the runtime's host",
+    )
+    store.add_argument("--key-file", metavar="FILE", required=True, help="a copy of the runtime's key file")
+    store.add_argument(
+        "--memory", metavar="BYTES", type=options.count, help="for values; the others go to this host's disk"
+    )
+    store.set_defaults(command=_from("commands", "store"))
 
 
 def _add_settings(up: Any) -> None:

@@ -80,9 +80,9 @@ def up(
         How many processes run functions: a number to start with (more are forked when calls wait, up to
         32), or ``(min, max)``; by default from the number of cores up to 32.
     listen
-        Let clients on other hosts in, as ``"tcp://HOST:PORT"`` (port 0 picks one, host ``*`` is every
-        interface): encrypted, and only with the file at ``client.key_file``. Whoever has that file can
-        run code as you.
+        Let clients on other hosts in, and stores (``cloudburst-nb store``), as ``"tcp://HOST:PORT"`` (port 0
+        picks one, host ``*`` is every interface): encrypted, and only with the file at ``client.key_file``.
+        Whoever has that file can run code as you.
     state_dir
         A directory for state that outlives the runtime: keys, functions and DAGs are there when a runtime is
         started with it again, whatever ended the last one. It is made if need be; one runtime at a time
@@ -122,7 +122,8 @@ def up(
         each has a file of its own in it; as many as you like may find there what others have left.
     replication
         How many of them keep each key: with two, which is what more than one store begin with, nothing that
-        was acknowledged is lost when one dies. No more than there may be stores.
+        was acknowledged is lost when one dies. No more than there may be stores, unless
+        others can join from other hosts (``listen``).
     detach
         Leave it running when this process ends; ``connect(client.address)`` from another one.
 
@@ -151,7 +152,7 @@ def up(
     _check_range("disk_limit", disk_limit, "how many bytes the store may take on disk", DISK_MIN, BYTES_MAX)
     low, high = _executor_range(executors)
     stores_min, stores_max = _store_range(stores)
-    copies = _copies(replication, stores_max)
+    copies = _copies(replication, STORES_MAX if listen else stores_max, stores_max)
     if listen is not None:
         split_address(listen)
     if memory_limit is not None and memory_limit < MEMORY_BYTES_MIN:
@@ -224,12 +225,13 @@ def _store_range(stores: int | tuple[int, int]) -> tuple[int, int]:
     return low, high
 
 
-def _copies(replication: int | None, stores_max: int) -> int:
+def _copies(replication: int | None, reachable: int, stores_max: int) -> int:
+    """How many stores keep a key; ``reachable``: how many stores there may come to be."""
     if replication is None:
         return min(2, stores_max)
     if not 1 <= replication <= STORES_MAX:
         raise ValueError(f"replication is a number from 1 to {STORES_MAX}; not {replication!r}")
-    if replication > stores_max:
+    if replication > reachable:
         count = "one store" if stores_max == 1 else f"{stores_max} stores"
         raise ValueError(
             f"replication={replication} is more than {count} can keep of a key: say stores={replication}, or "

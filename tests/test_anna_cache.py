@@ -14,7 +14,7 @@ from cloudburst_runtime.anna.shelf import ENTRY_OVERHEAD_BYTES
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
 from cloudburst_runtime.ids import HybridClock
-from cloudburst_runtime.lattices import LWW, AnyLattice, Counter, Max
+from cloudburst_runtime.lattices import LWW, AnyLattice, Counter, Max, SetLattice
 from cloudburst_runtime.lattices.wrap import delta, reveal
 from cloudburst_runtime.messages import (
     Delete,
@@ -431,3 +431,37 @@ def test_an_update_of_what_is_not_held_ends_the_watch(cache: Driven) -> None:
     assert cache.tell(Update(1, 1, 6, "x", Entry(0, Max(1))))[0] == [Unwatch(["x"], 2)]
     cache.read(1, "x")
     assert cache.tell(Update(1, 2, 7, "x", Entry(0, Max(2))))[0] == []
+
+
+# ---------------------------------------------------------------- updates that tell only what was new
+
+
+def set_update(number: int, name: bytes, base: int) -> Update:
+    seq = number + 4
+    entry = Entry(0, SetLattice({name: None}), {"node": seq})
+    return Update(1, number, seq, "a", entry, base={"node": base} if base else {})
+
+
+def test_an_update_goes_on_from_what_is_held(cache: Driven) -> None:
+    cache.hold("a", None, seq=4)
+    cache.tell(set_update(1, b"a", base=0))
+    cache.tell(set_update(2, b"b", base=5))
+    held = cache.core.peek("a", {"node": 6})
+    assert held == Entry(0, SetLattice({b"a": None, b"b": None}), {"node": 6})
+
+
+def test_an_update_that_goes_on_from_what_was_missed_ends_the_holding(cache: Driven) -> None:
+    cache.hold("a", None, seq=4)
+    cache.tell(set_update(1, b"a", base=0))
+    sends, _ = cache.tell(set_update(3, b"c", base=6))
+    assert [type(message) for message in sends] == [Unwatch]
+    assert cache.core.peek("a", {}) is None
+    cache.tell(set_update(2, b"b", base=5))
+    assert cache.core.peek("a", {}) is None
+
+
+def test_what_is_added_to_a_large_set_is_all_that_is_put(cache: Driven) -> None:
+    cache.hold("a", SetLattice({b"%d" % number: None for number in range(1000)}), seq=5)
+    [put], _ = cache.write(8, "a", SetLattice({b"new": None}))
+    assert isinstance(put, Put)
+    assert put.lattice == SetLattice({b"new": None})

@@ -23,6 +23,7 @@ from cloudburst_runtime.messages import (
     Heard,
     Ring,
     Settled,
+    Update,
     Wanted,
 )
 from cloudburst_runtime.vectors import Vector
@@ -48,6 +49,9 @@ def test_the_seeds_reach_what_they_are_for() -> None:
         def send(self, send: Send, source: str) -> None:
             message = send.message
             seen[type(message).__name__] += 1
+            seen["parts"] += isinstance(message, Gossip) and bool(message.bases)
+            seen["parts to caches"] += isinstance(message, Update) and bool(message.base)
+            seen["the whole after all"] += isinstance(message, Heard) and message.plain
             if isinstance(message, Heard) and message.keys:
                 seen["a newer generation"] += 1
             if isinstance(message, Compared) and message.differing:
@@ -80,6 +84,9 @@ def test_the_seeds_reach_what_they_are_for() -> None:
         "killed",
         "left",
         "mixed",
+        "parts",
+        "parts to caches",
+        "the whole after all",
     ]
     assert all(seen[what] >= 5 for what in wanted), seen
     assert seen["a newer generation"], seen
@@ -106,7 +113,7 @@ class AcknowledgesAlone(StoreCore):
 
     def __init__(self, config: Config, replica: ReplicaCore) -> None:
         super().__init__(config, replica)
-        self.safety = self.Rash(replica, self.exchange, self._partners)
+        self.safety = self.Rash(replica, self.exchange, self.deltas, self._partners)
 
 
 class HandsOverIncompletely(StoreCore):

@@ -13,16 +13,27 @@ from cloudburst_runtime.anna.membership import Membership
 from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import PARTITIONS
-from cloudburst_runtime.anna.steward import FACTORS_MAX, LOAD_TIMER, REMIND_TIMER, SPAWN_TIMER, Steward
+from cloudburst_runtime.anna.steward import (
+    COUNT_TIMER,
+    FACTORS_MAX,
+    LOAD_TIMER,
+    REMIND_TIMER,
+    SPAWN_TIMER,
+    Steward,
+)
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Persist, Received, Send, SetTimer, Timer, Unwritten
+from cloudburst_runtime.effects import PeerLost, Persist, Received, Send, SetTimer, Timer, Unwritten
+from cloudburst_runtime.ids import GATEWAY
 from cloudburst_runtime.messages import (
     AddStore,
     Compare,
+    Depart,
     Done,
+    Enlisted,
     Failed,
     Failure,
+    Hello,
     Inquire,
     Members,
     RemoveStore,
@@ -31,12 +42,15 @@ from cloudburst_runtime.messages import (
     Retire,
     Ring,
     Settled,
+    Status,
+    StatusReply,
     StoreAdded,
     Stores,
     StoresReply,
     StoreStats,
 )
-from cloudburst_runtime.scheduler.events import Spawn
+from cloudburst_runtime.node import NodeCore
+from cloudburst_runtime.scheduler.events import Exited, Spawn
 
 CONFIG = Config(
     replication=2,
@@ -64,8 +78,8 @@ def test_whatever_happens_it_ends_settled_with_the_stores_that_there_are(
     for what, pick in steps:
         others = [name for name in members.names if name != "node"]
         chosen = others[pick % len(others)] if others else "node"
-        if what == "spawn":
-            members.spawn()
+        if what in ("spawn", "enlist"):
+            members.spawn() if what == "spawn" else members.enlist("bee")
         elif what == "join" and members.spawned:
             name = next(iter(members.spawned))
             for estate in members.estates(name):
@@ -84,7 +98,7 @@ def test_whatever_happens_it_ends_settled_with_the_stores_that_there_are(
         elif what == "settle":
             settle_once(members)
         new = [name for name in members.spawned if name not in names]
-        assert len(new) == (what == "spawn") or (what == "lose" and state_dir and len(new) <= 1)
+        assert len(new) == (what in ("spawn", "enlist")) or (what == "lose" and state_dir and len(new) <= 1)
         names += new
         ring = members.ring
         if state_dir:  # no file is left behind, and nobody is waited for who is not to come
@@ -92,6 +106,7 @@ def test_whatever_happens_it_ends_settled_with_the_stores_that_there_are(
             assert all(heir in members.spawned or heir in ring.live for heir in ring.heirs.values())
         assert ring.epoch >= epoch
         assert set(ring.current.names) <= set(ring.live)
+        assert set(ring.afar) == set(ring.live) & set(members.afar)
         assert not dead & set(ring.live)
         epoch = ring.epoch
     for _ in range(10):
@@ -161,6 +176,18 @@ class Bench:
     def add(self) -> list[Any]:
         [spawn] = self.tell("c1", AddStore(int(self.now) + 10))
         return [*self.steward.join(spawn.name, self.now), *self.settle()]
+
+    def enlist(self, peer: str = "c9") -> str:
+        """A store on the host bee has a name."""
+        [(to, enlisted)] = sent(
+            self.steward.enlist(peer, Hello(peer, "store", host="bee"), self.now), Enlisted
+        )
+        assert (to, enlisted.refusal) == (peer, "")
+        return str(enlisted.name)
+
+    def join(self, name: str) -> None:
+        self.steward.join(name, self.now)
+        self.settle()
 
 
 def sent(effects: list[Any], kind: type) -> list[tuple[str, Any]]:
@@ -353,3 +380,137 @@ def test_a_factor_that_cannot_be_is_refused() -> None:
     [(_, failed)] = sent(bench.tell("c1", Replicate(9, "one more", 3)), Failed)
     assert "10,000 keys have" in failed.failure.message
     assert sent(bench.tell("c1", Replicate(10, "k7", 4)), Failed) == []
+
+
+# ---------------------------------------------------------------- stores on other hosts
+
+
+def test_a_store_elsewhere_gets_a_name_joins_and_departs_by_itself() -> None:
+    bench = Bench(Config(replication=2))
+    assert bench.enlist() == "s2"
+    [(peer, ring)] = sent(bench.steward.join("s2", 1.0), Ring)
+    assert (peer, ring.afar, ring.current.names) == ("s2", ["s2"], ["node", "s2"])
+    bench.settle()
+    bench.tell("c1", Stores(5))
+    [(_, reply)] = sent(bench.tell("s2", StoreStats("s2", 4, 40, 0, 0.0, {}, 5)), StoresReply)
+    assert [(stats.name, stats.host) for stats in reply.stores] == [("node", ""), ("s2", "bee")]
+    assert sent(bench.tell("s2", Depart()), Retire) == []
+    assert sent(bench.settle(), Retire) == [("s2", Retire())]
+    assert bench.tell("s2", Depart()) == [Send("s2", Retire())]
+    assert bench.steward.lose("s2", 9.0) == []
+    assert bench.steward.membership.afar == {}
+
+
+def test_who_asked_for_a_name_and_is_lost_before_it_joined_is_not_waited_for() -> None:
+    bench = Bench()
+    assert bench.enlist("c8") == "s2"
+    bench.steward.handle(PeerLost("c8", "gone"), 1.0)
+    assert bench.steward.join("s2", 2.0) == []
+    assert bench.enlist("c9") == "s3"
+    bench.join("s3")
+    bench.steward.handle(PeerLost("c9", "it has another connection now"), 3.0)
+    ring = bench.steward.membership.ring
+    assert (ring.live, ring.coming, ring.born) == (["node", "s3"], [], 3)
+    assert Owners(ring).is_past("s2")
+
+
+def test_with_the_gateway_all_stores_elsewhere_are_lost_and_no_other() -> None:
+    bench = Bench()
+    bench.add()
+    for peer in ("c8", "c9"):
+        bench.join(bench.enlist(peer))
+    assert len(bench.steward.membership.ring.live) == 4
+    effects = bench.steward.lose_afar(9.0)
+    assert bench.steward.membership.ring.live == ["node", "s2"]
+    assert [peer for peer, _ in sent(effects, Ring)][-1] == "s2"
+    bench.settle()
+    assert not bench.steward.membership.ring.former
+
+
+def test_the_policies_leave_stores_elsewhere_alone() -> None:
+    bench = Bench(Config(stores_min=2, stores_max=2, replication=2, store_operations_high_per_s=100.0))
+    bench.join("s2")
+    bench.join(bench.enlist())
+    for name in ("node", "s2", "s3"):  # the load of one store, and of many
+        bench.tell(name, StoreStats(name, 5, 50, 1, 1000.0))
+    for name in ("node", "s2", "s3"):
+        bench.tell(name, StoreStats(name, 5, 50, 900, 1000.0))
+    assert bench.steward.membership.names == ["node", "s2", "s3"]
+    assert Spawn("s4") in bench.steward.lose("s2", bench.now)
+    assert [e for e in bench.steward.lose("s3", bench.now) if type(e) is Spawn] == []
+
+
+def test_load_that_is_gone_dismisses_the_last_store_that_was_started_here() -> None:
+    bench = Bench()
+    bench.add()
+    bench.join(bench.enlist())
+    for name in ("node", "s2", "s3"):
+        bench.tell(name, StoreStats(name, 5, 50, 1, 1000.0))
+    bench.settle()
+    assert bench.steward.membership.ring.live == ["node", "s3"]
+
+
+def test_where_puts_are_on_disk_no_store_of_another_host_is_taken() -> None:
+    bench = Bench(Config(state_dir="/somewhere"))
+    [(peer, enlisted)] = sent(bench.steward.enlist("c9", Hello("c9", "store"), 1.0), Enlisted)
+    assert (peer, enlisted.name) == ("c9", "")
+    assert "state_dir" in enlisted.refusal
+    assert bench.steward.membership.names == ["node"]
+
+
+def test_the_node_tells_stores_elsewhere_from_clients_and_hears_of_their_end_as_of_any() -> None:
+    config = Config(executors_min=1)
+    node = NodeCore(config, ReplicaCore(config), uniform=lambda: 0.5)
+    assert node.handle(Received("c1", Hello("c1", "client")), 0.0) == []
+    hello = Hello("c9", "store", host="bee")
+    assert node.handle(Received("c9", hello), 1.0) == [Send("c9", Enlisted("s2"))]
+    assert node.scheduler.clients == {"c1": None}
+    assert [peer for peer, _ in sent(node.handle(Received("s2", Hello("s2", "store")), 2.0), Ring)] == ["s2"]
+    effects = node.handle(Received("c1", Status(3)), 3.0)
+    assert [peer for peer, _ in sent(effects, Inquire)] == ["s2"]
+    [count] = [e for e in effects if type(e) is SetTimer and e.key == COUNT_TIMER]
+    assert sent(node.handle(Timer(COUNT_TIMER), count.due - 1), StatusReply) == []
+    [(_, status)] = sent(node.handle(Timer(COUNT_TIMER), count.due), StatusReply)  # s2 is silent
+    assert (status.afar, status.keys) == ({"s2": "bee"}, 0)
+    node.handle(Received("c1", Status(5)), 3_000.0)
+    stats = StoreStats("s2", 7, 70, 0, 0.0, {}, 5, first=4)
+    [(_, status)] = sent(node.handle(Received("s2", stats), 3_001.0), StatusReply)
+    assert (status.keys, status.store_bytes) == (4, 40)
+    node.handle(Exited(GATEWAY, "killed"), 4.0)
+    [(_, status)] = sent(node.handle(Received("c1", Status(4)), 5.0), StatusReply)
+    assert status.afar == {}
+    assert node.steward is not None
+    assert node.steward.membership.ring.live == ["node"]
+
+
+# ---------------------------------------------------------------- what users ask for, and load
+
+
+def test_as_many_stores_as_users_asked_for_stay_under_any_load() -> None:
+    bench = Bench(Config(stores_min=2, stores_max=2, store_operations_high_per_s=100.0))
+    bench.join("s2")
+
+    def load(operations: int) -> list[Any]:
+        live = bench.steward.membership.ring.live
+        effects = [bench.tell(name, StoreStats(name, 5, 50, operations, 1000.0)) for name in live]
+        return [*(effect for each in effects for effect in each if type(effect) is Spawn), *bench.settle()]
+
+    bench.add()
+    for operations in (1, 900):
+        load(operations)
+        assert bench.steward.membership.names == ["node", "s2", "s3"]
+    assert Spawn("s4") in bench.steward.lose("s3", bench.now)
+    bench.join("s4")
+    for name in ("s2", "s4"):
+        bench.tell("c1", RemoveStore(int(bench.now) + 10, name))
+        bench.settle()
+    for operations in (1, 900):
+        assert Spawn("s5") not in load(operations)
+    assert bench.steward.membership.names == ["node"]
+
+
+def test_a_store_that_never_came_is_not_replaced_its_asker_was_told() -> None:
+    bench = Bench(Config())
+    bench.tell("c1", AddStore(7))
+    assert [type(effect) for effect in bench.steward.lose("s2", 3.0)] == [Send]
+    assert bench.steward.membership.missing == 0

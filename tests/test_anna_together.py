@@ -185,7 +185,7 @@ class DeletesAgain(ReplicaCore):
 class PushesNothing(ReplicaCore):
     """Tells no watcher of a change."""
 
-    def _publish(self, key: str, entry: Entry) -> list[Send]:
+    def _publish(self, key: str, entry: Entry, base: Vector) -> list[Send]:
         return []
 
 

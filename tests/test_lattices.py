@@ -391,3 +391,17 @@ def test_revealed_arrays_are_read_only() -> None:
 
 def test_the_package_names_its_lattices() -> None:
     assert {kind.__name__ for kind in get_args(AnyLattice)} <= set(lattices.__all__)
+
+
+def test_a_large_set_knows_its_size_without_counting_it_again() -> None:
+    large = SetLattice({b"%06d" % number: None for number in range(2_000)})
+    more = SetLattice({b"000007": None, b"a": None})
+    for merged in (large.merge(more), more.merge(large), unpack_lattice(large.merge(more))):
+        assert merged.nbytes == 2_000 * 6 + 1
+    assert large.nbytes == 2_000 * 6
+
+
+def unpack_lattice(lattice: SetLattice) -> AnyLattice:
+    put = unpack(pack(Put(1, "k", lattice)))
+    assert isinstance(put, Put)
+    return put.lattice

@@ -28,6 +28,7 @@ from cloudburst_runtime.messages import (
     Cancel,
     DagNode,
     Entry,
+    Failed,
     Failure,
     Fix,
     FunctionSpec,
@@ -390,6 +391,20 @@ def test_an_attempt_that_has_lost_its_version_goes_astray_until_it_is_cancelled(
     assert RECALL_TIMER not in cluster.timers["e2"]
 
 
+def test_an_attempt_astray_waits_before_it_says_so_again_though_another_recall_was_lost(cluster):
+    cluster.start("dsrr")
+    assert cluster.get("e1", "k") is cluster.get("e1", "j") is None
+    for key in ("k", "j"):
+        cluster.outside(key, "new", 2)
+    cluster.end("e1")
+    cluster.tell("e3", "e1", Release("c1", 1, 0))
+    cluster.held = lambda sender, receiver, message: isinstance(message, Recall) and message.key == "j"
+    cluster.ask("e2", "read", ["k", "j"])
+    for _ in range(4):
+        cluster.fire("e2", RECALL_TIMER)
+        assert cluster.timers["e2"][RECALL_TIMER] > cluster.now
+
+
 # ---------------------------------------------------------------- atomic writes
 
 
@@ -440,6 +455,30 @@ def test_the_most_that_one_put_waits_for_goes_for_all_that_is_published(cluster,
     assert {put.sync for put in puts} == {sync}
 
 
+def test_what_there_is_no_room_for_is_published_later_and_the_record_stays_until_then(cluster):
+    def full(sender, receiver, message):
+        return isinstance(message, Put) and message.key == "y"
+
+    def refuse():
+        [(executor, _, put)] = cluster.back
+        cluster.back.clear()
+        cluster.tell("node", executor, Failed(put.req, Failure("StorageFull", "no room")))
+
+    cluster.held = full
+    run(cluster, 1, x="new", y="new")
+    refuse()
+    failure = cluster.told[-1].failure
+    assert (failure.kind, "has committed" in failure.message) == ("StorageFull", True)
+    cluster.fire("e3", RECORDS_TIMER)
+    refuse()
+    assert cluster.stored(record_key("c1.1")).lattice is not None
+    cluster.release()
+    cluster.fire("e3", RECORDS_TIMER)
+    assert [reveal(cluster.stored(key).lattice) for key in ("x", "y")] == ["new", "new"]
+    cluster.fire("e3", RECORDS_TIMER)
+    assert cluster.stored(record_key("c1.1")).lattice is None
+
+
 def test_several_keys_at_once_include_what_was_written(cluster):
     for number, key in enumerate(("x", "y"), start=1):
         cluster.outside(key, "old", number)
@@ -486,6 +525,18 @@ def test_who_has_read_one_write_is_given_the_others_though_they_are_not_there_ye
     assert cluster.get("e1", "x") == "new"
     cluster.end("e1")
     assert cluster.get("e2", "y") == "new"
+
+
+def test_what_a_record_had_is_no_change_of_a_store_that_does_not_exist(cluster):
+    run(cluster, 7, x="old", y="old")
+    cluster.held = lambda sender, receiver, message: isinstance(message, Put) and message.key == "y"
+    run(cluster, 8, x="new", y="new")
+    cluster.start("atomic", DIAMOND, number=9)
+    assert cluster.get("e1", "x") == "new"
+    cluster.end("e1")
+    assert cluster.get("e2", "y") == "new"  # e1 has it from the record
+    floors = [core.cache.floor for core in cluster.executors.values()]
+    assert {store for floor in floors for store in floor} <= {"node"}
 
 
 def test_what_does_not_go_with_what_was_read_sends_the_attempt_astray(cluster):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 from hypothesis import given
@@ -10,11 +12,13 @@ from hypothesis import strategies as st
 from cloudburst_runtime.shell.spinning import (
     BREAK_US_MIN,
     LOSS_US_MAX,
+    MOVE_US,
     POWER_S,
     REST_MS_MAX,
     REST_MS_MIN,
     Patience,
     Spin,
+    leave_processor,
     on_battery,
 )
 
@@ -39,8 +43,8 @@ class Machine:
             self.now += self.look_us
         return READY if self.now >= self.ready_at else []
 
-    def spin(self, allowed: bool = True) -> Spin:
-        return Spin(self.poll, LIMIT_US, lambda: allowed, lambda: self.now)
+    def spin(self, move: Callable[[], None] | None = None) -> Spin:
+        return Spin(self.poll, LIMIT_US, lambda: True, lambda: self.now, move)
 
 
 def test_what_comes_within_the_look_is_found_without_sleeping() -> None:
@@ -94,6 +98,24 @@ def test_who_finds_that_another_process_had_the_processor_stops_looking() -> Non
     machine = Machine(ready_at=5000.0, look_us=BREAK_US_MIN + 1)
     assert machine.spin().wait(0) == []
     assert machine.now < LIMIT_US
+
+
+def test_who_may_roam_leaves_a_processor_that_others_want_but_not_at_every_turn() -> None:
+    machine = Machine(look_us=BREAK_US_MIN + 1)
+    moves: list[float] = []
+    spin = machine.spin(move=lambda: moves.append(machine.now))
+    for _ in range(10):
+        spin.wait(0)
+    assert len(moves) == 1
+    machine.now += MOVE_US
+    spin.wait(0)
+    assert len(moves) == 2
+
+
+def test_leaving_a_processor_leaves_the_choice_of_processors_as_it_was() -> None:
+    before = os.sched_getaffinity(0)
+    leave_processor()
+    assert os.sched_getaffinity(0) == before
 
 
 def test_looks_in_vain_become_rare_and_good_ones_do_not() -> None:

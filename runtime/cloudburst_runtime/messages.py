@@ -519,6 +519,8 @@ class ExecutorStatus(Wire):
 
 
 class StatusReply(Wire, tag=23):
+    """``afar``: the stores on other hosts, and which."""
+
     req: int
     name: str
     executors: list[ExecutorStatus]
@@ -530,6 +532,7 @@ class StatusReply(Wire, tag=23):
     policy: str = "locality"
     state_dir: str = ""
     damage: list[str] = []
+    afar: dict[PeerName, str] = {}
 
 
 class Shutdown(Wire, tag=24):
@@ -649,7 +652,11 @@ class KeysReply(Wire, tag=46):
 
 
 class Update(Wire, tag=47):
-    """A watched key changed. ``number`` counts the updates to this cache since ``epoch`` began."""
+    """A watched key changed. ``number`` counts the updates to this cache since ``epoch`` began.
+
+    ``base``: what the cache must have of the key to merge the entry, which is only what was new; empty: it is
+    the whole.
+    """
 
     epoch: int
     number: int
@@ -657,6 +664,7 @@ class Update(Wire, tag=47):
     key: str
     entry: Entry
     known: Vector = {}
+    base: Vector = {}
 
 
 class Unwatch(Wire, tag=48):
@@ -704,6 +712,8 @@ class Ring(Wire, tag=120):
     born, coming
         How many stores were ever started, and which of them have not joined yet. A store ``s4`` that does not
         run is gone if four were started and it is not to come; else it has joined since.
+    afar
+        The stores that reach no shared memory of the others, being on other hosts: they are sent bytes.
     heirs
         Of stores that have died, who reads what they have left on disk. Where no owner of before runs, an
         heir is asked, though it may have to be waited for.
@@ -716,6 +726,7 @@ class Ring(Wire, tag=120):
     live: list[PeerName] = []
     born: int = 1
     coming: list[PeerName] = []
+    afar: list[PeerName] = []
     heirs: dict[PeerName, PeerName] = {}
 
 
@@ -736,18 +747,22 @@ class Told(Wire):
 
 
 class Gossip(Wire, tag=122):
-    """Store → store: what I changed. ``told.number`` counts these messages."""
+    """Store → store: what I changed. ``told.number`` counts these messages.
+
+    ``bases``: of the keys whose entries are only what was new, my change that they go on from.
+    """
 
     told: Told
     keys: list[str]
     entries: list[Entry]
+    bases: dict[str, int] = {}
 
 
 class Heard(Wire, tag=123):
     """Store → store: all `Gossip` up to ``number`` was merged; ``told`` is of the other direction.
 
     ``keys`` are in a newer generation here than the one in which they came. ``plain``: an entry's shared
-    memory was lost; send it again with the values themselves.
+    memory was lost, or it goes on from what is not here; send it again whole, with the values themselves.
     """
 
     number: int
@@ -822,6 +837,7 @@ class StoreStats(Wire, tag=129):
 
     ``hot``: the keys that most was asked of, with how many reads and writes. ``req``: of the `Inquire` that
     this answers, if it does; then ``first`` is how many of the keys have no other owner before this store.
+    ``host``: where it is, if on another host than the node; the node adds that.
     """
 
     name: PeerName
@@ -831,6 +847,7 @@ class StoreStats(Wire, tag=129):
     span_ms: float
     hot: dict[str, int] = {}
     req: int = 0
+    host: str = ""
     first: int = 0
 
 
@@ -838,6 +855,18 @@ class Inquire(Wire, tag=135):
     """Node → store: say now what you have."""
 
     req: int
+
+
+class Enlisted(Wire, tag=150):
+    """Node → a store on another host that said `Hello` under no name of a store: its name, or why there is
+    none for it."""
+
+    name: PeerName
+    refusal: str = ""
+
+
+class Depart(Wire, tag=151):
+    """Store → node: I am to end; let me hand over what I have. The answer is `Retire`, once that is done."""
 
 
 class AddStore(Wire, tag=136):
@@ -1310,6 +1339,8 @@ Message: TypeAlias = (
     | Settled
     | StoreStats
     | Inquire
+    | Enlisted
+    | Depart
     | AddStore
     | StoreAdded
     | RemoveStore

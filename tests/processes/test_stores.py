@@ -270,7 +270,7 @@ def test_the_command_line_lists_the_stores(client: Client) -> None:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
     head, *rows = kv("nodes")
-    assert head.split() == ["store", "keys", "bytes", "operations/s"]
+    assert head.split() == ["store", "keys", "bytes", "operations/s", "host"]
     assert [row.split()[0] for row in rows] == ["node", "s2", "s3"]
     assert kv("stats")[:3] == ["keys: 1", "stores: 3", "copies: 2"]
 

@@ -11,7 +11,8 @@ is held misses no update, or the account of updates shows it; and a read at ``fl
 from the cache once that is synced up to there. Held entries include the known absence of a key.
 
 A value in shared memory may be *lost* on its way here, because a later one has replaced it: then it is
-asked for again, plain, which succeeds whatever happens. An update that is lost ends the holding.
+asked for again, plain, which succeeds whatever happens. An update that is lost ends the holding, and so does
+one that goes on from what is not here.
 
 A read or write is an *operation*, numbered by the embedding core and answered by one `Answer`.
 """
@@ -59,7 +60,7 @@ from cloudburst_runtime.messages import (
     Update,
 )
 from cloudburst_runtime.shared import LOST
-from cloudburst_runtime.vectors import Vector
+from cloudburst_runtime.vectors import Vector, covers
 
 TIMER = "cache:resend"
 
@@ -426,11 +427,18 @@ class CacheCore:
         return effects + self._watch_gap(fresh)
 
     def _absorb_update(self, update: Update) -> list[Effect]:
-        if not is_lost(update.entry.lattice):
+        if not is_lost(update.entry.lattice) and self._goes_on(update):
             self._shelf.absorb(update.key, update.entry)
             return self._shrink()
         self._shelf.drop(update.key)
         return self._let_go([update.key])
+
+    def _goes_on(self, update: Update) -> bool:
+        """Whether what is held has what an update goes on from."""
+        held = self._held[update.key]
+        if not update.base or held.generation > update.entry.generation:
+            return True
+        return held.generation == update.entry.generation and covers(held.version, update.base)
 
     def _shrink(self) -> list[Effect]:
         gone = self._shelf.evict()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from cloudburst_runtime.anna.deltas import Deltas
 from cloudburst_runtime.anna.gossip import Batch, Incoming, Outgoing
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import Millis, PeerName
@@ -25,24 +26,38 @@ class Exchange:
         What the store has under a key; with True, its values plain.
     seq
         How many changes the store has made.
+    deltas
+        What these have brought.
     """
 
     def __init__(
-        self, resend_ms: Millis, entry: Callable[[str, bool], Entry | None], seq: Callable[[], int]
+        self,
+        resend_ms: Millis,
+        entry: Callable[[str, bool], Entry | None],
+        seq: Callable[[], int],
+        deltas: Deltas,
     ) -> None:
         self.epoch = 0
         """Of the ring by which changes are told."""
+        self.afar: dict[PeerName, None] = {}
+        """The stores on other hosts."""
         self._resend_ms = resend_ms
         self._entry = entry
         self._seq = seq
+        self._deltas = deltas
         self._out: dict[PeerName, Outgoing] = {}
         self._into: dict[PeerName, Incoming] = {}
 
     # ------------------------------------------------------------ the stores
 
-    def meet(self, stores: Iterable[PeerName]) -> None:
-        """These other stores run; whatever was to be told to others is dropped."""
+    def meet(self, stores: Iterable[PeerName], afar: Iterable[PeerName] = ()) -> None:
+        """These other stores run; whatever was to be told to others is dropped.
+
+        To those that are ``afar``, shared memory means nothing.
+        """
         known = dict.fromkeys(stores)
+        self.afar = dict.fromkeys(afar)
+        self._deltas.clear()
         self._out = {name: self._out.get(name) or Outgoing(self._resend_ms) for name in known}
         self._into = {name: self._into.get(name) or Incoming() for name in known}
 
@@ -99,10 +114,18 @@ class Exchange:
         return min((out.due for out in self._out.values() if out.due is not None), default=None)
 
     def _send(self, store: PeerName, batch: Batch, plain: bool) -> Send:
-        found = {key: self._entry(key, plain) for key in batch.keys}
-        had = {key: entry for key, entry in found.items() if entry is not None}
+        """A batch: of each key what the other store may lack, or all if that is ``plain`` or as good."""
+        as_plain = plain or store in self.afar
+        had: dict[str, Entry] = {}
+        bases: dict[str, int] = {}
+        for key, first in batch.keys.items():
+            news = None if plain else self._deltas.since(key, first)
+            if news is not None:
+                bases[key], had[key] = news
+            elif (entry := self._entry(key, as_plain)) is not None:
+                had[key] = entry
         told = Told(self.epoch, batch.number, batch.seq)
-        return Send(store, Gossip(told, list(had), list(had.values())))
+        return Send(store, Gossip(told, list(had), list(had.values()), bases))
 
     def told(self, store: PeerName) -> Told:
         """How far this store has been told."""
@@ -114,6 +137,9 @@ class Exchange:
         if out is None:
             return [], []
         had = out.acknowledge(heard.number, now)
+        for key in had:
+            if not self.is_wanted(key):
+                self._deltas.drop(key)
         self.promise(store, heard.told)
         again = out.again(now) if heard.plain else []
         return had, [self._send(store, batch, True) for batch in again]

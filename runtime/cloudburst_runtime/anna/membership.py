@@ -44,6 +44,8 @@ class Membership:
         Stores that are to leave, once nothing is theirs to keep.
     heirs
         Of stores that have died and have a file, who is started to take it over: until all is handed over.
+    afar
+        The stores that came from other hosts, and which host: no policy starts or dismisses them.
 
     Examples
     --------
@@ -62,6 +64,8 @@ class Membership:
         self.spawned: dict[PeerName, None] = {}
         self.leaving: dict[PeerName, None] = {}
         self.heirs: dict[PeerName, PeerName] = {}
+        self.afar: dict[PeerName, str] = {}
+        self._asked = 0  # how many more users have asked for than there were to be
         self.due: Millis | None = None
         """When to tell the ring again to those who have not answered."""
         self._wanted: dict[PeerName, None] = {NODE: None}
@@ -79,6 +83,12 @@ class Membership:
         self.spawned[name] = None
         return name
 
+    def enlist(self, host: str) -> PeerName:
+        """The name of a store that is there already, on another host."""
+        name = self.spawn()
+        self.afar[name] = host
+        return name
+
     def knows(self, name: PeerName) -> bool:
         """Whether this is a store of ours, the node's aside."""
         return name in self.spawned or (name in self.ring.live and name != NODE)
@@ -87,6 +97,21 @@ class Membership:
     def names(self) -> list[PeerName]:
         """The stores that there are to be."""
         return [*self._wanted, *self.spawned]
+
+    @property
+    def ours(self) -> list[PeerName]:
+        """Those of them that the policies decide about, the node's own first."""
+        return [name for name in self.names if name not in self.afar]
+
+    @property
+    def missing(self) -> int:
+        """How many of these there are too few."""
+        return max(0, self._config.stores_min + self._asked - len(self.ours))
+
+    def ask(self, more: int) -> None:
+        """A user wants so many more stores; where load and size decide, they go on doing so."""
+        if self._config.stores_min == self._config.stores_max:
+            self._asked += more
 
     def join(self, name: PeerName, now: Millis) -> list[Send]:
         """A store that was started is there."""
@@ -115,6 +140,7 @@ class Membership:
         was_live, was_heir = name in self.ring.live, name in self.heirs.values()
         if self._config.state_dir and (was_live or was_heir):
             self._bequeath(name)
+        self.afar.pop(name, None)
         if not was_live and not (was_heir and self.ring.former):
             return []
         live = [other for other in self.ring.live if other != name]
@@ -188,7 +214,8 @@ class Membership:
     def _next(self, current: Members, former: list[Members], live: list[PeerName]) -> Ring:
         epoch, replication = self.ring.epoch + 1, self.ring.replication
         coming, heirs = list(self.spawned), dict(self.heirs)
-        return Ring(epoch, current, replication, former, live, self._born, coming, heirs)
+        afar = [name for name in live if name in self.afar]
+        return Ring(epoch, current, replication, former, live, self._born, coming, afar, heirs)
 
     def _publish(self, ring: Ring, to: Iterable[PeerName], now: Millis) -> list[Send]:
         self.ring = ring
@@ -228,7 +255,8 @@ class Membership:
         known = self.stats(now)
         if len(known) < len(self.names) or self.ring.former:
             return len(self.names)
-        return policy.stores_wanted(known, self._config)
+        afar = sum(name in self.afar for name in self.names)
+        return policy.stores_wanted(known, self._config, self._asked + afar)
 
     def hot(self, now: Millis) -> dict[str, int]:
         """Which keys the load wants kept by more stores."""

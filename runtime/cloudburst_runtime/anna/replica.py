@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from cloudburst_runtime.anna.deltas import Deltas, goes_on, is_worth
 from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.keeper import Keeper
 from cloudburst_runtime.anna.records import Change, Cold, Records, Stored, compact
@@ -94,6 +95,7 @@ class ReplicaCore:
         self.records = Records(config, name)
         self.keeper = Keeper(self.records, config)
         self.watches = Watches()
+        self.deltas: Deltas | None = None  # there are other stores to tell
         self._warm_bytes_max = math.inf if config.memory_bytes_max is None else config.memory_bytes_max
         if found is not None:
             self.keeper.recover(found)
@@ -204,6 +206,7 @@ class ReplicaCore:
             return [Send(peer, Failed(put.req, Failure(LOST, text)))]
         record = self.records.live.get(key)
         mine = None if record is None else record.lattice
+        part = None
         try:
             if mine is None or put.generation > known:
                 self._check(key, put.generation)
@@ -213,9 +216,14 @@ class ReplicaCore:
             elif below(theirs, mine):
                 return [self._acknowledge(peer, put.req, known)]
             else:
-                merged = bounded(join(mine, theirs, key), self._siblings_max)
+                joined = join(mine, theirs, key)
+                merged = bounded(joined, self._siblings_max)
+                part = theirs if merged is joined else None
             merged = compact(merged, peer)
-            effects = self._store(key, put.generation, merged, put.stamp, peer, put.sync, put.deps)
+            change = self.records.keep(key, put.generation, merged, put.stamp, peer, put.deps)
+            effects = self._changed(change, put.sync, record is None, part)
+            if self.deltas is not None:
+                self.deltas.note(change, part if goes_on(change) else None)
         except (LatticeMismatch, InvalidName, RecursionError) as error:
             return [_failed(peer, put.req, error)]
         effects.append(self._acknowledge(peer, put.req, put.generation))
@@ -234,7 +242,10 @@ class ReplicaCore:
         state.deleted[delete.req] = generation
         if len(state.deleted) > DELETES_KEPT_MAX:
             del state.deleted[next(iter(state.deleted))]
-        effects = self._store(delete.key, generation, None, delete.stamp, peer)
+        change = self.records.keep(delete.key, generation, None, delete.stamp, peer)
+        effects = self._changed(change, True, False)
+        if self.deltas is not None:
+            self.deltas.note(change, None)
         effects.append(self._acknowledge(peer, delete.req, generation))
         return effects
 
@@ -244,7 +255,7 @@ class ReplicaCore:
         change = self.records.absorb(key, entry)
         if change is None:
             return []
-        effects = self._changed(change, True, new and key in self.records.live)
+        effects = self._changed(change, True, new and key in self.records.live, entry.lattice)
         if self.records.warm_bytes > self._warm_bytes_max:
             effects += self.keeper.shrink()
         return effects
@@ -253,27 +264,12 @@ class ReplicaCore:
         """Keep nothing of the key: other stores do."""
         return list(self.keeper.dropped(self.records.discard(key)))
 
-    def _store(
-        self,
-        key: str,
-        generation: Micros,
-        lattice: AnyLattice | None,
-        stamp: Micros = 0,
-        writer: PeerName = "",
-        sync: bool = True,
-        deps: Vector | None = None,
-    ) -> list[Effect]:
-        """Change a key (without a lattice: delete it), tell who watches it, answer who waits for it."""
-        new = lattice is not None and key not in self.records.live
-        return self._changed(self.records.keep(key, generation, lattice, stamp, writer, deps), sync, new)
-
-    def _changed(self, change: Change, sync: bool, new: bool) -> list[Effect]:
+    def _changed(self, change: Change, sync: bool, new: bool, part: AnyLattice | None = None) -> list[Effect]:
+        """Write a change, tell who watches the key, answer who waits for it; ``part``: what it brought."""
         key = change.key
         effects: list[Effect] = [*self.keeper.changed(change, sync)]
         if self.watches.readers(key):
-            entry = self.records.entry(change.record)
-            assert entry is not None
-            effects += self._publish(key, entry)
+            effects += self._publish(key, *self._news(change, part))
         if new:
             for peer, get in self.watches.awaken(key):
                 effects += self._received(Received(peer, get))
@@ -287,8 +283,18 @@ class ReplicaCore:
         later = type(put.lattice) is LWW and put.lattice.stamp > record.stamp
         return later and isinstance(record.lattice, Cold) and record.lattice.name == LWW.name
 
-    def _publish(self, key: str, entry: Entry) -> Sequence[Effect]:
-        return self.watches.publish(key, self.records.seq, entry)
+    def _news(self, change: Change, part: AnyLattice | None) -> tuple[Entry, Vector]:
+        """What a cache that has the version before is told, and that version; nothing stands for any."""
+        record, before = change.record, change.before
+        if part is None or before is None or not goes_on(change) or not is_worth(part, record):
+            entry = self.records.entry(record)
+            assert entry is not None
+            return entry, {}
+        version = self.records.version
+        return Entry(record.generation, part, version(record), record.deps or {}), version(before)
+
+    def _publish(self, key: str, entry: Entry, base: Vector) -> Sequence[Effect]:
+        return self.watches.publish(key, self.records.seq, entry, base)
 
     @staticmethod
     def _check(key: str, stamp: Micros) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from cloudburst_runtime.anna.deltas import Deltas
 from cloudburst_runtime.anna.exchange import Exchange
-from cloudburst_runtime.anna.records import Cold
+from cloudburst_runtime.anna.records import Cold, Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.withheld import Kept, Withheld
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import PeerName
-from cloudburst_runtime.lattices import AnyLattice
-from cloudburst_runtime.lattices.wrap import private_bytes
+from cloudburst_runtime.lattices.wrap import shared_bytes
 from cloudburst_runtime.messages import Delete, GetReply, Put, PutReply, Update
 
 Effects = list[Any]
@@ -28,17 +28,22 @@ class Safety:
 
     Parameters
     ----------
-    replica, exchange
+    replica, exchange, deltas
         Of the store.
     partners
         The other owners of a key.
     """
 
     def __init__(
-        self, replica: ReplicaCore, exchange: Exchange, partners: Callable[[str], list[PeerName]]
+        self,
+        replica: ReplicaCore,
+        exchange: Exchange,
+        deltas: Deltas,
+        partners: Callable[[str], list[PeerName]],
     ) -> None:
         self._replica = replica
         self._exchange = exchange
+        self._deltas = deltas
         self._partners = partners
         self._withheld = Withheld()
 
@@ -51,8 +56,11 @@ class Safety:
         """The other owners are to be told of the key's last change."""
         record = self._replica.records.find(key)
         if record is not None:
-            nbytes = 0 if record.lattice is None else _private(record.lattice)
-            self._exchange.change(key, nbytes, record.seq, self._partners(key))
+            partners = self._partners(key)
+            part = self._deltas.nbytes(key, record.seq)
+            if part is None:
+                part = _travelling(record, any(name in self._exchange.afar for name in partners))
+            self._exchange.change(key, part, record.seq, partners)
 
     def _is_safe(self, key: str, seq: int) -> bool:
         """Whether another owner has the key's changes up to this one, or there is no other."""
@@ -96,8 +104,11 @@ class Safety:
         return effects
 
 
-def _private(lattice: AnyLattice | Cold) -> int:
-    return 0 if isinstance(lattice, Cold) else private_bytes(lattice)
+def _travelling(record: Stored, afar: bool) -> int:
+    """How many bytes a record takes in a message, which goes to other hosts as well if ``afar``."""
+    if record.lattice is None or isinstance(record.lattice, Cold):
+        return 0
+    return record.nbytes if afar else record.nbytes - shared_bytes(record.lattice)
 
 
 def _is_merged(write: Put | Delete | None, reply: Any) -> bool:

@@ -2,6 +2,7 @@
 
 Law: this file carries decisions out and answers whoever asked for them; `membership` and `policy` make them.
 A store is started by the supervisor, joins when it says `Hello`, and leaves when nothing is its own to keep.
+One on another host is started by whoever likes: it enlists, to get a name, and then is a store as any other.
 With one store, requests go through here to it, and nothing is ever due.
 """
 
@@ -17,14 +18,17 @@ from cloudburst_runtime.anna.ring import PARTITIONS
 from cloudburst_runtime.anna.store import TIMER as STORE_TIMER
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Persist, Received, Send, SetTimer, Timer, Unwritten
+from cloudburst_runtime.effects import PeerLost, Persist, Received, Send, SetTimer, Timer, Unwritten
 from cloudburst_runtime.errors import InvalidName, check_name
 from cloudburst_runtime.ids import NODE, Millis, PeerName
 from cloudburst_runtime.messages import (
     AddStore,
+    Depart,
     Done,
+    Enlisted,
     Failed,
     Failure,
+    Hello,
     Inquire,
     RemoveStore,
     Replicate,
@@ -41,6 +45,9 @@ REMIND_TIMER, LOAD_TIMER, SPAWN_TIMER = "stores:remind", "stores:load", "stores:
 
 FACTORS_MAX = 10_000
 """Keys that may have a replication factor of their own: every store and cache knows them all."""
+COUNT_TIMER = "stores:count"
+COUNT_MS = 1_000.0
+"""How long a question waits for the stores to say how many keys they have."""
 
 ANSWERS_KEPT_MAX = 256
 """Answers that are kept for a request that comes again."""
@@ -101,18 +108,20 @@ class Steward:
         self._counts_for = counts_for
         self._late: list[PeerName] = []
         """Stores to start in a moment, because the one before could not."""
+        self._enlisting: dict[PeerName, PeerName] = {}  # as which peer a store asked for which name
         self._adding: dict[Asker, PeerName] = {}
         self._removing: dict[Asker, PeerName] = {}
         self._replicating: dict[Asker, None] = {}
         self._inquiries: dict[Asker, dict[PeerName, StoreStats]] = {}
         self._answers: dict[Asker, Any] = {}
-        self._counting: dict[Asker, Received] = {}
+        self._counting: dict[Asker, tuple[Received, Millis]] = {}
         self._counted = (0, 0)
         self._handlers: dict[type, Callable[[PeerName, Any, Millis], Effects]] = {
             Settled: self._on_settled,
             StoreStats: self._on_stats,
             AddStore: self._on_add,
             RemoveStore: self._on_remove,
+            Depart: self._on_depart,
             Replicate: self._on_replicate,
             Stores: self._on_stores,
             Reported: self._on_reported,
@@ -133,6 +142,8 @@ class Steward:
                 return handler(event.peer, event.message, now)
         elif type(event) is Timer and event.key != STORE_TIMER:
             return self._on_timer(event.key, now)
+        elif type(event) is PeerLost and event.peer in self._enlisting:
+            return self._lose_unjoined(event.peer, now)
         elif type(event) is Unwritten and type(getattr(event.event, "message", None)) is Replicate:
             return self._on_unwritten(event, now)
         effects = self.store.handle(event, now)
@@ -162,9 +173,17 @@ class Steward:
         """Find out what there is before the scheduler answers this question."""
         message: Any = event.message
         asker = (event.peer, message.req)
-        self._counting[asker] = event
+        self._counting[asker] = event, now + COUNT_MS
         self._inquiries.setdefault(asker, {})
-        return self._inquire(asker) + self._report(asker, now)
+        late = SetTimer(COUNT_TIMER, now + COUNT_MS)
+        return [*self._inquire(asker), late, *self._report(asker, now)]
+
+    def _give_up_counting(self, now: Millis) -> Effects:
+        """A store is silent: what was counted last must do."""
+        late = [(asker, event) for asker, (event, due) in self._counting.items() if due <= now]
+        for asker, _ in late:
+            del self._counting[asker], self._inquiries[asker]
+        return [effect for _, event in late for effect in self._counts_for(event, now)]
 
     # ------------------------------------------------------------ processes
 
@@ -176,12 +195,30 @@ class Steward:
         """A store that was started is there."""
         return self._lead(self.membership.join(name, now), now)
 
+    def enlist(self, peer: PeerName, hello: Hello, now: Millis) -> Effects:
+        """A store on another host wants to join: it gets a name, under which it then says `Hello`."""
+        if self._config.state_dir:
+            text = "a runtime with a state_dir keeps its keys in its own stores, where every put is on disk"
+            return [Send(peer, Enlisted("", text))]
+        name = self._enlisting[peer] = self.membership.enlist(hello.host)
+        return [Send(peer, Enlisted(name))]
+
+    def _lose_unjoined(self, peer: PeerName, now: Millis) -> Effects:
+        """The connection by which a store asked for a name has ended: it has joined, or never will."""
+        name = self._enlisting.pop(peer)
+        return self.lose(name, now) if name in self.membership.spawned else []
+
+    def lose_afar(self, now: Millis) -> Effects:
+        """The gateway has ended, and with it all that came from the stores on other hosts."""
+        return [effect for name in list(self.membership.afar) for effect in self.lose(name, now)]
+
     def lose(self, name: PeerName, now: Millis) -> Effects:
         """A store's process has ended. If it was not to, another is started."""
         why = Failure("RuntimeUnavailable", f"the store {name} ended before it had its share")
         refused: Effects = []
         for asker in [asker for asker, each in self._adding.items() if each == name]:
             del self._adding[asker]
+            self.membership.ask(-1)
             refused.append(self._answer(asker, Failed(asker[1], why)))
         membership = self.membership
         before, failed = list(membership.spawned), name in membership.spawned
@@ -199,7 +236,7 @@ class Steward:
 
     def _replenish(self) -> None:
         """Name as many stores as there are to be at least."""
-        for _ in range(self._config.stores_min - len(self.membership.names)):
+        for _ in range(self.membership.missing):
             self.membership.spawn()
 
     def _start(self, names: Iterable[PeerName]) -> Effects:
@@ -271,6 +308,8 @@ class Steward:
     def _on_timer(self, key: str, now: Millis) -> Effects:
         if key == LOAD_TIMER:
             return self._adapt(now)
+        if key == COUNT_TIMER:
+            return self._give_up_counting(now)
         if key == SPAWN_TIMER:
             late, self._late = self._late, []
             return self._start(name for name in late if name in self.membership.spawned)
@@ -286,6 +325,7 @@ class Steward:
             return [Send(peer, self._answers[asker])]
         if asker in self._adding:
             return []
+        self.membership.ask(1)
         name = self._adding[asker] = self.membership.spawn()
         return self._start([name])
 
@@ -303,8 +343,16 @@ class Steward:
                 else f"there is no store {message.name!r} that could be removed, only the node's own"
             )
             return [self._answer(asker, Failed(message.req, Failure("InvalidName", text)))]
+        if message.name in self.membership.ours:
+            self.membership.ask(-1)
         self._removing[asker] = message.name
         return self._lead(self.membership.leave(message.name, now), now)
+
+    def _on_depart(self, peer: PeerName, message: Depart, now: Millis) -> Effects:
+        membership = self.membership
+        if peer not in membership.ring.live and peer not in membership.names:
+            return [Send(peer, Retire())]
+        return self._lead(membership.leave(peer, now), now)
 
     def _on_replicate(self, peer: PeerName, message: Replicate, now: Millis) -> Effects:
         asker, chosen = (peer, message.req), self.membership.chosen
@@ -353,12 +401,13 @@ class Steward:
         others = sorted((name for name in ring.live if name != NODE), key=lambda name: int(name[1:]))
         stores = [mine, *(found[name] for name in others)]
         if asker in self._counting:
-            return self._tell_count(self._counting.pop(asker), stores, now)
+            return self._tell_count(self._counting.pop(asker)[0], stores, now)
         rates = {stats.name: stats for stats in self.membership.stats(0.0)}
         for stats in stores:
             last = rates.get(stats.name)
             if last is not None:
                 stats.operations, stats.span_ms = last.operations, last.span_ms
+            stats.host = self.membership.afar.get(stats.name, "")
         settled = not ring.former
         reply = StoresReply(asker[1], stores, ring.replication, ring.epoch, settled, ring.current.factors)
         return [Send(asker[0], reply)]
@@ -387,11 +436,11 @@ class Steward:
         """Do what the load asks for."""
         membership = self.membership
         effects: Effects = []
-        wanted, names = membership.wanted(now), membership.names
+        wanted, names, ours = membership.wanted(now), membership.names, membership.ours
         if wanted > len(names):
             effects += self._start([membership.spawn()])
         elif wanted < len(names) and not membership.spawned:
-            effects += self._lead(membership.leave(names[-1], now), now)
+            effects += self._lead(membership.leave(ours[-1], now), now)
         effects += self._lead(membership.raise_keys(membership.hot(now), now), now)
         if any(stats.operations for stats in membership.stats(now)):  # it may be less by then
             effects.append(SetTimer(LOAD_TIMER, now + (SILENT_PERIODS + 0.5) * self._config.stats_ms))

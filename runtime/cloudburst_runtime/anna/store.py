@@ -21,8 +21,10 @@ part no longer drops it. What changes while the ring is settled is compared once
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import repeat
 from typing import Any
 
+from cloudburst_runtime.anna.deltas import Deltas
 from cloudburst_runtime.anna.exchange import Exchange
 from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.pulls import Pulls, merged_keys
@@ -102,11 +104,12 @@ class StoreCore:
         self.replica = replica
         self.name = replica.name
         self.owners: Owners | None = None
-        self.exchange = Exchange(config.resend_ms, self._entry, lambda: replica.seq)
+        self.deltas = Deltas(replica.records)
+        self.exchange = Exchange(config.resend_ms, self._entry, lambda: replica.seq, self.deltas)
         self.reconciler = Reconciler(config, replica, self.exchange, self._absorb)
         self.pulls = Pulls(config.resend_ms)
         self.usage = Usage(config.stats_ms)
-        self.safety = Safety(replica, self.exchange, self._partners)
+        self.safety = Safety(replica, self.exchange, self.deltas, self._partners)
         self._elastic = config.stores_max > 1
         self._early: list[Received] = []
         self._counted = (
@@ -240,13 +243,14 @@ class StoreCore:
     def _on_ring(self, peer: PeerName, ring: Ring, now: Millis) -> Effects:
         if self.owners is None:
             self.replica.records.alone = False
+            self.replica.deltas = self.deltas
             self.reconciler.index()
         elif ring.epoch <= self.owners.epoch:
             return self._report()
         self.owners = owners = Owners(ring)
         others = [name for name in ring.live if name != self.name]
         self.exchange.epoch = ring.epoch
-        self.exchange.meet(others)
+        self.exchange.meet(others, ring.afar)
         self.reconciler.begin(owners)
         effects: Effects = []
         for key in self.safety.withheld:
@@ -385,7 +389,7 @@ class StoreCore:
         effects: Effects = []
         heard = Heard(0, self.exchange.told(peer))
         if self.exchange.takes(peer, message):
-            if any(is_lost(entry.lattice) for entry in message.entries):
+            if not all(map(self._is_whole, repeat(peer), repeat(message), message.keys, message.entries)):
                 heard.plain = True
             else:
                 effects += self._absorb(message.told.epoch, message.keys, message.entries, now)
@@ -400,6 +404,11 @@ class StoreCore:
         heard.number = self.exchange.taken(peer)
         return [*effects, Send(peer, heard)]
 
+    def _is_whole(self, peer: PeerName, message: Gossip, key: str, entry: Entry) -> bool:
+        """Whether a gossiped entry is there, and so is what it goes on from."""
+        base = message.bases.get(key)
+        return not is_lost(entry.lattice) and (base is None or self.deltas.builds_on(key, entry, base, peer))
+
     def _on_heard(self, peer: PeerName, message: Heard, now: Millis) -> Effects:
         effects = self._absorb(message.told.epoch, message.keys, message.entries, now)
         had, again = self.exchange.acknowledge(peer, message, now)
@@ -413,7 +422,8 @@ class StoreCore:
     def _on_pull(self, peer: PeerName, message: Pull, now: Millis) -> Effects:
         if not self._is_store(peer):
             return self._wait_for_ring(Received(peer, message)) if not self._ring().is_past(peer) else []
-        entries = [self._entry(key, message.plain) for key in message.keys]
+        as_plain = message.plain or peer in self.exchange.afar
+        entries = [self._entry(key, as_plain) for key in message.keys]
         return [Send(peer, Pulled(message.req, entries, self.exchange.told(peer)))]
 
     def _on_pulled(self, peer: PeerName, message: Pulled, now: Millis) -> Effects:
@@ -441,7 +451,8 @@ class StoreCore:
         if isinstance(message, Compare):
             return [self.reconciler.compare(peer, message)]
         keys, more = self.reconciler.lacking(message)
-        found = {key: entry for key in keys if (entry := self._entry(key, False)) is not None}
+        as_plain = peer in self.exchange.afar
+        found = {key: entry for key in keys if (entry := self._entry(key, as_plain)) is not None}
         return [Send(peer, Wanted(message.epoch, message.part, list(found), list(found.values()), more))]
 
     def _on_answer(self, peer: PeerName, message: Compared | Wanted, now: Millis) -> Effects:
@@ -482,8 +493,9 @@ class StoreCore:
         return [] if event is None else [Send(event.peer, _numbered(message, event.message.req))]
 
     def _on_inquire(self, peer: PeerName, message: Inquire, now: Millis) -> Effects:
-        keys, nbytes, first = self.key_count, self.nbytes, self.first_count()
-        return [Send(peer, StoreStats(self.name, keys, nbytes, 0, 0.0, {}, message.req, first))]
+        stats = StoreStats(self.name, self.key_count, self.nbytes, 0, 0.0, {}, message.req)
+        stats.first = self.first_count()
+        return [Send(peer, stats)]
 
     # ------------------------------------------------------------ time
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import Micros, PeerName
 from cloudburst_runtime.messages import Entry, Get, Resync, Unwatch, Update
+from cloudburst_runtime.vectors import Vector
 
 PARKED_MAX = 10_000
 """Reads of one peer that may wait for keys to exist."""
@@ -61,13 +62,13 @@ class Watches:
             watched[key] = max(get.req, watched.get(key, 0))
             self._readers.setdefault(key, {})[name] = None
 
-    def publish(self, key: str, seq: int, entry: Entry) -> list[Send]:
-        """Tell whoever watches the key of a change."""
+    def publish(self, key: str, seq: int, entry: Entry, base: Vector) -> list[Send]:
+        """Tell whoever watches the key of a change; with a ``base``, of what it brought."""
         effects: list[Send] = []
         for name in self._readers.get(key, ()):
             state = self.peers[name]
             state.pushed += 1
-            effects.append(Send(name, Update(state.epoch, state.pushed, seq, key, entry)))
+            effects.append(Send(name, Update(state.epoch, state.pushed, seq, key, entry, base=base)))
         return effects
 
     def unwatch(self, name: PeerName, unwatch: Unwatch) -> None:

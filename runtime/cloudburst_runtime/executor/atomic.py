@@ -2,7 +2,8 @@
 
 Law: a call's plain writes are kept in its session, which reads them back, and travel with it. The last step
 publishes them under the name of the call: first, in one write, the *record* of all of them, which is the
-commit; then each under its own key, with the record's name and all its keys; then the result goes out. So a
+commit; then each under its own key, with the record's name and all its keys; then the result goes out. The
+record stays until all of it has been published, also where there is no room for some of it at first. So a
 call that fails or is tried again has published nothing, and one whose last step was lost is tried again,
 finds the record, and publishes that, and no other.
 
@@ -16,11 +17,12 @@ the writes after Sreekanti et al., "A Fault-Tolerance Shim for Serverless Comput
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.anna.outbox import Terms
 from cloudburst_runtime.effects import SetTimer
+from cloudburst_runtime.errors import StorageFull
 from cloudburst_runtime.executor.tasks import Task
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice, Atomic, MapLattice
@@ -34,7 +36,9 @@ Published: TypeAlias = Callable[[Value | Failure, int, Millis], Effects]
 """Gets a call's value, and the attempt whose value and writes these are; or why it cannot be."""
 
 RECORD_KEPT_MS = 30_000.0
-"""How long a record outlives the publishing of its writes."""
+"""How long a record outlives the publishing of its writes; after as long the rest is tried again."""
+
+FULL = StorageFull.__name__
 
 TIMER = "records"
 
@@ -84,12 +88,22 @@ def _dues(entry: Entry) -> dict[str, Due]:
     return {key: Due((lattice.stamp, lattice.writer), lattice.transaction) for key in lattice.keys}
 
 
-def from_record(transaction: str, key: str, record: Entry) -> Entry | None:
-    """What a record has for a key; None if the record is gone, because all of it has been published."""
+def from_record(key: str, record: Entry) -> Entry | None:
+    """What a record has for a key; None if the record is gone, because all of it has been published.
+
+    Its version is the record's, which no entry of the key itself has: the changes are others.
+    """
     if not isinstance(record.lattice, MapLattice):
         return None
     found = record.lattice.entries.get(canonical(key))
-    return None if found is None else Entry(0, found, {record_key(transaction): 1})
+    return None if found is None else Entry(0, found, record.version)
+
+
+def stored(entry: Entry) -> Entry:
+    """An entry as caches may take note of it: what came from a record has no version of the stores'."""
+    if any(name.startswith(RECORDS_PREFIX) for name in entry.version):
+        return Entry(entry.generation, entry.lattice, {}, entry.deps)
+    return entry
 
 
 def _mismatch(keys: list[str], entries: list[Entry]) -> Failure | None:
@@ -110,6 +124,24 @@ def record_key(transaction: str) -> str:
 
 
 # ---------------------------------------------------------------- publishing
+
+
+class _Rest(NamedTuple):
+    """What is still to be published of a record, which lies under ``key``; ``sync`` as for any write."""
+
+    key: str
+    record: MapLattice
+    names: tuple[str, ...]
+    sync: bool | None
+
+    def after(self, failures: dict[str, Failure]) -> _Rest:
+        """What is left when these went wrong: those for which there may be room later."""
+        return self._replace(names=tuple(name for name in failures if failures[name].kind == FULL))
+
+
+def _incomplete(failure: Failure) -> Failure:
+    text = f"the call has committed, and not all of its writes could be published yet: {failure.message}"
+    return Failure(failure.kind, text)
 
 
 class Publishing:
@@ -136,7 +168,7 @@ class Publishing:
         self._cache = cache
         self._begin = begin
         self._pass_on = pass_on
-        self._kept: list[tuple[Millis, str]] = []  # records, and when they may go, in this order
+        self._kept: list[tuple[Millis, _Rest]] = []  # records, and when they may go, in this order
 
     def publish(self, task: Task, value: Value, then: Published, now: Millis) -> Effects:
         """Publish a call's writes, unless a key of theirs holds what plain values cannot meet."""
@@ -198,39 +230,54 @@ class Publishing:
         result = record.entries[RESULT]
         assert isinstance(result, LWW)
         some = next((part for part in record.entries.values() if isinstance(part, Atomic)), None)
-        left = dict.fromkeys(() if some is None else some.keys)
-        failures: list[Failure] = []
+        rest = _Rest(key, record, () if some is None else some.keys, self._sync(task))
+
+        def done(failures: dict[str, Failure], later: Millis) -> Effects:
+            told = next(map(_incomplete, failures.values()), result.value)
+            return [*self._keep(rest.after(failures), later), *then(told, result.stamp, later)]
+
+        return self._write(rest, done, now)
+
+    def _write(
+        self, rest: _Rest, done: Callable[[dict[str, Failure], Millis], Effects], now: Millis
+    ) -> Effects:
+        """Write the keys that are left of a record; ``done`` gets what went wrong, by key."""
+        left = dict.fromkeys(rest.names)
+        failures: dict[str, Failure] = {}
 
         def written(name: str) -> Callable[[Any, Millis], Effects]:
             def one(answer: Any, later: Millis) -> Effects:
                 del left[name]
                 if isinstance(answer, Failure):
-                    failures.append(answer)
-                if left:
-                    return []
-                outcome = failures[0] if failures else result.value
-                return [*self._keep(key, later), *then(outcome, result.stamp, later)]
+                    failures[name] = answer
+                return [] if left else done(failures, later)
 
             return one
 
         effects: Effects = []
-        for name in list(left):
+        for name in rest.names:
             op = self._begin(written(name))
-            part = record.entries[canonical(name)]
-            effects += self._pass_on(self._cache.write(op, name, part, now, self._sync(task)), now)
+            part = rest.record.entries[canonical(name)]
+            effects += self._pass_on(self._cache.write(op, name, part, now, rest.sync), now)
         return effects
 
     # ------------------------------------------------------------ records that are not needed any more
 
-    def _keep(self, key: str, now: Millis) -> Effects:
-        self._kept.append((now + RECORD_KEPT_MS, key))
+    def _keep(self, rest: _Rest, now: Millis) -> Effects:
+        self._kept.append((now + RECORD_KEPT_MS, rest))
         return [SetTimer(TIMER, self._kept[0][0])] if len(self._kept) == 1 else []
 
     def on_timer(self, now: Millis) -> Effects:
-        """Delete the records whose time is over."""
+        """Delete the records whose time is over; of those that are not published in full, try the rest."""
         effects: Effects = []
         while self._kept and self._kept[0][0] <= now:
-            _, key = self._kept.pop(0)
-            op = self._begin(lambda result, later: [])
-            effects += self._pass_on(self._cache.delete(op, key, now), now)
+            _, rest = self._kept.pop(0)
+            effects += self._try_rest(rest, now) if rest.names else self._delete(rest.key, now)
         return [*effects, *([SetTimer(TIMER, self._kept[0][0])] if self._kept else [])]
+
+    def _try_rest(self, rest: _Rest, now: Millis) -> Effects:
+        return self._write(rest, lambda failures, later: self._keep(rest.after(failures), later), now)
+
+    def _delete(self, key: str, now: Millis) -> Effects:
+        op = self._begin(lambda result, later: [])
+        return self._pass_on(self._cache.delete(op, key, now), now)

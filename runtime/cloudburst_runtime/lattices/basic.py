@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from cloudburst_runtime.ids import Micros, PeerName
 from cloudburst_runtime.values import Value, from_canonical
@@ -10,6 +10,9 @@ from cloudburst_runtime.values import Value, from_canonical
 from .base import Lattice
 
 Number: TypeAlias = int | float
+
+COUNTED_MIN = 1_000
+"""Sets with more elements than this remember how many bytes they have."""
 
 
 class LWW(Lattice, tag="lww", frozen=True, array_like=True):
@@ -69,33 +72,46 @@ class Priority(Lattice, tag="priority", frozen=True, array_like=True):
         return 8 + self.value.nbytes
 
 
-class SetLattice(Lattice, tag="set", frozen=True, array_like=True):
-    """A set that only grows.
+class _Elements(Lattice, frozen=True, array_like=True, dict=True):
+    """Elements that only become more.
 
-    Elements are canonical bytes, held as the keys of a dict: a frozenset would reach the wire in an order
-    that differs per hash seed.
+    They are canonical bytes, held as the keys of a dict: a frozenset would reach the wire in an order that
+    differs per hash seed. How many bytes many of them have is counted once, and goes on from set to set.
     """
-
-    name: ClassVar[str] = "set"
 
     elements: dict[bytes, None] = {}  # noqa: RUF012
 
-    def merge(self, other: SetLattice) -> SetLattice:
-        return SetLattice(self.elements | other.elements)
+    def merge(self, other: Self) -> Self:
+        merged = type(self)(self.elements | other.elements)
+        if len(merged.elements) > COUNTED_MIN:
+            new = sum(len(element) for element in other.elements if element not in self.elements)
+            merged.__dict__["counted"] = self.nbytes + new
+        return merged
 
-    def __le__(self, other: SetLattice) -> bool:
+    def __le__(self, other: Self) -> bool:
         return self.elements.keys() <= other.elements.keys()
+
+    @property
+    def nbytes(self) -> int:
+        counted: int | None = self.__dict__.get("counted")
+        if counted is None:
+            counted = sum(map(len, self.elements))
+            if len(self.elements) > COUNTED_MIN:
+                self.__dict__["counted"] = counted
+        return counted
+
+
+class SetLattice(_Elements, tag="set", frozen=True, array_like=True):
+    """A set that only grows."""
+
+    name: ClassVar[str] = "set"
 
     def reveal(self) -> set[Any]:
         # In one order whatever order they came in: a set's own order depends on it where hashes collide.
         return {from_canonical(element) for element in sorted(self.elements)}
 
-    @property
-    def nbytes(self) -> int:
-        return sum(map(len, self.elements))
 
-
-class OrderedSet(Lattice, tag="ordered-set", frozen=True, array_like=True):
+class OrderedSet(_Elements, tag="ordered-set", frozen=True, array_like=True):
     """A set that only grows, shown as a list in the order of its elements.
 
     The order is the same everywhere: None, numbers, strings, bytes, tuples part by part, frozensets.
@@ -103,20 +119,8 @@ class OrderedSet(Lattice, tag="ordered-set", frozen=True, array_like=True):
 
     name: ClassVar[str] = "ordered-set"
 
-    elements: dict[bytes, None] = {}  # noqa: RUF012
-
-    def merge(self, other: OrderedSet) -> OrderedSet:
-        return OrderedSet(self.elements | other.elements)
-
-    def __le__(self, other: OrderedSet) -> bool:
-        return self.elements.keys() <= other.elements.keys()
-
     def reveal(self) -> list[Any]:
         return sorted(map(from_canonical, self.elements), key=rank)
-
-    @property
-    def nbytes(self) -> int:
-        return sum(map(len, self.elements))
 
 
 def rank(element: object) -> tuple[Any, ...]:

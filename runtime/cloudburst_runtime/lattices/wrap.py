@@ -257,8 +257,12 @@ def plain(lattice: AnyLattice) -> AnyLattice:
 
 def private_bytes(lattice: AnyLattice) -> int:
     """How many bytes an element takes in the memory of the process that keeps it."""
-    shared = sum(value.shared.nbytes for value in _values(lattice) if value.shared is not None)
-    return lattice.nbytes - shared
+    return lattice.nbytes - shared_bytes(lattice)
+
+
+def shared_bytes(lattice: AnyLattice) -> int:
+    """How many bytes of an element lie in shared memory."""
+    return sum(value.shared.nbytes for value in _values(lattice) if value.shared is not None)
 
 
 def _values(lattice: AnyLattice | None) -> list[Value]:

@@ -30,7 +30,7 @@ import msgspec
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.errors import StorageError
-from cloudburst_runtime.ids import NODE, is_store
+from cloudburst_runtime.ids import GATEWAY, NODE, is_store
 from cloudburst_runtime.messages import Exited, Hello, Kill, Spawn, Stop
 from cloudburst_runtime.shell import arena_file
 from cloudburst_runtime.shell.names import CONFIG_NAME, LOCK_NAME, LOG_NAME
@@ -39,7 +39,6 @@ from cloudburst_runtime.shell.ticket import LISTENING
 from cloudburst_runtime.shell.transport import Hub, bind
 
 OWNER = "owner"
-GATEWAY = "gateway"
 EXIT_ERROR, EXIT_MEMORY = 70, 71
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -192,6 +191,8 @@ class Supervisor:
             self._spawn(message)
         elif type(message) is Kill:
             self._end_executor(message.name, message.reason)
+        elif type(message) is Exited:  # of a store on another host, by the gateway
+            self.hub.send(NODE, message)
         elif type(message) is Stop:
             return False
         return True
@@ -260,7 +261,7 @@ class Supervisor:
             _kill_group(pid)
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self.directory, name))
-            if name not in (NODE, GATEWAY):
+            if name != NODE:
                 reason = self.reasons.pop(name, "") or _describe(status)
                 self.hub.send(NODE, Exited(name, reason))
 

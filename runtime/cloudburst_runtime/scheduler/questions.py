@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import msgspec
 
 from cloudburst_runtime.config import Config
@@ -10,6 +12,9 @@ from cloudburst_runtime.ids import PeerName
 from cloudburst_runtime.messages import Describe, Description, ExecutorStatus, FunctionSpec, StatusReply
 from cloudburst_runtime.scheduler.pool import Pool
 from cloudburst_runtime.scheduler.registry import Registry
+
+Stored: TypeAlias = tuple[int, int, dict[PeerName, str]]
+"""What the stores have, in keys and bytes, and which of them are on which other hosts."""
 
 VERSIONS_DESCRIBED_MAX = 50
 """Of one function, the latest: each comes with its text."""
@@ -60,9 +65,10 @@ def _version(registry: Registry, name: str, version: int) -> FunctionSpec:
 
 
 def status(
-    req: int, config: Config, registry: Registry, pool: Pool, store: tuple[int, int], clients: list[PeerName]
+    req: int, config: Config, registry: Registry, pool: Pool, stored: Stored, clients: list[PeerName]
 ) -> StatusReply:
-    """How the runtime is; ``store`` is its number of keys and their bytes."""
+    """How the runtime is."""
+    keys, nbytes, afar = stored
     executors = [
         ExecutorStatus(e.name, e.pid, e.host, e.gpus, e.queued, e.running or e.doing, sorted(e.pins))
         for e in pool.ready()
@@ -74,9 +80,11 @@ def status(
         executors,
         functions,
         sorted(registry.dags),
-        *store,
+        keys,
+        nbytes,
         clients,
         config.policy,
         config.state_dir,
         registry.damage,
+        afar,
     )

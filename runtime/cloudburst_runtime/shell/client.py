@@ -39,7 +39,7 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import SetTimer
 from cloudburst_runtime.errors import CallTimeout, ErrorKinds, RuntimeUnavailable
 from cloudburst_runtime.ids import NODE
-from cloudburst_runtime.messages import Failure, Hello, Result
+from cloudburst_runtime.messages import Failure, Hello, Result, pack, unpack
 from cloudburst_runtime.shell import arena_file, holding
 from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
@@ -202,11 +202,18 @@ class ClientShell:
             What the runtime answered, as its own class.
         CallTimeout
             If there is no answer within ``timeout`` seconds.
+        TypeError
+            If the runtime could not read it: it would take this process for another's, and hang up.
         """
         self.check()
         with self.loop.lock:
             req = self.core.next_req()
-        return self._await(req, Ask(make(req)), timeout)
+        message = make(req)
+        try:
+            unpack(pack(message))
+        except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
+            raise TypeError(f"{type(message).__name__} cannot be asked for with this: {error}") from None
+        return self._await(req, Ask(message), timeout)
 
     def store(
         self,
@@ -339,7 +346,7 @@ def _near(directory: str, hello: Hello) -> tuple[Hub, Config]:
         raise RuntimeUnavailable(f"no runtime answers at {SCHEME}{directory}: start one with cb.up()")
     try:
         config = read_config(directory)
-        hub.spin_for(config.spin_us)
+        hub.spin_for(config.spin_us, roams=True)  # of two that meet on a processor, only one is to leave
         return hub, config
     except BaseException:
         hub.close()

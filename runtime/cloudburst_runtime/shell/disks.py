@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from cloudburst_runtime.anna.commits import committed, publish
+from cloudburst_runtime.anna.commits import finish
 from cloudburst_runtime.anna.durable import FORMAT, Damaged, Recovered, is_whole, pack, recover, unpack
 from cloudburst_runtime.anna.inherit import begin_anew, inherit
 from cloudburst_runtime.anna.journal import Storage
@@ -115,10 +115,8 @@ def publish_rest(disk: Disk, replica: ReplicaCore) -> None:
     changes: dict[bytes, bytes | None] = {}
     read = functools.partial(_read, disk)
     with contextlib.suppress(StorageFull):
-        for record in committed(replica.records):
-            for change in publish(replica.records, read, record):
-                changes |= _packed(replica.keeper.changed(change, True))
-            changes |= _packed(replica.keeper.dropped(replica.records.discard(record)))
+        for persists in finish(replica, read):
+            changes |= _packed(persists)
             if len(changes) >= BATCH_MAX:
                 disk.storage.write(changes)
                 changes = {}

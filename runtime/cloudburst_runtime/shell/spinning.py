@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-LOSS_US_MAX = 5_000.0
+LOSS_US_MAX = 1_000.0
 """How much time may be lost to looks in vain before a process looks no more for a while."""
 
 GAIN_US = 100.0
@@ -28,6 +28,9 @@ REST_MS_MIN, REST_MS_MAX = 32.0, 1_000.0
 
 BREAK_US_MIN = 30.0
 """Two looks that lie this far apart: another process wanted this processor, and had it meanwhile."""
+
+MOVE_US = 1_000.0
+"""How long to stay on a processor at least."""
 
 POWER_S = 30.0
 """How often to ask whether this machine lives on its battery."""
@@ -41,7 +44,7 @@ class Patience:
     >>> patience = Patience()
     >>> patience.may_look(1000.0)
     True
-    >>> for _ in range(100):
+    >>> for _ in range(13):
     ...     patience.lost(80.0, now=9000.0)
     >>> patience.may_look(9080.0), patience.may_look(9000.0 + REST_MS_MIN * 1000)
     (False, True)
@@ -61,7 +64,7 @@ class Patience:
     def found(self) -> None:
         """A look was worth it."""
         self._loss_us = max(0.0, self._loss_us - GAIN_US)
-        self._rest_ms = REST_MS_MIN
+        self._rest_ms = max(REST_MS_MIN, self._rest_ms * 0.9)
 
     def lost(self, spent_us: float, now: float) -> None:
         """A look that took so long was in vain."""
@@ -90,6 +93,8 @@ class Spin:
         Whether this machine has processor time to spare; asked at most twice a minute.
     clock
         The time in microseconds.
+    move
+        Goes to another processor; called when another process had this one.
     """
 
     def __init__(
@@ -98,12 +103,15 @@ class Spin:
         limit_us: float,
         allowed: Callable[[], bool],
         clock: Callable[[], float] = clock_us,
+        move: Callable[[], None] | None = None,
     ) -> None:
         self._poll = poll
         self._limit_us = limit_us
         self._patience = Patience()
         self._allowed = allowed
         self._clock = clock
+        self._move = move
+        self._moves_at = 0.0
         self._ask_at = 0.0
         self._answer = False
 
@@ -133,7 +141,24 @@ class Spin:
             last, now = now, clock()
             shared = now - last > BREAK_US_MIN
         self._patience.lost(now - began, now)
+        if shared and self._move is not None and now >= self._moves_at:
+            self._moves_at = now + MOVE_US
+            self._move()
         return []
+
+
+def leave_processor() -> None:
+    """Have this thread go on on another processor than the one that it runs on.
+
+    The kernel wakes a process on the processor of the one that woke it, if the others sleep (on virtual
+    machines, where a processor that sleeps may have been taken away). The two then take turns there.
+    """
+    with open("/proc/thread-self/stat") as file:
+        here = int(file.read().rpartition(")")[2].split()[36])  # field 39, proc(5)
+    processors = os.sched_getaffinity(0)
+    if processors - {here}:
+        os.sched_setaffinity(0, processors - {here})
+        os.sched_setaffinity(0, processors)
 
 
 def to_spare() -> bool:

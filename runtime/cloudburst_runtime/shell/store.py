@@ -14,7 +14,7 @@ from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.errors import StorageError
-from cloudburst_runtime.ids import NODE, Millis, PeerName
+from cloudburst_runtime.ids import NODE, STORE_ROLE, Millis, PeerName
 from cloudburst_runtime.messages import Hello, Reported, Retire
 from cloudburst_runtime.shell.arena import Heir
 from cloudburst_runtime.shell.disks import (
@@ -28,8 +28,6 @@ from cloudburst_runtime.shell.disks import (
 from cloudburst_runtime.shell.holding import HOLDING, install
 from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.transport import Hub
-
-ROLE = "store"
 
 
 class _Served:
@@ -71,7 +69,7 @@ def run_store(directory: str, name: PeerName, config: Config, estates: Iterable[
         Stores that have died: what they have left on disk is this one's.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    hub = Hub(directory, Hello(name, ROLE, os.getpid(), 0, os.uname().nodename))
+    hub = Hub(directory, Hello(name, STORE_ROLE, os.getpid(), 0, os.uname().nodename))
     hub.spin_for(config.spin_us)
     install()
     heir = Heir(directory, HOLDING.segments)
