@@ -8,6 +8,7 @@ all that was asked for was done, 1 if it failed, 2 if the request itself is at f
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -71,7 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         command: Callable[[argparse.Namespace], int] = arguments.command
-        return command(arguments)
+        status = command(arguments)
+        sys.stdout.flush()
+        return status
     except UsageError as error:
         return _complain(str(error), error.detail, USAGE)
     except CloudburstError as error:
@@ -80,8 +83,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted", "", INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the flush at exit complains again
+        _write_nothing_more()
         return FAILED
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _write_nothing_more()
+        return _complain("there is no room for what is written", str(error), FAILED)
+
+
+def _write_nothing_more() -> None:
+    """Else the flush at exit complains again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _parser() -> Parser:
@@ -305,7 +318,7 @@ def _add_kv(commands: Any) -> None:
         if name == "put-set":
             action.add_argument("elements", metavar="ELEMENT", nargs="+")
         if name == "put":
-            action.add_argument("value", metavar="VALUE")
+            action.add_argument("value", metavar="VALUE", help="- reads it from the standard input")
             action.add_argument(
                 "--lattice", metavar="TYPE", help="set, max, counter, priority, map[counter], …"
             )

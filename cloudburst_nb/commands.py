@@ -156,12 +156,17 @@ def kv_put(arguments: argparse.Namespace) -> int:
     options = {} if arguments.lattice is None else {"lattice": arguments.lattice}
     with connect(arguments.address) as client:
         try:
-            client.put(arguments.key, parse_value(arguments.value), **options)
+            client.put(arguments.key, parse_value(_given(arguments.value)), **options)
         except LatticeMismatch:
             raise
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from None
     return 0
+
+
+def _given(text: str) -> str:
+    """What was given as a value: large ones are piped, for an argument may have no more than 128 KB."""
+    return sys.stdin.read().removesuffix("\n") if text == "-" else text
 
 
 def kv_put_set(arguments: argparse.Namespace) -> int:

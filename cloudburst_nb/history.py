@@ -19,7 +19,8 @@ class Version(NamedTuple):
     time : datetime
         When it was written, by the writer's clock.
     writer : str
-        The client or executor that wrote it.
+        The client or executor that wrote it. What stores have handed over to each other may not say so any
+        more, nor when: then this is empty, and the time is in 1970.
     lattice : str
         Its type.
     nbytes : int
@@ -36,8 +37,9 @@ class Version(NamedTuple):
     clock: dict[str, int]
 
     def __str__(self) -> str:
-        at = f"{self.time:%Y-%m-%d %H:%M:%S}"
-        return f"{self.version:>8}  {at}  {self.writer:<14} {self.lattice:<10} {size(self.nbytes)}"
+        at = f"{self.time:%Y-%m-%d %H:%M:%S}" if self.time.timestamp() > 0 else "unknown"
+        writer = self.writer or "unknown"
+        return f"{self.version:>8}  {at:<19}  {writer:<14} {self.lattice:<10} {size(self.nbytes)}"
 
 
 def versions_of(reply: messages.HistoryReply) -> list[Version]:

@@ -304,6 +304,38 @@ def test_load_adds_a_store_and_silence_removes_it() -> None:
     assert bench.steward.membership.ring.live == ["node"]
 
 
+def test_silence_removes_one_store_after_the_other() -> None:
+    bench = Bench()
+    bench.add()
+    bench.add()
+    effects: list[Any] = []
+    for name in bench.steward.membership.ring.live:
+        effects += bench.tell(name, StoreStats(name, 5, 50, 60, 1000.0))
+    for _ in range(8):
+        timers = [each for each in effects if type(each) is SetTimer and each.key == LOAD_TIMER]
+        if not timers:
+            break
+        bench.now = timers[-1].due
+        effects = bench.steward.handle(Timer(LOAD_TIMER), bench.now)
+        for name, _ in sent(bench.settle(), Retire):
+            bench.steward.lose(name, bench.now)
+    assert bench.steward.membership.names == ["node"]
+    assert not timers
+
+
+def test_a_store_that_was_never_asked_for_anything_does_not_keep_others_from_starting() -> None:
+    bench = Bench()
+    bench.tell("node", StoreStats("node", 1, 10, 500, 1000.0))
+    bench.steward.join("s2", bench.now)
+    bench.settle()
+    bench.tell("node", StoreStats("node", 1, 10, 500, 1000.0))
+    assert bench.steward.membership.names == ["node", "s2"]
+    bench.now += 10_000.0
+    effects = bench.tell("node", StoreStats("node", 1, 10, 500, 1000.0, {"k": 400}))
+    assert [e for e in effects if type(e) is Spawn] == [Spawn("s3")]
+    bench.settle()
+
+
 def test_a_hot_key_is_raised_and_lowered() -> None:
     bench = Bench()
     bench.add()

@@ -749,13 +749,15 @@ class Told(Wire):
 class Gossip(Wire, tag=122):
     """Store → store: what I changed. ``told.number`` counts these messages.
 
-    ``bases``: of the keys whose entries are only what was new, my change that they go on from.
+    ``bases``: of the keys whose entries are only what was new, my change that they go on from. ``origins``:
+    when and by whom entries were last written that do not say so themselves, for the history.
     """
 
     told: Told
     keys: list[str]
     entries: list[Entry]
     bases: dict[str, int] = {}
+    origins: dict[str, tuple[Micros, PeerName]] = {}
 
 
 class Heard(Wire, tag=123):

@@ -73,6 +73,7 @@ class Membership:
         self._hot: Mapping[str, int] = {}
         self._settled: dict[PeerName, None] = {}
         self._stats: dict[PeerName, tuple[StoreStats, Millis]] = {}
+        self._joined: dict[PeerName, Millis] = {}
 
     # ------------------------------------------------------------ what is decided elsewhere
 
@@ -119,6 +120,7 @@ class Membership:
             return []
         del self.spawned[name]
         self._wanted[name] = None
+        self._joined[name] = now
         if self.ring.former and name in self.heirs.values():  # nothing is settled before it has been asked
             live = [*self.ring.live, name]
             return self._publish(self._next(self.ring.current, self.ring.former, live), live, now)
@@ -137,6 +139,7 @@ class Membership:
         for each in (self.spawned, self._wanted, self.leaving):
             each.pop(name, None)
         self._stats.pop(name, None)
+        self._joined.pop(name, None)
         was_live, was_heir = name in self.ring.live, name in self.heirs.values()
         if self._config.state_dir and (was_live or was_heir):
             self._bequeath(name)
@@ -246,9 +249,11 @@ class Membership:
             self._stats[stats.name] = (stats, now)
 
     def stats(self, now: Millis) -> list[StoreStats]:
-        """What the stores reported last; one that has been silent is idle."""
+        """What the stores reported last; one that has been silent is idle, even if it has never reported."""
         silent = now - SILENT_PERIODS * self._config.stats_ms
-        return [stats if at >= silent else _idle(stats) for stats, at in self._stats.values()]
+        known = [stats if at >= silent else _idle(stats) for stats, at in self._stats.values()]
+        never = [name for name, at in self._joined.items() if at < silent and name not in self._stats]
+        return known + [StoreStats(name, 0, 0, 0, self._config.stats_ms) for name in never]
 
     def wanted(self, now: Millis) -> int:
         """How many stores the load asks for; as many as there are while one has not reported yet."""

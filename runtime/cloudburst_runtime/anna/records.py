@@ -10,7 +10,7 @@ stands for it, and it is loaded before anybody looks at it (see `tiers`).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -48,6 +48,10 @@ class Stored(msgspec.Struct, gc=False):
     writer: PeerName = ""
     nbytes: int = 0
     deps: Vector | None = None
+
+
+Origin: TypeAlias = tuple[Micros, PeerName]
+"""When something was written, and by whom."""
 
 
 class Change(NamedTuple):
@@ -198,7 +202,7 @@ class Records:
             key, before, generation, lattice, others, stamp, writer, self._deps(before, deps)
         )
 
-    def absorb(self, key: str, entry: Entry) -> Change | None:
+    def absorb(self, key: str, entry: Entry, origin: Origin | None = None) -> Change | None:
         """Merge what another store has of the key: a change if it brings something, else None."""
         before = self.find(key)
         if before is not None:
@@ -212,9 +216,11 @@ class Records:
                 mine = Entry(before.generation, before.lattice, version, before.deps or {})
                 entry = later(mine, entry)
         others = {self.name: 0, **entry.version}
-        writer = entry.lattice.writer if isinstance(entry.lattice, LWW) else ""
+        stamp, writer = origin or (entry.generation, "")
+        if isinstance(entry.lattice, LWW):
+            writer = entry.lattice.writer
         return self._replace(
-            key, before, entry.generation, entry.lattice, others, entry.generation, writer, entry.deps or None
+            key, before, entry.generation, entry.lattice, others, stamp, writer, entry.deps or None
         )
 
     def discard(self, key: str) -> list[tuple[str, Stored]]:

@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 from cloudburst_runtime.anna.deltas import Deltas, goes_on, is_worth
 from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.keeper import Keeper
-from cloudburst_runtime.anna.records import Change, Cold, Records, Stored, compact
+from cloudburst_runtime.anna.records import Change, Cold, Origin, Records, Stored, compact
 from cloudburst_runtime.anna.watches import PARKED_MAX, Watches
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Load, Loaded, PeerLost, Persist, Received, Send, Unwritten
@@ -249,10 +249,10 @@ class ReplicaCore:
         effects.append(self._acknowledge(peer, delete.req, generation))
         return effects
 
-    def absorb(self, key: str, entry: Entry) -> list[Effect]:
+    def absorb(self, key: str, entry: Entry, origin: Origin | None = None) -> list[Effect]:
         """Merge what another store has of the key."""
         new = entry.lattice is not None and key not in self.records.live
-        change = self.records.absorb(key, entry)
+        change = self.records.absorb(key, entry, origin)
         if change is None:
             return []
         effects = self._changed(change, True, new and key in self.records.live, entry.lattice)

@@ -442,7 +442,8 @@ class Steward:
         elif wanted < len(names) and not membership.spawned:
             effects += self._lead(membership.leave(ours[-1], now), now)
         effects += self._lead(membership.raise_keys(membership.hot(now), now), now)
-        if any(stats.operations for stats in membership.stats(now)):  # it may be less by then
+        busy = any(stats.operations for stats in membership.stats(now))  # it may be less by then
+        if busy or wanted < len(names) or membership.ring.former:  # or there is one more to dismiss
             effects.append(SetTimer(LOAD_TIMER, now + (SILENT_PERIODS + 0.5) * self._config.stats_ms))
         return effects
 

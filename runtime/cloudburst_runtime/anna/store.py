@@ -20,7 +20,7 @@ part no longer drops it. What changes while the ring is settled is compared once
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import repeat
 from typing import Any
 
@@ -29,12 +29,12 @@ from cloudburst_runtime.anna.exchange import Exchange
 from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.pulls import Pulls, merged_keys
 from cloudburst_runtime.anna.reconcile import Reconciler
-from cloudburst_runtime.anna.records import Cold
+from cloudburst_runtime.anna.records import Cold, Origin
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.safety import Safety
 from cloudburst_runtime.anna.usage import Usage
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Load, PeerLost, Received, Send, SetTimer, Timer, Unwritten
+from cloudburst_runtime.effects import Load, Loaded, PeerLost, Received, Send, SetTimer, Timer, Unwritten
 from cloudburst_runtime.ids import NODE, Millis, PeerName
 from cloudburst_runtime.lattices.wrap import is_lost
 from cloudburst_runtime.messages import (
@@ -72,6 +72,8 @@ TIMER = "store"
 
 Effects = list[Any]
 Request = Put | Delete | Get
+
+NO_ORIGINS: Mapping[str, Origin] = {}
 
 EARLY_MAX = 100_000
 """Messages that may wait until the ring is known."""
@@ -190,6 +192,8 @@ class StoreCore:
             self.pulls.lose(event.peer)
         elif type(event) is Unwritten:
             return self._unwritten(event, now)
+        elif type(event) is Loaded:
+            self.reconciler.taken_back()
         return list(self.replica.handle(event, now))
 
     def _loads(self, event: Received) -> Effects:
@@ -210,6 +214,7 @@ class StoreCore:
     def _unwritten(self, event: Unwritten, now: Millis) -> Effects:
         """A change was taken back: what other stores sent must come again."""
         effects = list(self.replica.handle(event, now))
+        self.reconciler.taken_back()
         asked = event.event
         if isinstance(asked, Received) and self._is_store(asked.peer):
             if isinstance(asked.message, Gossip):
@@ -364,7 +369,12 @@ class StoreCore:
     # ------------------------------------------------------------ gossip
 
     def _absorb(
-        self, epoch: int, keys: Iterable[str], entries: Iterable[Entry | None], now: Millis
+        self,
+        epoch: int,
+        keys: Iterable[str],
+        entries: Iterable[Entry | None],
+        now: Millis,
+        origins: Mapping[str, Origin] = NO_ORIGINS,
     ) -> Effects:
         """Merge what a store whose ring is of this epoch says, unless it comes too late to be ours."""
         owners = self._ring()
@@ -374,7 +384,9 @@ class StoreCore:
             if entry is None or is_lost(entry.lattice) or (late and self.name not in owners.of(key)):
                 continue
             before = self.replica.seq
-            effects += self.safety.guard([key], self._informed(self.replica.absorb(key, entry)))
+            effects += self.safety.guard(
+                [key], self._informed(self.replica.absorb(key, entry, origins.get(key)))
+            )
             if self.replica.seq != before:
                 self._changed(key, now)
         return effects
@@ -392,7 +404,8 @@ class StoreCore:
             if not all(map(self._is_whole, repeat(peer), repeat(message), message.keys, message.entries)):
                 heard.plain = True
             else:
-                effects += self._absorb(message.told.epoch, message.keys, message.entries, now)
+                keys, entries = message.keys, message.entries
+                effects += self._absorb(message.told.epoch, keys, entries, now, message.origins)
                 self.exchange.take(peer, message)
         for key, entry in zip(message.keys, message.entries, strict=True):
             mine = self.replica.records.find(key)
