@@ -1149,8 +1149,6 @@ class Client:
             If it takes longer; it goes on.
         RuntimeUnavailable
             If the process ends before it has joined.
-        StorageError
-            If the runtime has a ``state_dir``.
 
         Examples
         --------

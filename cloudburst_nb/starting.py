@@ -119,11 +119,12 @@ def up(
         costs each call some microseconds.
     stores
         How many processes keep keys, or ``(min, max)``: then load and size decide. They share the keys
-        among them, hand them over when one comes or goes, and make up for one that dies. Not together with
-        a ``state_dir``.
+        among them, hand them over when one comes or goes, and make up for one that dies. With a ``state_dir``
+        each has a file of its own in it; as many as you like may find there what others have left.
     replication
         How many of them keep each key: with two, which is what more than one store begin with, nothing that
-        was acknowledged is lost when one dies.
+        was acknowledged is lost when one dies. No more than there may be stores, unless
+        others can join from other hosts (``listen``).
     detach
         Leave it running when this process ends; ``connect(client.address)`` from another one.
 
@@ -151,8 +152,8 @@ def up(
     _check_range("store_memory", store_memory, "how many bytes of values are in memory", 0, BYTES_MAX)
     _check_range("disk_limit", disk_limit, "how many bytes the store may take on disk", DISK_MIN, BYTES_MAX)
     low, high = _executor_range(executors)
-    stores_min, stores_max = _store_range(stores, state)
-    copies = _copies(replication, stores_max)
+    stores_min, stores_max = _store_range(stores)
+    copies = _copies(replication, STORES_MAX if listen else stores_max, stores_max)
     if listen is not None:
         split_address(listen)
     if memory_limit is not None and memory_limit < MEMORY_BYTES_MIN:
@@ -218,20 +219,25 @@ def _directory(state_dir: str | os.PathLike[str]) -> str:
     return os.path.abspath(os.path.expanduser(given))
 
 
-def _store_range(stores: int | tuple[int, int], state: str) -> tuple[int, int]:
+def _store_range(stores: int | tuple[int, int]) -> tuple[int, int]:
     low, high = stores if isinstance(stores, tuple) else (stores, stores)
     if not 1 <= low <= high <= STORES_MAX:
         raise ValueError(f"stores is a number from 1 to {STORES_MAX}, or (min, max); not {stores!r}")
-    if high > 1 and state:
-        raise ValueError("stores=... keeps keys in memory, in several processes: it goes without a state_dir")
     return low, high
 
 
-def _copies(replication: int | None, stores_max: int) -> int:
+def _copies(replication: int | None, reachable: int, stores_max: int) -> int:
+    """How many stores keep a key; ``reachable``: how many stores there may come to be."""
     if replication is None:
         return min(2, stores_max)
     if not 1 <= replication <= STORES_MAX:
         raise ValueError(f"replication is a number from 1 to {STORES_MAX}; not {replication!r}")
+    if replication > reachable:
+        count = "one store" if stores_max == 1 else f"{stores_max} stores"
+        raise ValueError(
+            f"replication={replication} is more than {count} can keep of a key: say stores={replication}, or "
+            f"stores=({min(stores_max, replication)}, {replication}) to begin with fewer"
+        )
     return replication
 
 

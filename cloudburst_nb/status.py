@@ -64,7 +64,7 @@ class Status:
     state_dir : str
         Where the state is kept; empty if it ends with the runtime.
     damage : list of str
-        A line on each damage that was found there.
+        A line on each damage that was found there, and on each store that died with keys which it alone kept.
     at : str
         The time of day when it was asked.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,13 +13,21 @@ from cloudburst_runtime.anna.membership import Membership
 from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import PARTITIONS
-from cloudburst_runtime.anna.steward import FACTORS_MAX, LOAD_TIMER, REMIND_TIMER, Steward
+from cloudburst_runtime.anna.steward import (
+    COUNT_TIMER,
+    FACTORS_MAX,
+    LOAD_TIMER,
+    REMIND_TIMER,
+    SPAWN_TIMER,
+    Steward,
+)
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Persist, Received, Send, SetTimer, Timer, Unwritten
 from cloudburst_runtime.ids import GATEWAY
 from cloudburst_runtime.messages import (
     AddStore,
+    Compare,
     Depart,
     Done,
     Enlisted,
@@ -29,6 +38,7 @@ from cloudburst_runtime.messages import (
     Members,
     RemoveStore,
     Replicate,
+    Reported,
     Retire,
     Ring,
     Settled,
@@ -58,23 +68,27 @@ STEPS = st.lists(
 )
 
 
-@given(STEPS)
+@given(STEPS, st.sampled_from(["", "somewhere"]))
 def test_whatever_happens_it_ends_settled_with_the_stores_that_there_are(
-    steps: list[tuple[str, int]],
+    steps: list[tuple[str, int]], state_dir: str
 ) -> None:
-    members, names, epoch, dead = Membership(CONFIG), ["node"], 0, set()
+    config = msgspec.structs.replace(CONFIG, state_dir=state_dir)
+    members, names, epoch, dead = Membership(config), ["node"], 0, set()
+    files: dict[str, None] = {}
     for what, pick in steps:
         others = [name for name in members.names if name != "node"]
         chosen = others[pick % len(others)] if others else "node"
         if what in ("spawn", "enlist"):
-            name = members.spawn() if what == "spawn" else members.enlist("bee")
-            assert name not in names
-            names.append(name)
+            members.spawn() if what == "spawn" else members.enlist("bee")
         elif what == "join" and members.spawned:
-            members.join(next(iter(members.spawned)), 0.0)
+            name = next(iter(members.spawned))
+            for estate in members.estates(name):
+                files.pop(estate, None)
+            members.join(name, 0.0)
         elif what == "leave":
             members.leave(chosen, 0.0)
         elif what == "lose" and chosen != "node":
+            files.update(dict.fromkeys([chosen] if chosen in members.ring.live else []))
             members.lose(chosen, 0.0)
             dead.add(chosen)
         elif what == "raise":
@@ -83,7 +97,13 @@ def test_whatever_happens_it_ends_settled_with_the_stores_that_there_are(
             members.choose("kl"[pick % 2], pick % 5, 0.0)
         elif what == "settle":
             settle_once(members)
+        new = [name for name in members.spawned if name not in names]
+        assert len(new) == (what in ("spawn", "enlist")) or (what == "lose" and state_dir and len(new) <= 1)
+        names += new
         ring = members.ring
+        if state_dir:  # no file is left behind, and nobody is waited for who is not to come
+            assert all(members.heirs.get(name) in members.spawned for name in files)
+            assert all(heir in members.spawned or heir in ring.live for heir in ring.heirs.values())
         assert ring.epoch >= epoch
         assert set(ring.current.names) <= set(ring.live)
         assert set(ring.afar) == set(ring.live) & set(members.afar)
@@ -118,12 +138,25 @@ def test_every_part_that_changes_hands_has_a_source_that_had_it(part: int, dies:
     assert owners.is_past("s2") == dies
 
 
+@given(st.integers(0, PARTITIONS - 1))
+def test_where_all_owners_have_died_their_heirs_are_asked(part: int) -> None:
+    before, heirs = ["node", "s2", "s3"], {"s2": "s4", "s3": "s5"}
+    ring = Ring(5, Members(["node"]), 2, [Members(before)], ["node"], born=5, coming=["s4", "s5"])
+    was = Owners(Ring(4, Members(before), 2, live=before, born=3)).keep(part)
+    alone = "node" not in was
+    owners = Owners(msgspec.structs.replace(ring, heirs=heirs))
+    assert owners.sources(part) == ["node", *(heirs[name] for name in was if alone)]
+    assert owners.orphans("s2") == []
+    assert (part in Owners(ring).orphans("s2")) == (alone and "s2" in was)
+
+
 # ---------------------------------------------------------------- the steward
 
 
 class Bench:
     def __init__(self, config: Config = CONFIG) -> None:
-        self.steward = Steward(config, StoreCore(config, ReplicaCore(config)), Spawn)
+        self.said: list[str] = []
+        self.steward = Steward(config, StoreCore(config, ReplicaCore(config)), Spawn, said=self.said)
         self.steward.start(0.0)
         self.now = 0.0
 
@@ -196,6 +229,41 @@ def test_a_store_that_was_to_be_there_is_replaced() -> None:
     bench.steward.join("s2", 1.0)
     bench.settle()
     assert Spawn("s3") in bench.steward.lose("s2", 5.0)
+
+
+def test_what_a_store_that_died_has_left_on_disk_is_taken_over_by_the_next_that_starts() -> None:
+    bench = Bench(Config(stores_min=2, stores_max=2, replication=1, state_dir="somewhere"))
+    bench.steward.join("s2", 1.0)
+    bench.settle()
+    assert Spawn("s3", ("s2",)) in bench.steward.lose("s2", 5.0)
+    assert bench.steward.membership.ring.former  # the node's store has to ask s3 first
+    effects = bench.steward.lose("s3", 6.0)  # it could not start: the next one is given a moment
+    assert not [e for e in effects if type(e) is Spawn]
+    [timer] = [e for e in effects if type(e) is SetTimer and e.key == SPAWN_TIMER]
+    assert timer.due > 6.0
+    spawns = bench.steward.handle(Timer(SPAWN_TIMER), timer.due)
+    assert spawns == [Spawn("s4", ("s2", "s3"))]
+    effects = bench.steward.join("s4", timer.due)
+    [(peer, ring)] = sent(effects, Ring)
+    assert (peer, ring.current.names, ring.live) == ("s4", ["node"], ["node", "s4"])
+    assert {e.peer for e in effects if type(e) is Send and isinstance(e.message, Compare)} == {"s4"}
+    assert bench.said == []
+
+
+def test_it_is_said_that_keys_are_lost_with_a_store_and_what_stores_find_damaged() -> None:
+    bench = Bench(Config(stores_min=2, stores_max=2, replication=1))
+    bench.steward.join("s2", 1.0)
+    bench.settle()
+    bench.steward.lose("s2", 5.0)
+    [line] = bench.said
+    assert "the store s2 has ended" in line
+    bench.tell("s3", Reported(["key 'k' is damaged"]))
+    assert bench.said[1:] == ["key 'k' is damaged"]
+    safe = Bench(Config(stores_min=2, stores_max=2, replication=2))
+    safe.steward.join("s2", 1.0)
+    safe.settle()
+    safe.steward.lose("s2", 5.0)
+    assert safe.said == []
 
 
 def test_a_ring_is_told_again_until_all_have_answered() -> None:
@@ -430,8 +498,16 @@ def test_the_node_tells_stores_elsewhere_from_clients_and_hears_of_their_end_as_
     assert node.handle(Received("c9", hello), 1.0) == [Send("c9", Enlisted("s2"))]
     assert node.scheduler.clients == {"c1": None}
     assert [peer for peer, _ in sent(node.handle(Received("s2", Hello("s2", "store")), 2.0), Ring)] == ["s2"]
-    [(_, status)] = sent(node.handle(Received("c1", Status(3)), 3.0), StatusReply)
-    assert status.afar == {"s2": "bee"}
+    effects = node.handle(Received("c1", Status(3)), 3.0)
+    assert [peer for peer, _ in sent(effects, Inquire)] == ["s2"]
+    [count] = [e for e in effects if type(e) is SetTimer and e.key == COUNT_TIMER]
+    assert sent(node.handle(Timer(COUNT_TIMER), count.due - 1), StatusReply) == []
+    [(_, status)] = sent(node.handle(Timer(COUNT_TIMER), count.due), StatusReply)  # s2 is silent
+    assert (status.afar, status.keys) == ({"s2": "bee"}, 0)
+    node.handle(Received("c1", Status(5)), 3_000.0)
+    stats = StoreStats("s2", 7, 70, 0, 0.0, {}, 5, first=4)
+    [(_, status)] = sent(node.handle(Received("s2", stats), 3_001.0), StatusReply)
+    assert (status.keys, status.store_bytes) == (4, 40)
     node.handle(Exited(GATEWAY, "killed"), 4.0)
     [(_, status)] = sent(node.handle(Received("c1", Status(4)), 5.0), StatusReply)
     assert status.afar == {}

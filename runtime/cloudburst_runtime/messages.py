@@ -725,6 +725,9 @@ class Ring(Wire, tag=120):
         run is gone if four were started and it is not to come; else it has joined since.
     afar
         The stores that reach no shared memory of the others, being on other hosts: they are sent bytes.
+    heirs
+        Of stores that have died, who reads what they have left on disk. Where no owner of before runs, an
+        heir is asked, though it may have to be waited for.
     """
 
     epoch: int
@@ -735,6 +738,7 @@ class Ring(Wire, tag=120):
     born: int = 1
     coming: list[PeerName] = []
     afar: list[PeerName] = []
+    heirs: dict[PeerName, PeerName] = {}
 
 
 class Elsewhere(Wire, tag=121):
@@ -845,7 +849,8 @@ class StoreStats(Wire, tag=129):
     """Store → node: what it has, and what was asked of it in the last ``span_ms``.
 
     ``hot``: the keys that most was asked of, with how many reads and writes. ``req``: of the `Inquire` that
-    this answers, if it does. ``host``: where it is, if on another host than the node; the node adds that.
+    this answers, if it does; then ``first`` is how many of the keys have no other owner before this store.
+    ``host``: where it is, if on another host than the node; the node adds that.
     """
 
     name: PeerName
@@ -856,6 +861,7 @@ class StoreStats(Wire, tag=129):
     hot: dict[str, int] = {}
     req: int = 0
     host: str = ""
+    first: int = 0
 
 
 class Inquire(Wire, tag=135):
@@ -1300,9 +1306,16 @@ class ExecutorLost(Wire, tag=87):
 
 
 class Spawn(Wire, tag=100):
-    """Node → supervisor: fork an executor of this name."""
+    """Node → supervisor: fork an executor or store of this name; a store takes over what ``estates`` left."""
 
     name: PeerName
+    estates: list[PeerName] = []
+
+
+class Reported(Wire, tag=143):
+    """Store → node: what it has found damaged on disk, a line for people each."""
+
+    lines: list[str]
 
 
 class Kill(Wire, tag=101):

@@ -14,7 +14,7 @@ from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Loaded, PeerLost, Received, Timer, Unwritten
 from cloudburst_runtime.ids import GATEWAY, STORE_ROLE, Millis, PeerName, is_store
-from cloudburst_runtime.messages import AddStore, Hello, RemoveStore, Replicate, Stores
+from cloudburst_runtime.messages import AddStore, Hello, RemoveStore, Replicate, Status, Stores
 from cloudburst_runtime.scheduler.core import SchedulerCore
 from cloudburst_runtime.scheduler.events import Exited, Spawn
 from cloudburst_runtime.scheduler.policy import Uniform
@@ -48,6 +48,7 @@ class NodeCore:
         self.replica = replica
         self._config = config
         self._factors = {} if found is None else found.factors
+        self._said = [] if found is None else found.said
         self.steward: Steward | None = None
         if config.stores_max > 1:
             self._appoint()
@@ -58,6 +59,7 @@ class NodeCore:
             store_stats=self._stored,
             found=found,
         )
+        self.scheduler.registry.damage = self._said
 
     @property
     def stores(self) -> Steward | ReplicaCore:
@@ -73,8 +75,12 @@ class NodeCore:
         from cloudburst_runtime.anna.steward import Steward
         from cloudburst_runtime.anna.store import StoreCore
 
-        self.steward = Steward(self._config, StoreCore(self._config, self.replica), Spawn, self._factors)
+        store = StoreCore(self._config, self.replica)
+        self.steward = Steward(self._config, store, Spawn, self._factors, self._said, self._answer)
         return self.steward
+
+    def _answer(self, event: Received, now: Millis) -> list[Any]:
+        return list(self.scheduler.handle(event, now))
 
     def start(self, now: Millis) -> list[Any]:
         """Start the first executors, and the other stores."""
@@ -84,6 +90,8 @@ class NodeCore:
         """Take one event; return what is to be done, in order."""
         kind = type(event)
         if kind is Received:
+            if type(event.message) is Status and self.steward is not None and self.steward.store.owners:
+                return self.steward.count(event, now)
             if not self.scheduler.takes(event.message):
                 return self._to_stores(event, now)
             if type(event.message) is Hello and event.message.role == STORE_ROLE:

@@ -42,6 +42,8 @@ class Membership:
         Stores that were started and have not joined yet.
     leaving
         Stores that are to leave, once nothing is theirs to keep.
+    heirs
+        Of stores that have died and have a file, who is started to take it over: until all is handed over.
     afar
         The stores that came from other hosts, and which host: no policy starts or dismisses them.
 
@@ -61,6 +63,7 @@ class Membership:
         self._born = 1
         self.spawned: dict[PeerName, None] = {}
         self.leaving: dict[PeerName, None] = {}
+        self.heirs: dict[PeerName, PeerName] = {}
         self.afar: dict[PeerName, str] = {}
         self._asked = 0  # how many more users have asked for than there were to be
         self.due: Millis | None = None
@@ -118,6 +121,9 @@ class Membership:
         del self.spawned[name]
         self._wanted[name] = None
         self._joined[name] = now
+        if self.ring.former and name in self.heirs.values():  # nothing is settled before it has been asked
+            live = [*self.ring.live, name]
+            return self._publish(self._next(self.ring.current, self.ring.former, live), live, now)
         return self._advance(now)
 
     def leave(self, name: PeerName, now: Millis) -> list[Send]:
@@ -134,12 +140,25 @@ class Membership:
             each.pop(name, None)
         self._stats.pop(name, None)
         self._joined.pop(name, None)
+        was_live, was_heir = name in self.ring.live, name in self.heirs.values()
+        if self._config.state_dir and (was_live or was_heir):
+            self._bequeath(name)
         self.afar.pop(name, None)
-        if name not in self.ring.live:
+        if not was_live and not (was_heir and self.ring.former):
             return []
         live = [other for other in self.ring.live if other != name]
         names = [other for other in self.ring.current.names if other != name]
         return self._announce(Members(names, self.ring.current.factors), live, now)
+
+    def _bequeath(self, name: PeerName) -> None:
+        """What this store has left on disk, and what it was to take over, is for one that is started now."""
+        heir = self.spawn()
+        self.heirs = {dead: heir if other == name else other for dead, other in self.heirs.items()}
+        self.heirs[name] = heir
+
+    def estates(self, heir: PeerName) -> tuple[PeerName, ...]:
+        """Whose files this store is to take over."""
+        return tuple(dead for dead, other in self.heirs.items() if other == heir)
 
     def raise_keys(self, raised: Mapping[str, int], now: Millis) -> list[Send]:
         """These keys are to be kept by more stores than others."""
@@ -166,7 +185,9 @@ class Membership:
         self.due = None
         if not self.ring.former:
             return []
-        live = list(self.ring.current.names)
+        joined = [other for other in self.ring.live if other in self._wanted]
+        live = list(dict.fromkeys([*self.ring.current.names, *joined]))
+        self.heirs = {dead: heir for dead, heir in self.heirs.items() if heir in self.spawned}
         sends = self._publish(self._next(self.ring.current, [], live), self.ring.live, now)
         return sends + self._advance(now)
 
@@ -195,8 +216,9 @@ class Membership:
 
     def _next(self, current: Members, former: list[Members], live: list[PeerName]) -> Ring:
         epoch, replication = self.ring.epoch + 1, self.ring.replication
+        coming, heirs = list(self.spawned), dict(self.heirs)
         afar = [name for name in live if name in self.afar]
-        return Ring(epoch, current, replication, former, live, self._born, list(self.spawned), afar)
+        return Ring(epoch, current, replication, former, live, self._born, coming, afar, heirs)
 
     def _publish(self, ring: Ring, to: Iterable[PeerName], now: Millis) -> list[Send]:
         self.ring = ring

@@ -114,6 +114,12 @@ class StoreCore:
         self.safety = Safety(replica, self.exchange, self.deltas, self._partners)
         self._elastic = config.stores_max > 1
         self._early: list[Received] = []
+        self._counted = (
+            0,
+            0,
+            0,
+            0,
+        )  # ring, changes and keys when the first owner's keys were counted; how many
         self._armed: Millis | None = None
         self._handlers: dict[type, Callable[[PeerName, Any, Millis], Effects]] = {
             Ring: self._on_ring,
@@ -150,6 +156,17 @@ class StoreCore:
     def nbytes(self) -> int:
         """About how many bytes they take."""
         return self.replica.nbytes
+
+    def first_count(self) -> int:
+        """Of how many keys this store is the first owner: over all stores, each key counts once."""
+        if self.owners is None:
+            return self.key_count
+        state = (self.owners.epoch, self.replica.seq, self.key_count)
+        if state != self._counted[:-1]:
+            of = self.owners.of
+            count = sum(of(key)[0] == self.name for key in self.replica.records.live)
+            self._counted = (*state, count)
+        return self._counted[-1]
 
     def holders(self, key: str) -> list[PeerName]:
         """The peers that have cached the key from here."""
@@ -489,7 +506,9 @@ class StoreCore:
         return [] if event is None else [Send(event.peer, _numbered(message, event.message.req))]
 
     def _on_inquire(self, peer: PeerName, message: Inquire, now: Millis) -> Effects:
-        return [Send(peer, StoreStats(self.name, self.key_count, self.nbytes, 0, 0.0, {}, message.req))]
+        stats = StoreStats(self.name, self.key_count, self.nbytes, 0, 0.0, {}, message.req)
+        stats.first = self.first_count()
+        return [Send(peer, stats)]
 
     # ------------------------------------------------------------ time
 
