@@ -254,6 +254,14 @@ cb.down()
         """What the stores send each other for a put of eight bytes."""
         return lambda *_: [stores.gossip_bytes(puts)]
 
+    def growth_bytes(self, elements: int, puts: int) -> Probe:
+        """What the stores send each other for one element more in a set of so many."""
+        return lambda *_: [stores.growth(elements, puts)[0]]
+
+    def growth_seconds(self, elements: int, puts: int) -> Probe:
+        """How long two stores work for that."""
+        return lambda *_: [stores.growth(elements, puts)[1]]
+
     def repair(self, keys: int) -> Probe:
         """From ``kill -9`` of a store until so many keys have two copies again, on as many stores."""
         stores.fill(self.client, keys)

@@ -122,3 +122,13 @@ def _parameter_names(known: CloudFunction | None) -> list[str]:
     inside = known.signature.partition("(")[2].rpartition(")")[0]
     parts = [part.strip().split("=")[0].split(":")[0].strip() for part in inside.split(",")]
     return [part for part in parts if part.isidentifier()]
+
+
+def check_arguments(args: object, kwargs: object, node_args: object) -> None:
+    """Raise a `TypeError` if the arguments of a call by name are not what they should be."""
+    if not isinstance(args, tuple | list):
+        raise TypeError(f"args is a tuple of arguments, not {type(args).__name__}: {args!r:.80}")
+    for given, what in ((kwargs, "kwargs"), (node_args, "node_args")):
+        named = isinstance(given, dict) and all(isinstance(name, str) for name in given)
+        if given is not None and not named:
+            raise TypeError(f"{what} is a dict by name, not {type(given).__name__}: {given!r:.80}")

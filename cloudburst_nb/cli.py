@@ -8,6 +8,7 @@ all that was asked for was done, 1 if it failed, 2 if the request itself is at f
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -71,7 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         command: Callable[[argparse.Namespace], int] = arguments.command
-        return command(arguments)
+        status = command(arguments)
+        sys.stdout.flush()
+        return status
     except UsageError as error:
         return _complain(str(error), error.detail, USAGE)
     except CloudburstError as error:
@@ -80,8 +83,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted", "", INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the flush at exit complains again
+        _write_nothing_more()
         return FAILED
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _write_nothing_more()
+        return _complain("there is no room for what is written", str(error), FAILED)
+
+
+def _write_nothing_more() -> None:
+    """Else the flush at exit complains again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _parser() -> Parser:
@@ -95,6 +108,7 @@ def _parser() -> Parser:
     _add_report(commands)
     _add_export(commands)
     _add_runtime(commands)
+    _add_store(commands)
     _add_kv(commands)
     return parser
 
@@ -230,6 +244,28 @@ def _add_runtime(commands: Any) -> None:
         command.set_defaults(command=_from_runtime(name))
 
 
+def _add_store(commands: Any) -> None:
+    store = commands.add_parser(
+        "store",
+        help="keep a share of a runtime's keys on this host, which may be another one than the runtime's",
+        description="Join a runtime that listens as one more of its stores, and take over a share of its "
+        "keys. SIGTERM or Ctrl-C: hand everything over, then end; a second one: end at once.",
+        epilog="exit status: 0 all was handed over; 1 the runtime is gone, gave this store up or refused it; "
+        "2 bad request.",
+    )
+    store.add_argument(
+        "--connect",
+        metavar="ADDRESS",
+        required=True,
+        help="tcp://HOST:PORT, as `up --listen` prints it on the runtime's host",
+    )
+    store.add_argument("--key-file", metavar="FILE", required=True, help="a copy of the runtime's key file")
+    store.add_argument(
+        "--memory", metavar="BYTES", type=options.count, help="for values; the others go to this host's disk"
+    )
+    store.set_defaults(command=_from("commands", "store"))
+
+
 def _add_settings(up: Any) -> None:
     """What a runtime is started with."""
     up.add_argument(
@@ -282,7 +318,7 @@ def _add_kv(commands: Any) -> None:
         if name == "put-set":
             action.add_argument("elements", metavar="ELEMENT", nargs="+")
         if name == "put":
-            action.add_argument("value", metavar="VALUE")
+            action.add_argument("value", metavar="VALUE", help="- reads it from the standard input")
             action.add_argument(
                 "--lattice", metavar="TYPE", help="set, max, counter, priority, map[counter], …"
             )

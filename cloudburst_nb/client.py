@@ -17,7 +17,7 @@ import msgspec
 
 from cloudburst_nb import runtimes
 from cloudburst_nb.addresses import listening
-from cloudburst_nb.arguments import are_plain, pack_arguments, plain_arguments
+from cloudburst_nb.arguments import are_plain, check_arguments, pack_arguments, plain_arguments
 from cloudburst_nb.dag import spec_of
 from cloudburst_nb.enums import Consistency
 from cloudburst_nb.errors import (
@@ -31,7 +31,7 @@ from cloudburst_nb.future import RESULTS_PREFIX, CloudburstFuture
 from cloudburst_nb.history import Version, versions_of
 from cloudburst_nb.journal import Journal
 from cloudburst_nb.making import function
-from cloudburst_nb.packaging import Packed
+from cloudburst_nb.packaging import RETRIES_MAX, Packed
 from cloudburst_nb.pipeline import Dag
 from cloudburst_nb.reference import CloudburstReference
 from cloudburst_nb.sessions import ENTERED, Session, current
@@ -264,6 +264,12 @@ class Client:
         reply = self._shell.ask(lambda req: messages.Describe(req, "versions", name), timeout=timeout)
         return {spec.version: spec.source for spec in reply.versions}
 
+    def _runs(self, name: str, timeout: float | None = 60.0) -> messages.Runs:
+        """How often a function ran for anybody, alone and in DAGs, since the runtime began."""
+        reply = self._shell.ask(lambda req: messages.Describe(req, "runs", name), timeout=timeout)
+        runs: messages.Runs = reply.runs
+        return runs
+
     def _earlier(self, name: str, version: int | None) -> messages.FunctionSpec:
         """An earlier version of a function, with its code; the one before the latest if none is named."""
         kept = list(self._versions(name))
@@ -289,6 +295,7 @@ class Client:
         ['square']
         """
         runtimes.settle(self)
+        _check_prefix(prefix)
         names = self._shell.ask(lambda req: messages.Describe(req, "functions")).names
         return [name for name in names if name.startswith(prefix)]
 
@@ -336,7 +343,10 @@ class Client:
         >>> client.call("square", (6,)).get()
         36
         """
-        check_name(name, kind)
+        if kind not in KINDS:
+            raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r:.80}")
+        check_name(name, "DAG" if kind == "dag" else kind)
+        check_arguments(args, kwargs, node_args)
         runtimes.settle(self)
         by_node: dict[str | None, tuple[tuple[Any, ...], dict[str, Any]]] = {}
         if args or kwargs or not node_args:
@@ -430,6 +440,8 @@ class Client:
         level = _level(consistency, session)
         if output_key is not None:
             check_name(output_key, "key")
+        if continuation is not None:
+            check_name(continuation, "DAG")
         call = OwnedCall(
             self._shell.new_number(),
             kind,
@@ -767,7 +779,8 @@ class Client:
         Returns
         -------
         list of Version
-            Each with ``version``, ``time``, ``writer``, ``lattice``, ``nbytes`` and ``clock``.
+            Each with ``version``, ``time``, ``writer``, ``lattice``, ``nbytes``, ``clock``, and ``met``: the
+            writes that met in it, because one writer had not seen what another had written.
 
         Raises
         ------
@@ -885,6 +898,7 @@ class Client:
         return Store(self, prefix)
 
     def _keys(self, prefix: str, timeout: float | None = 60.0) -> messages.KeysReply:
+        _check_prefix(prefix)
         reply: messages.KeysReply = self._shell.ask(lambda req: messages.Keys(req, prefix), timeout=timeout)
         kept = [
             index
@@ -1101,7 +1115,8 @@ class Client:
         return self._status()
 
     def stores(self) -> list[StoreStatus]:
-        """The processes that keep keys, as of now; the first is the node's.
+        """The processes that keep keys, as of now; the first is the node's. Those on other hosts, which were
+        started there with ``cloudburst-nb store``, have a ``host``.
 
         Examples
         --------
@@ -1134,8 +1149,6 @@ class Client:
             If it takes longer; it goes on.
         RuntimeUnavailable
             If the process ends before it has joined.
-        StorageError
-            If the runtime has a ``state_dir``.
 
         Examples
         --------
@@ -1233,8 +1246,14 @@ class Client:
 
 
 _NO_NODES: list[str] = []
+KINDS = ("function", "dag")
 TOGETHER_MIN, TOGETHER_MAX = 32, 128
 """So many calls of a ``map`` are sent in one piece: few at first, or the executors would wait for them."""
+
+
+def _check_prefix(prefix: object) -> None:
+    if not isinstance(prefix, str):
+        raise TypeError(f"prefix is a string, not {type(prefix).__name__}: {prefix!r:.80}")
 
 
 def _level(consistency: object, session: ClientSession | None) -> str:
@@ -1253,9 +1272,9 @@ def _seconds(timeout: float | None) -> float | None:
 
 
 def _retries(retries: int | None) -> int | None:
-    if retries is not None and (not isinstance(retries, int) or isinstance(retries, bool) or retries < 0):
-        raise ValueError(f"retries is a number of attempts, 0 or more; not {retries!r:.80}")
-    return retries
+    if retries is None or (type(retries) is int and 0 <= retries <= RETRIES_MAX):
+        return retries
+    raise ValueError(f"retries is a number of attempts, from 0 to {RETRIES_MAX}; not {retries!r:.80}")
 
 
 def _give_up(futures: Iterable[CloudburstFuture]) -> None:

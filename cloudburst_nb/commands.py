@@ -75,6 +75,21 @@ def _started(arguments: argparse.Namespace, detach: bool) -> Any:
     return client
 
 
+def store(arguments: argparse.Namespace) -> int:
+    """Be a store of a runtime, on another host than it or on the same, until told to end."""
+    from cloudburst_runtime.shell.far_store import FarStore
+    from cloudburst_runtime.shell.ticket import TCP, read_ticket
+
+    if not arguments.connect.startswith(TCP):
+        raise UsageError(
+            f"{arguments.connect} is not the address of a runtime that listens, {TCP}HOST:PORT: "
+            "a store on the runtime's own host is added with cb.add_store()"
+        )
+    ticket = read_ticket(arguments.key_file, arguments.connect)
+    handed_over = FarStore(ticket, arguments.memory, lambda line: print(line, flush=True)).run()
+    return 0 if handed_over else 1
+
+
 def call(arguments: argparse.Namespace) -> int:
     """Call a function or DAG, and print its result."""
     given, named = [], {}
@@ -141,12 +156,17 @@ def kv_put(arguments: argparse.Namespace) -> int:
     options = {} if arguments.lattice is None else {"lattice": arguments.lattice}
     with connect(arguments.address) as client:
         try:
-            client.put(arguments.key, parse_value(arguments.value), **options)
+            client.put(arguments.key, parse_value(_given(arguments.value)), **options)
         except LatticeMismatch:
             raise
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from None
     return 0
+
+
+def _given(text: str) -> str:
+    """What was given as a value: large ones are piped, for an argument may have no more than 128 KB."""
+    return sys.stdin.read().removesuffix("\n") if text == "-" else text
 
 
 def kv_put_set(arguments: argparse.Namespace) -> int:
@@ -208,9 +228,10 @@ def kv_nodes(arguments: argparse.Namespace) -> int:
     """Print the processes that keep keys, one a line."""
     with connect(arguments.address) as client:
         stores = client.stores()
-    print(f"{'store':8} {'keys':>10} {'bytes':>14} {'operations/s':>14}")
-    for store in stores:
-        print(f"{store.name:8} {store.keys:10,} {store.nbytes:14,} {store.operations_per_s:14,.1f}")
+    print(f"{'store':8} {'keys':>10} {'bytes':>14} {'operations/s':>14}  host")
+    for each in stores:
+        rate, host = each.operations_per_s, each.host or "the runtime's"
+        print(f"{each.name:8} {each.keys:10,} {each.nbytes:14,} {rate:14,.1f}  {host}")
     return 0
 
 

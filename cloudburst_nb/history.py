@@ -7,6 +7,33 @@ from typing import NamedTuple
 
 from cloudburst_nb.display.html import size
 from cloudburst_runtime import messages
+from cloudburst_runtime.lattices import AnyLattice
+
+
+class Meeting(NamedTuple):
+    """A write that met a value which its writer had not seen.
+
+    Attributes
+    ----------
+    how : str
+        ``"over"``: it came upon the version before, which its writer had not seen; what came of both is this
+        version. ``"late"``: it came upon this version, but had been made earlier, and is lost.
+        ``"stores"``: two stores took a write each, before either had heard of the other's.
+    time : datetime
+        When it was made, by the writer's clock.
+    writer : str
+        The client or executor that made it; empty if that is not known.
+    nbytes : int
+        Its size in bytes.
+    lattice : Lattice or None
+        What was written, if it is small and not the version itself.
+    """
+
+    how: str
+    time: datetime
+    writer: str
+    nbytes: int
+    lattice: AnyLattice | None = None
 
 
 class Version(NamedTuple):
@@ -19,13 +46,16 @@ class Version(NamedTuple):
     time : datetime
         When it was written, by the writer's clock.
     writer : str
-        The client or executor that wrote it.
+        The client or executor that wrote it. What stores have handed over to each other may not say so any
+        more, nor when: then this is empty, and the time is in 1970.
     lattice : str
         Its type.
     nbytes : int
         Its size in bytes.
     clock : dict
         The changes of the stores that it includes.
+    met : list of Meeting
+        The latest writes that met in it.
     """
 
     version: int
@@ -34,10 +64,12 @@ class Version(NamedTuple):
     lattice: str
     nbytes: int
     clock: dict[str, int]
+    met: list[Meeting]
 
     def __str__(self) -> str:
-        at = f"{self.time:%Y-%m-%d %H:%M:%S}"
-        return f"{self.version:>8}  {at}  {self.writer:<14} {self.lattice:<10} {size(self.nbytes)}"
+        at = f"{self.time:%Y-%m-%d %H:%M:%S}" if self.time.timestamp() > 0 else "unknown"
+        writer = self.writer or "unknown"
+        return f"{self.version:>8}  {at:<19}  {writer:<14} {self.lattice:<10} {size(self.nbytes)}"
 
 
 def versions_of(reply: messages.HistoryReply) -> list[Version]:
@@ -50,6 +82,10 @@ def versions_of(reply: messages.HistoryReply) -> list[Version]:
             each.lattice,
             each.nbytes,
             each.clock,
+            [
+                Meeting(met.how, datetime.fromtimestamp(met.stamp / 1e6), met.writer, met.nbytes, met.lattice)
+                for met in each.met
+            ],
         )
         for each in reply.versions
     ]

@@ -35,6 +35,8 @@ from .reading import cells_of, parameters_of, signature_of, source_of
 CAPTURED_LARGE_BYTES = 1_000_000
 """A captured variable of more bytes than this is reported."""
 
+RETRIES_MAX = 1_000_000
+
 LIBRARY = "cloudburst"
 """A first parameter of this name receives the user library."""
 
@@ -144,6 +146,8 @@ def pack(
         name = _name_of(obj)
     check_name(name, "function")
     _check_options(retries, timeout, batching, gpu)
+    if source is not None and not isinstance(source, str):
+        raise TypeError(f"source is the text of the function, not {source!r:.80}")
     if is_marked(obj):
         raw_reduce(obj)  # raises if its code is not in this process
     raw = beside.refresh(raw_of(obj), values)
@@ -210,8 +214,8 @@ def _name_of(obj: object) -> str:
 def _check_options(retries: object, timeout: object, batching: object, gpu: object) -> None:
     if not isinstance(retries, int) or isinstance(retries, bool):
         raise TypeError(f"retries must be a whole number of 0 or more, not {retries!r:.80}")
-    if retries < 0:
-        raise ValueError(f"retries must be 0 or more, not {retries}")
+    if not 0 <= retries <= RETRIES_MAX:
+        raise ValueError(f"retries must be from 0 to {RETRIES_MAX}, not {retries}")
     if timeout is not None:
         if not isinstance(timeout, int | float) or isinstance(timeout, bool):
             raise TypeError(f"timeout must be a number of seconds, or None for no limit, not {timeout!r:.80}")

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from cloudburst_nb import overrides, runtimes
 from cloudburst_nb.addresses import find
 from cloudburst_nb.client import Client
+from cloudburst_nb.interrupting import shorten
 from cloudburst_runtime import inplace, messages
 from cloudburst_runtime.config import POLICIES, STORES_MAX, Config, waits_for_disk
 from cloudburst_runtime.launch import local
@@ -80,9 +81,9 @@ def up(
         How many processes run functions: a number to start with (more are forked when calls wait, up to
         32), or ``(min, max)``; by default from the number of cores up to 32.
     listen
-        Let clients on other hosts in, as ``"tcp://HOST:PORT"`` (port 0 picks one, host ``*`` is every
-        interface): encrypted, and only with the file at ``client.key_file``. Whoever has that file can
-        run code as you.
+        Let clients on other hosts in, and stores (``cloudburst-nb store``), as ``"tcp://HOST:PORT"`` (port 0
+        picks one, host ``*`` is every interface): encrypted, and only with the file at ``client.key_file``.
+        Whoever has that file can run code as you.
     state_dir
         A directory for state that outlives the runtime: keys, functions and DAGs are there when a runtime is
         started with it again, whatever ended the last one. It is made if need be; one runtime at a time
@@ -118,11 +119,12 @@ def up(
         costs each call some microseconds.
     stores
         How many processes keep keys, or ``(min, max)``: then load and size decide. They share the keys
-        among them, hand them over when one comes or goes, and make up for one that dies. Not together with
-        a ``state_dir``.
+        among them, hand them over when one comes or goes, and make up for one that dies. With a ``state_dir``
+        each has a file of its own in it; as many as you like may find there what others have left.
     replication
         How many of them keep each key: with two, which is what more than one store begin with, nothing that
-        was acknowledged is lost when one dies.
+        was acknowledged is lost when one dies. No more than there may be stores, unless
+        others can join from other hosts (``listen``).
     detach
         Leave it running when this process ends; ``connect(client.address)`` from another one.
 
@@ -150,8 +152,8 @@ def up(
     _check_range("store_memory", store_memory, "how many bytes of values are in memory", 0, BYTES_MAX)
     _check_range("disk_limit", disk_limit, "how many bytes the store may take on disk", DISK_MIN, BYTES_MAX)
     low, high = _executor_range(executors)
-    stores_min, stores_max = _store_range(stores, state)
-    copies = _copies(replication, stores_max)
+    stores_min, stores_max = _store_range(stores)
+    copies = _copies(replication, STORES_MAX if listen else stores_max, stores_max)
     if listen is not None:
         split_address(listen)
     if memory_limit is not None and memory_limit < MEMORY_BYTES_MIN:
@@ -197,7 +199,7 @@ def up(
             )
         runtime = local.start(config, detached=detach)
         try:
-            shell = ClientShell(runtime.directory)
+            shell = ClientShell(runtime.directory, shorten)
         except BaseException:
             runtime.stop()
             raise
@@ -217,20 +219,25 @@ def _directory(state_dir: str | os.PathLike[str]) -> str:
     return os.path.abspath(os.path.expanduser(given))
 
 
-def _store_range(stores: int | tuple[int, int], state: str) -> tuple[int, int]:
+def _store_range(stores: int | tuple[int, int]) -> tuple[int, int]:
     low, high = stores if isinstance(stores, tuple) else (stores, stores)
     if not 1 <= low <= high <= STORES_MAX:
         raise ValueError(f"stores is a number from 1 to {STORES_MAX}, or (min, max); not {stores!r}")
-    if high > 1 and state:
-        raise ValueError("stores=... keeps keys in memory, in several processes: it goes without a state_dir")
     return low, high
 
 
-def _copies(replication: int | None, stores_max: int) -> int:
+def _copies(replication: int | None, reachable: int, stores_max: int) -> int:
+    """How many stores keep a key; ``reachable``: how many stores there may come to be."""
     if replication is None:
         return min(2, stores_max)
     if not 1 <= replication <= STORES_MAX:
         raise ValueError(f"replication is a number from 1 to {STORES_MAX}; not {replication!r}")
+    if replication > reachable:
+        count = "one store" if stores_max == 1 else f"{stores_max} stores"
+        raise ValueError(
+            f"replication={replication} is more than {count} can keep of a key: say stores={replication}, or "
+            f"stores=({min(stores_max, replication)}, {replication}) to begin with fewer"
+        )
     return replication
 
 
@@ -289,7 +296,7 @@ def connect(
         if runtimes.running() and current is not None and current.address == wanted:
             client = current
         else:
-            client = Client(ClientShell(where), None)
+            client = Client(ClientShell(where, shorten), None)
         if durability is not None:
             client._set_durability(durability)
         if client is current:

@@ -13,18 +13,31 @@ if TYPE_CHECKING:
 
 
 class StoreStatus(NamedTuple):
-    """A process that keeps keys: what it has, and how much was asked of it of late."""
+    """A process that keeps keys: what it has, how much was asked of it of late, and on which host it is, if
+    not on the runtime's."""
 
     name: str
     keys: int
     nbytes: int
     operations_per_s: float
+    host: str = ""
 
     @classmethod
     def of(cls, stats: StoreStats) -> StoreStatus:
         """As the runtime says it."""
         rate = stats.operations * 1000.0 / stats.span_ms if stats.span_ms else 0.0
-        return cls(stats.name, stats.keys, stats.nbytes, round(rate, 1))
+        return cls(stats.name, stats.keys, stats.nbytes, round(rate, 1), stats.host)
+
+
+def _places(afar: dict[str, str]) -> str:
+    """The stores on other hosts.
+
+    Examples
+    --------
+    >>> _places({"s2": "ant", "s3": "bee"})
+    's2 on ant, s3 on bee'
+    """
+    return ", ".join(f"{name} on {host}" for name, host in afar.items())
 
 
 class Status:
@@ -46,10 +59,12 @@ class Status:
         Names.
     keys, store_bytes : int
         How many keys the store has, and the size of their values.
+    afar : dict
+        The stores on other hosts: name → host.
     state_dir : str
         Where the state is kept; empty if it ends with the runtime.
     damage : list of str
-        A line on each damage that was found there.
+        A line on each damage that was found there, and on each store that died with keys which it alone kept.
     at : str
         The time of day when it was asked.
     """
@@ -73,6 +88,7 @@ class Status:
         self.keys = reply.keys
         self.store_bytes = reply.store_bytes
         self.clients = reply.clients
+        self.afar = reply.afar
         self.state_dir = reply.state_dir
         self.damage = reply.damage
         self.at = time.strftime("%H:%M:%S")
@@ -88,6 +104,7 @@ class Status:
             ("functions", functions or "none"),
             ("DAGs", ", ".join(self.dags) or "none"),
             ("store", f"{self.keys} keys, {size(self.store_bytes)}"),
+            *([("elsewhere", _places(self.afar))] if self.afar else []),
             *([("state", self.state_dir)] if self.state_dir else []),
             *([("damage", "; ".join(self.damage))] if self.damage else []),
         ]

@@ -55,7 +55,7 @@ class World:
             Config(**config),
             holders=lambda key: self.held.get(key, []),
             uniform=lambda: self.draws.pop(0) if self.draws else 0.99,
-            store_stats=lambda: (3, 99),
+            store_stats=lambda: (3, 99, {}),
             found=found,
         )
         self._note(self.core.start(self.now))

@@ -67,7 +67,7 @@ def test_what_goes_on_from_a_change_brings_all_of_the_sender_s_later_ones(
     """Among changes of others, of deletions, and of those that are not parts."""
     records = Records(Config(), "s2")
     kept = Deltas(records)
-    mine: list[tuple[int, int, AnyLattice]] = []  # number, generation, what the sender itself put
+    mine: list[tuple[int, int, AnyLattice | None]] = []  # number, generation, what the sender itself did
     generation = foreign = 0
     for what, pick in steps:
         found = records.live.get("k")
@@ -77,7 +77,9 @@ def test_what_goes_on_from_a_change_brings_all_of_the_sender_s_later_ones(
             records.absorb("k", Entry(generation, part, {"s3": foreign}))
         elif what == "delete":
             generation += 1
-            kept.note(records.keep("k", generation, None), None)
+            change = records.keep("k", generation, None)
+            kept.note(change, None)
+            mine.append((change.record.seq, generation, None))
         else:
             state: Any = part if found is None else met(found.lattice, part)
             change = records.keep("k", generation, state)
@@ -88,8 +90,8 @@ def test_what_goes_on_from_a_change_brings_all_of_the_sender_s_later_ones(
         news = kept.since("k", first)
         if news is not None:
             assert (news[0], base_generation) == (base, generation)
-            brought = reduce(met, [part for number, _, part in mine if number >= first])
-            assert exact(news[1].lattice) == exact(brought)
+            brought = [part for number, _, part in mine if number >= first]
+            assert exact(news[1].lattice) == exact(reduce(met, brought))
 
 
 # ---------------------------------------------------------------- between stores

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,28 +13,44 @@ from cloudburst_runtime.anna.membership import Membership
 from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import PARTITIONS
-from cloudburst_runtime.anna.steward import FACTORS_MAX, LOAD_TIMER, REMIND_TIMER, Steward
+from cloudburst_runtime.anna.steward import (
+    COUNT_TIMER,
+    FACTORS_MAX,
+    LOAD_TIMER,
+    REMIND_TIMER,
+    SPAWN_TIMER,
+    Steward,
+)
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Persist, Received, Send, SetTimer, Timer, Unwritten
+from cloudburst_runtime.effects import PeerLost, Persist, Received, Send, SetTimer, Timer, Unwritten
+from cloudburst_runtime.ids import GATEWAY
 from cloudburst_runtime.messages import (
     AddStore,
+    Compare,
+    Depart,
     Done,
+    Enlisted,
     Failed,
     Failure,
+    Hello,
     Inquire,
     Members,
     RemoveStore,
     Replicate,
+    Reported,
     Retire,
     Ring,
     Settled,
+    Status,
+    StatusReply,
     StoreAdded,
     Stores,
     StoresReply,
     StoreStats,
 )
-from cloudburst_runtime.scheduler.events import Spawn
+from cloudburst_runtime.node import NodeCore
+from cloudburst_runtime.scheduler.events import Exited, Spawn
 
 CONFIG = Config(
     replication=2,
@@ -51,23 +68,27 @@ STEPS = st.lists(
 )
 
 
-@given(STEPS)
+@given(STEPS, st.sampled_from(["", "somewhere"]))
 def test_whatever_happens_it_ends_settled_with_the_stores_that_there_are(
-    steps: list[tuple[str, int]],
+    steps: list[tuple[str, int]], state_dir: str
 ) -> None:
-    members, names, epoch, dead = Membership(CONFIG), ["node"], 0, set()
+    config = msgspec.structs.replace(CONFIG, state_dir=state_dir)
+    members, names, epoch, dead = Membership(config), ["node"], 0, set()
+    files: dict[str, None] = {}
     for what, pick in steps:
         others = [name for name in members.names if name != "node"]
         chosen = others[pick % len(others)] if others else "node"
-        if what == "spawn":
-            name = members.spawn()
-            assert name not in names
-            names.append(name)
+        if what in ("spawn", "enlist"):
+            members.spawn() if what == "spawn" else members.enlist("bee")
         elif what == "join" and members.spawned:
-            members.join(next(iter(members.spawned)), 0.0)
+            name = next(iter(members.spawned))
+            for estate in members.estates(name):
+                files.pop(estate, None)
+            members.join(name, 0.0)
         elif what == "leave":
             members.leave(chosen, 0.0)
         elif what == "lose" and chosen != "node":
+            files.update(dict.fromkeys([chosen] if chosen in members.ring.live else []))
             members.lose(chosen, 0.0)
             dead.add(chosen)
         elif what == "raise":
@@ -76,9 +97,16 @@ def test_whatever_happens_it_ends_settled_with_the_stores_that_there_are(
             members.choose("kl"[pick % 2], pick % 5, 0.0)
         elif what == "settle":
             settle_once(members)
+        new = [name for name in members.spawned if name not in names]
+        assert len(new) == (what in ("spawn", "enlist")) or (what == "lose" and state_dir and len(new) <= 1)
+        names += new
         ring = members.ring
+        if state_dir:  # no file is left behind, and nobody is waited for who is not to come
+            assert all(members.heirs.get(name) in members.spawned for name in files)
+            assert all(heir in members.spawned or heir in ring.live for heir in ring.heirs.values())
         assert ring.epoch >= epoch
         assert set(ring.current.names) <= set(ring.live)
+        assert set(ring.afar) == set(ring.live) & set(members.afar)
         assert not dead & set(ring.live)
         epoch = ring.epoch
     for _ in range(10):
@@ -110,12 +138,25 @@ def test_every_part_that_changes_hands_has_a_source_that_had_it(part: int, dies:
     assert owners.is_past("s2") == dies
 
 
+@given(st.integers(0, PARTITIONS - 1))
+def test_where_all_owners_have_died_their_heirs_are_asked(part: int) -> None:
+    before, heirs = ["node", "s2", "s3"], {"s2": "s4", "s3": "s5"}
+    ring = Ring(5, Members(["node"]), 2, [Members(before)], ["node"], born=5, coming=["s4", "s5"])
+    was = Owners(Ring(4, Members(before), 2, live=before, born=3)).keep(part)
+    alone = "node" not in was
+    owners = Owners(msgspec.structs.replace(ring, heirs=heirs))
+    assert owners.sources(part) == ["node", *(heirs[name] for name in was if alone)]
+    assert owners.orphans("s2") == []
+    assert (part in Owners(ring).orphans("s2")) == (alone and "s2" in was)
+
+
 # ---------------------------------------------------------------- the steward
 
 
 class Bench:
     def __init__(self, config: Config = CONFIG) -> None:
-        self.steward = Steward(config, StoreCore(config, ReplicaCore(config)), Spawn)
+        self.said: list[str] = []
+        self.steward = Steward(config, StoreCore(config, ReplicaCore(config)), Spawn, said=self.said)
         self.steward.start(0.0)
         self.now = 0.0
 
@@ -135,6 +176,18 @@ class Bench:
     def add(self) -> list[Any]:
         [spawn] = self.tell("c1", AddStore(int(self.now) + 10))
         return [*self.steward.join(spawn.name, self.now), *self.settle()]
+
+    def enlist(self, peer: str = "c9") -> str:
+        """A store on the host bee has a name."""
+        [(to, enlisted)] = sent(
+            self.steward.enlist(peer, Hello(peer, "store", host="bee"), self.now), Enlisted
+        )
+        assert (to, enlisted.refusal) == (peer, "")
+        return str(enlisted.name)
+
+    def join(self, name: str) -> None:
+        self.steward.join(name, self.now)
+        self.settle()
 
 
 def sent(effects: list[Any], kind: type) -> list[tuple[str, Any]]:
@@ -178,6 +231,41 @@ def test_a_store_that_was_to_be_there_is_replaced() -> None:
     assert Spawn("s3") in bench.steward.lose("s2", 5.0)
 
 
+def test_what_a_store_that_died_has_left_on_disk_is_taken_over_by_the_next_that_starts() -> None:
+    bench = Bench(Config(stores_min=2, stores_max=2, replication=1, state_dir="somewhere"))
+    bench.steward.join("s2", 1.0)
+    bench.settle()
+    assert Spawn("s3", ("s2",)) in bench.steward.lose("s2", 5.0)
+    assert bench.steward.membership.ring.former  # the node's store has to ask s3 first
+    effects = bench.steward.lose("s3", 6.0)  # it could not start: the next one is given a moment
+    assert not [e for e in effects if type(e) is Spawn]
+    [timer] = [e for e in effects if type(e) is SetTimer and e.key == SPAWN_TIMER]
+    assert timer.due > 6.0
+    spawns = bench.steward.handle(Timer(SPAWN_TIMER), timer.due)
+    assert spawns == [Spawn("s4", ("s2", "s3"))]
+    effects = bench.steward.join("s4", timer.due)
+    [(peer, ring)] = sent(effects, Ring)
+    assert (peer, ring.current.names, ring.live) == ("s4", ["node"], ["node", "s4"])
+    assert {e.peer for e in effects if type(e) is Send and isinstance(e.message, Compare)} == {"s4"}
+    assert bench.said == []
+
+
+def test_it_is_said_that_keys_are_lost_with_a_store_and_what_stores_find_damaged() -> None:
+    bench = Bench(Config(stores_min=2, stores_max=2, replication=1))
+    bench.steward.join("s2", 1.0)
+    bench.settle()
+    bench.steward.lose("s2", 5.0)
+    [line] = bench.said
+    assert "the store s2 has ended" in line
+    bench.tell("s3", Reported(["key 'k' is damaged"]))
+    assert bench.said[1:] == ["key 'k' is damaged"]
+    safe = Bench(Config(stores_min=2, stores_max=2, replication=2))
+    safe.steward.join("s2", 1.0)
+    safe.settle()
+    safe.steward.lose("s2", 5.0)
+    assert safe.said == []
+
+
 def test_a_ring_is_told_again_until_all_have_answered() -> None:
     bench = Bench()
     bench.tell("c1", AddStore(7))
@@ -214,6 +302,38 @@ def test_load_adds_a_store_and_silence_removes_it() -> None:
     bench.steward.handle(Timer(LOAD_TIMER), bench.now + 60_000.0)
     bench.settle()
     assert bench.steward.membership.ring.live == ["node"]
+
+
+def test_silence_removes_one_store_after_the_other() -> None:
+    bench = Bench()
+    bench.add()
+    bench.add()
+    effects: list[Any] = []
+    for name in bench.steward.membership.ring.live:
+        effects += bench.tell(name, StoreStats(name, 5, 50, 60, 1000.0))
+    for _ in range(8):
+        timers = [each for each in effects if type(each) is SetTimer and each.key == LOAD_TIMER]
+        if not timers:
+            break
+        bench.now = timers[-1].due
+        effects = bench.steward.handle(Timer(LOAD_TIMER), bench.now)
+        for name, _ in sent(bench.settle(), Retire):
+            bench.steward.lose(name, bench.now)
+    assert bench.steward.membership.names == ["node"]
+    assert not timers
+
+
+def test_a_store_that_was_never_asked_for_anything_does_not_keep_others_from_starting() -> None:
+    bench = Bench()
+    bench.tell("node", StoreStats("node", 1, 10, 500, 1000.0))
+    bench.steward.join("s2", bench.now)
+    bench.settle()
+    bench.tell("node", StoreStats("node", 1, 10, 500, 1000.0))
+    assert bench.steward.membership.names == ["node", "s2"]
+    bench.now += 10_000.0
+    effects = bench.tell("node", StoreStats("node", 1, 10, 500, 1000.0, {"k": 400}))
+    assert [e for e in effects if type(e) is Spawn] == [Spawn("s3")]
+    bench.settle()
 
 
 def test_a_hot_key_is_raised_and_lowered() -> None:
@@ -292,3 +412,137 @@ def test_a_factor_that_cannot_be_is_refused() -> None:
     [(_, failed)] = sent(bench.tell("c1", Replicate(9, "one more", 3)), Failed)
     assert "10,000 keys have" in failed.failure.message
     assert sent(bench.tell("c1", Replicate(10, "k7", 4)), Failed) == []
+
+
+# ---------------------------------------------------------------- stores on other hosts
+
+
+def test_a_store_elsewhere_gets_a_name_joins_and_departs_by_itself() -> None:
+    bench = Bench(Config(replication=2))
+    assert bench.enlist() == "s2"
+    [(peer, ring)] = sent(bench.steward.join("s2", 1.0), Ring)
+    assert (peer, ring.afar, ring.current.names) == ("s2", ["s2"], ["node", "s2"])
+    bench.settle()
+    bench.tell("c1", Stores(5))
+    [(_, reply)] = sent(bench.tell("s2", StoreStats("s2", 4, 40, 0, 0.0, {}, 5)), StoresReply)
+    assert [(stats.name, stats.host) for stats in reply.stores] == [("node", ""), ("s2", "bee")]
+    assert sent(bench.tell("s2", Depart()), Retire) == []
+    assert sent(bench.settle(), Retire) == [("s2", Retire())]
+    assert bench.tell("s2", Depart()) == [Send("s2", Retire())]
+    assert bench.steward.lose("s2", 9.0) == []
+    assert bench.steward.membership.afar == {}
+
+
+def test_who_asked_for_a_name_and_is_lost_before_it_joined_is_not_waited_for() -> None:
+    bench = Bench()
+    assert bench.enlist("c8") == "s2"
+    bench.steward.handle(PeerLost("c8", "gone"), 1.0)
+    assert bench.steward.join("s2", 2.0) == []
+    assert bench.enlist("c9") == "s3"
+    bench.join("s3")
+    bench.steward.handle(PeerLost("c9", "it has another connection now"), 3.0)
+    ring = bench.steward.membership.ring
+    assert (ring.live, ring.coming, ring.born) == (["node", "s3"], [], 3)
+    assert Owners(ring).is_past("s2")
+
+
+def test_with_the_gateway_all_stores_elsewhere_are_lost_and_no_other() -> None:
+    bench = Bench()
+    bench.add()
+    for peer in ("c8", "c9"):
+        bench.join(bench.enlist(peer))
+    assert len(bench.steward.membership.ring.live) == 4
+    effects = bench.steward.lose_afar(9.0)
+    assert bench.steward.membership.ring.live == ["node", "s2"]
+    assert [peer for peer, _ in sent(effects, Ring)][-1] == "s2"
+    bench.settle()
+    assert not bench.steward.membership.ring.former
+
+
+def test_the_policies_leave_stores_elsewhere_alone() -> None:
+    bench = Bench(Config(stores_min=2, stores_max=2, replication=2, store_operations_high_per_s=100.0))
+    bench.join("s2")
+    bench.join(bench.enlist())
+    for name in ("node", "s2", "s3"):  # the load of one store, and of many
+        bench.tell(name, StoreStats(name, 5, 50, 1, 1000.0))
+    for name in ("node", "s2", "s3"):
+        bench.tell(name, StoreStats(name, 5, 50, 900, 1000.0))
+    assert bench.steward.membership.names == ["node", "s2", "s3"]
+    assert Spawn("s4") in bench.steward.lose("s2", bench.now)
+    assert [e for e in bench.steward.lose("s3", bench.now) if type(e) is Spawn] == []
+
+
+def test_load_that_is_gone_dismisses_the_last_store_that_was_started_here() -> None:
+    bench = Bench()
+    bench.add()
+    bench.join(bench.enlist())
+    for name in ("node", "s2", "s3"):
+        bench.tell(name, StoreStats(name, 5, 50, 1, 1000.0))
+    bench.settle()
+    assert bench.steward.membership.ring.live == ["node", "s3"]
+
+
+def test_where_puts_are_on_disk_no_store_of_another_host_is_taken() -> None:
+    bench = Bench(Config(state_dir="/somewhere"))
+    [(peer, enlisted)] = sent(bench.steward.enlist("c9", Hello("c9", "store"), 1.0), Enlisted)
+    assert (peer, enlisted.name) == ("c9", "")
+    assert "state_dir" in enlisted.refusal
+    assert bench.steward.membership.names == ["node"]
+
+
+def test_the_node_tells_stores_elsewhere_from_clients_and_hears_of_their_end_as_of_any() -> None:
+    config = Config(executors_min=1)
+    node = NodeCore(config, ReplicaCore(config), uniform=lambda: 0.5)
+    assert node.handle(Received("c1", Hello("c1", "client")), 0.0) == []
+    hello = Hello("c9", "store", host="bee")
+    assert node.handle(Received("c9", hello), 1.0) == [Send("c9", Enlisted("s2"))]
+    assert node.scheduler.clients == {"c1": None}
+    assert [peer for peer, _ in sent(node.handle(Received("s2", Hello("s2", "store")), 2.0), Ring)] == ["s2"]
+    effects = node.handle(Received("c1", Status(3)), 3.0)
+    assert [peer for peer, _ in sent(effects, Inquire)] == ["s2"]
+    [count] = [e for e in effects if type(e) is SetTimer and e.key == COUNT_TIMER]
+    assert sent(node.handle(Timer(COUNT_TIMER), count.due - 1), StatusReply) == []
+    [(_, status)] = sent(node.handle(Timer(COUNT_TIMER), count.due), StatusReply)  # s2 is silent
+    assert (status.afar, status.keys) == ({"s2": "bee"}, 0)
+    node.handle(Received("c1", Status(5)), 3_000.0)
+    stats = StoreStats("s2", 7, 70, 0, 0.0, {}, 5, first=4)
+    [(_, status)] = sent(node.handle(Received("s2", stats), 3_001.0), StatusReply)
+    assert (status.keys, status.store_bytes) == (4, 40)
+    node.handle(Exited(GATEWAY, "killed"), 4.0)
+    [(_, status)] = sent(node.handle(Received("c1", Status(4)), 5.0), StatusReply)
+    assert status.afar == {}
+    assert node.steward is not None
+    assert node.steward.membership.ring.live == ["node"]
+
+
+# ---------------------------------------------------------------- what users ask for, and load
+
+
+def test_as_many_stores_as_users_asked_for_stay_under_any_load() -> None:
+    bench = Bench(Config(stores_min=2, stores_max=2, store_operations_high_per_s=100.0))
+    bench.join("s2")
+
+    def load(operations: int) -> list[Any]:
+        live = bench.steward.membership.ring.live
+        effects = [bench.tell(name, StoreStats(name, 5, 50, operations, 1000.0)) for name in live]
+        return [*(effect for each in effects for effect in each if type(effect) is Spawn), *bench.settle()]
+
+    bench.add()
+    for operations in (1, 900):
+        load(operations)
+        assert bench.steward.membership.names == ["node", "s2", "s3"]
+    assert Spawn("s4") in bench.steward.lose("s3", bench.now)
+    bench.join("s4")
+    for name in ("s2", "s4"):
+        bench.tell("c1", RemoveStore(int(bench.now) + 10, name))
+        bench.settle()
+    for operations in (1, 900):
+        assert Spawn("s5") not in load(operations)
+    assert bench.steward.membership.names == ["node"]
+
+
+def test_a_store_that_never_came_is_not_replaced_its_asker_was_told() -> None:
+    bench = Bench(Config())
+    bench.tell("c1", AddStore(7))
+    assert [type(effect) for effect in bench.steward.lose("s2", 3.0)] == [Send]
+    assert bench.steward.membership.missing == 0

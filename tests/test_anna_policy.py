@@ -33,6 +33,12 @@ def test_it_moves_by_one_and_stays_within_bounds(stats: list[StoreStats]) -> Non
     assert abs(wanted - len(stats)) <= 1
 
 
+@given(STORES, st.integers(0, 4))
+def test_stores_of_other_hosts_are_neither_counted_nor_dismissed(stats: list[StoreStats], afar: int) -> None:
+    afar = min(afar, len(stats) - 1)
+    assert 1 + afar <= stores_wanted(stats, CONFIG, afar) <= 5 + afar
+
+
 @given(st.integers(1, 5), st.integers(0, 900), st.integers(0, 6000))
 def test_the_same_load_never_swings(count: int, rate: int, nbytes: int) -> None:
     """The load spread over as many stores as were wanted: after some steps, they stay as many."""

@@ -370,3 +370,13 @@ def test_two_types_that_two_stores_took_at_once_are_both_kept() -> None:
     assert "'max' and 'set'" in failed.failure.message
     [(_, again)] = sent(bench.tell("c1", Put(1, "k", Max(3))), PutReply)
     assert again.req == 1
+
+
+def test_who_wrote_what_is_known_wherever_it_is_kept() -> None:
+    ours, theirs = Bench("s2"), Bench("s2")
+    [(_, gossip)] = sent(ours.tell("c1", Put(1, "k", Max(3), stamp=77)), Gossip)
+    assert gossip.origins == {"k": (77, "c1")}
+    gossip.entries[0].version = {"s2": 1}
+    theirs.tell("s2", gossip)
+    [(_, reply)] = sent(theirs.tell("s2", History(2, "k")), HistoryReply)
+    assert [(version.stamp, version.writer) for version in reply.versions] == [(77, "c1")]

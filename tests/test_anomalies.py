@@ -53,6 +53,13 @@ def test_a_level_prevents_its_anomalies(level):
     assert [counts[each] for each in prevented] == [0] * len(prevented)
 
 
+@pytest.mark.parametrize("seed", [0, 6, 10])
+def test_what_is_read_from_a_record_on_another_executor_is_no_change_of_a_store(seed):
+    small = Experiment(executions=60, keys=20, clients=12, writes=2, stores=3, replication=2, seed=seed)
+    outcome = run(replace(small, level="atomic"))
+    assert outcome.broken == []
+
+
 def test_each_kind_that_was_counted_has_an_example(busy):
     assert list(busy.examples) == [count.level for count in busy.counts if count.anomalies]
 

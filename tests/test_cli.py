@@ -5,6 +5,8 @@ The client is a recording fake here; with a real runtime the commands are tested
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import subprocess
 import sys
@@ -153,6 +155,26 @@ def test_kv_reads_literals_and_writes_them(fake: FakeModule, capsys: Captured) -
     assert cli.main(["kv", "get", *here, "b"]) == 0
     assert cli.main(["kv", "keys", *here]) == 0
     assert capsys.readouterr().out == "text\n[1, 'x']\na\nb\n"
+
+
+def test_kv_takes_a_large_value_from_a_pipe(fake: FakeModule, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y" * 300_000 + "\n"))
+    assert cli.main(["kv", "put", "--address", "here", "k", "-"]) == 0
+    assert ("put", "k", "y" * 300_000, {}) in fake.calls
+
+
+class FullDisk(io.StringIO):
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.usefixtures("fake")
+def test_an_output_that_has_no_room_is_an_error(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_write_nothing_more", lambda: None)
+    monkeypatch.setattr("sys.stdout", FullDisk())
+    assert cli.main(["kv", "get", "--address", "here", "a"]) == 1
+    told = "cloudburst-nb: there is no room for what is written\n[Errno 28] No space left on device\n"
+    assert capsys.readouterr().err == told
 
 
 @pytest.mark.usefixtures("fake")

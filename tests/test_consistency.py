@@ -281,6 +281,18 @@ def test_another_executions_write_does_not_excuse(tale):
     only(tale.found(repeatable), "read x → a")
 
 
+def test_a_later_execution_reads_something_older(tale):
+    tale.put("c2", "x", "a")
+    tale.put("c2", "x", "b")
+    tale.call("c1").get(0, "x", "b", cache="e1").done()
+    tale.get("c1", "x", "a")  # its client has read that before
+    assert tale.found(guarantees.monotonic_executions) == []
+    tale.call("c1").get(0, "x", "a", cache="e2").done()
+    only(tale.found(guarantees.monotonic_executions), "on e2 read x → a and misses b", "read before")
+    assert tale.found(repeatable) == []
+    assert guarantees.monotonic_executions in PROMISES["dsrr"]
+
+
 # ---------------------------------------------------------------- siblings
 
 

@@ -391,6 +391,20 @@ def test_an_attempt_that_has_lost_its_version_goes_astray_until_it_is_cancelled(
     assert RECALL_TIMER not in cluster.timers["e2"]
 
 
+def test_an_attempt_astray_waits_before_it_says_so_again_though_another_recall_was_lost(cluster):
+    cluster.start("dsrr")
+    assert cluster.get("e1", "k") is cluster.get("e1", "j") is None
+    for key in ("k", "j"):
+        cluster.outside(key, "new", 2)
+    cluster.end("e1")
+    cluster.tell("e3", "e1", Release("c1", 1, 0))
+    cluster.held = lambda sender, receiver, message: isinstance(message, Recall) and message.key == "j"
+    cluster.ask("e2", "read", ["k", "j"])
+    for _ in range(4):
+        cluster.fire("e2", RECALL_TIMER)
+        assert cluster.timers["e2"][RECALL_TIMER] > cluster.now
+
+
 # ---------------------------------------------------------------- atomic writes
 
 
@@ -511,6 +525,18 @@ def test_who_has_read_one_write_is_given_the_others_though_they_are_not_there_ye
     assert cluster.get("e1", "x") == "new"
     cluster.end("e1")
     assert cluster.get("e2", "y") == "new"
+
+
+def test_what_a_record_had_is_no_change_of_a_store_that_does_not_exist(cluster):
+    run(cluster, 7, x="old", y="old")
+    cluster.held = lambda sender, receiver, message: isinstance(message, Put) and message.key == "y"
+    run(cluster, 8, x="new", y="new")
+    cluster.start("atomic", DIAMOND, number=9)
+    assert cluster.get("e1", "x") == "new"
+    cluster.end("e1")
+    assert cluster.get("e2", "y") == "new"  # e1 has it from the record
+    floors = [core.cache.floor for core in cluster.executors.values()]
+    assert {store for floor in floors for store in floor} <= {"node"}
 
 
 def test_what_does_not_go_with_what_was_read_sends_the_attempt_astray(cluster):
@@ -651,16 +677,16 @@ def test_what_was_seen_in_an_older_generation_is_forgotten():
     sessions.see(session, "k", Entry(0, Causal(context=Context({"e1": 3}))))
     sessions.see(session, "k", Entry(9, Causal(context=Context({"e1": 1}))))
     sessions.see(session, "k", Entry(0, Causal(context=Context({"e1": 4}))))
-    assert sessions.terms(session, "k", {})[:3] == ({}, 9, Context({"e1": 1}))
-    assert sessions.terms(session, "none", {"s": 1})[:3] == ({"s": 1}, 0, EMPTY)
+    assert sessions.terms(session, "k", {}, {})[:3] == ({}, 9, Context({"e1": 1}))
+    assert sessions.terms(session, "none", {"s": 1}, {})[:3] == ({"s": 1}, 0, EMPTY)
 
 
 def test_what_a_session_remembers_is_bounded():
     session = ClientSession("sk")
     for number in range(sessions.SEEN_MAX + 10):
         session.read(f"k{number}", Entry(0, LWW(number, "c1", encode(0))))
-    assert session.terms("k0", {}).seen == EMPTY
-    assert session.terms(f"k{sessions.SEEN_MAX}", {}).seen != EMPTY
+    assert session.terms("k0", {}, {}).seen == EMPTY
+    assert session.terms(f"k{sessions.SEEN_MAX}", {}, {}).seen != EMPTY
     assert len(session.onward("sk", "e1").seen) == SEEN_SENT_MAX
     assert session.onward("lww", "e1").seen == {}
 
@@ -670,7 +696,7 @@ def test_a_client_session_goes_on_from_its_calls():
     told = Session("dsc", seen={"k": (0, Context({"e1": 1}))})
     session.came_back(Result(1, 0, None, [], floor={"node": 7}, session=told))
     assert session.floor == {"node": 7}
-    assert session.terms("k", {"node": 9})[:3] == ({"node": 9}, 0, Context({"e1": 1}))
+    assert session.terms("k", {"node": 9}, {})[:3] == ({"node": 9}, 0, Context({"e1": 1}))
 
 
 def test_a_client_s_repeatable_reads_end_with_its_own_writes():

@@ -219,7 +219,7 @@ class Silent:
 
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
-    [({"retries": -1}, ValueError, "retries must be 0 or more, not -1"),
+    [({"retries": -1}, ValueError, "retries must be from 0 to 1000000, not -1"),
      ({"retries": 1.5}, TypeError, "retries must be a whole number"),
      ({"retries": True}, TypeError, "retries must be a whole number"),
      ({"timeout": 0}, ValueError, "timeout must be more than 0 seconds"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloudburst_runtime.shell.relay import (
+    CALLED,
     CHANNELS_MAX,
     DATA,
     HELLO,
@@ -12,17 +13,24 @@ from cloudburst_runtime.shell.relay import (
     OPEN,
     PROTOCOL,
     REFUSED,
+    SERVE,
     SHUT,
     WELCOME,
+    Accept,
     Arrived,
+    Called,
     Connect,
     Departed,
     Disconnect,
     Ended,
+    Listen,
     Pass,
     RelayCore,
+    Report,
     Said,
     Tell,
+    Unlisten,
+    Unserved,
 )
 
 ROUTE = b"r1"
@@ -112,3 +120,57 @@ def test_a_client_that_could_not_be_understood_is_told_so(protocol, python, why)
 def test_nonsense_is_refused_and_changes_nothing(core, frames):
     assert say(core, *frames)[0].frames[0] == REFUSED
     assert core.clients == {ROUTE: {}}
+
+
+# ---------------------------------------------------------------- stores on other hosts
+
+
+def serving(core):
+    say(core, OPEN, b"1", b"node")
+    assert say(core, SERVE, b"s4") == [Listen(ROUTE, "s4")]
+    return core
+
+
+def test_what_peers_open_to_a_store_elsewhere_are_channels_as_any(core):
+    serving(core)
+    assert core.handle(Called(ROUTE)) == [Tell(ROUTE, [CALLED, b"-1"]), Accept(ROUTE, b"-1")]
+    assert core.handle(Called(ROUTE)) == [Tell(ROUTE, [CALLED, b"-2"]), Accept(ROUTE, b"-2")]
+    assert core.handle(Said(ROUTE, b"-1", b"hello")) == [Tell(ROUTE, [DATA, b"-1", b"hello"])]
+    assert say(core, DATA, b"-1", b"back") == [Pass(ROUTE, b"-1", b"back")]
+    assert say(core, SHUT, b"-1") == [Disconnect(ROUTE, b"-1")]
+    assert core.handle(Ended(ROUTE, b"-2", "gone")) == [Tell(ROUTE, [LOST, b"-2", b"gone"])]
+    assert core.handle(Called(ROUTE))[1] == Accept(ROUTE, b"-3")
+
+
+def test_a_lost_store_is_cut_off_from_all_before_its_end_is_reported_once(core):
+    serving(core)
+    core.handle(Called(ROUTE))
+    core.handle(Called(ROUTE))
+    *cut, report = core.handle(Departed(ROUTE))
+    assert cut[0] == Unlisten(ROUTE, "s4")
+    assert cut[1:] == [Disconnect(ROUTE, channel) for channel in (b"1", b"-1", b"-2")]
+    assert (type(report), report.name) == (Report, "s4")
+    assert core.handle(Departed(ROUTE)) == []
+    assert say(core, DATA, b"1", b"what it sent before it knew") == []
+    assert say(core, DATA, b"-1", b"an answer") == []
+    assert say(core, OPEN, b"2", b"e1")[0].frames[0] == REFUSED
+
+
+@pytest.mark.parametrize("name", [b"", b"node", b"e1", b"s", b"s1/x", b"../s1", b"s1\n", b"\xff", b"gateway"])
+def test_only_names_of_stores_are_served(core, name):
+    assert say(core, SERVE, name)[0].frames[0] == REFUSED
+    assert core.serving == {}
+
+
+def test_one_name_is_served_by_who_is_known_and_can_be_listened_for(core):
+    assert say(serving(core), SERVE, b"s5")[0].frames[0] == REFUSED
+    assert say(core, SERVE, b"s6", route=b"r9")[0].frames[0] == REFUSED
+    assert core.handle(Unserved(ROUTE, "taken")) == [Tell(ROUTE, [REFUSED, b"taken"])]
+    assert core.handle(Departed(ROUTE)) == [Disconnect(ROUTE, b"1")]
+
+
+def test_a_store_elsewhere_has_no_more_channels_than_a_client(core):
+    serving(core)
+    for _ in range(CHANNELS_MAX - 1):
+        core.handle(Called(ROUTE))
+    assert core.handle(Called(ROUTE)) == [Accept(ROUTE, None)]

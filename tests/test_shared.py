@@ -11,6 +11,8 @@ import pytest
 
 from cloudburst_runtime.anna.cache import Answer, CacheCore
 from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.ring import partition_of
+from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Received, Send
 from cloudburst_runtime.errors import RuntimeUnavailable
@@ -22,12 +24,19 @@ from cloudburst_runtime.messages import (
     Failed,
     Get,
     GetReply,
+    Gossip,
+    Heard,
+    Members,
     Message,
+    Pull,
     Put,
     PutReply,
     Resync,
+    Ring,
+    Told,
     Unwatch,
     Update,
+    Want,
     pack,
     unpack,
 )
@@ -239,3 +248,42 @@ def test_the_memory_of_a_write_is_held_until_it_is_acknowledged(memory: Memory) 
     assert memory.holds == [1]
     core.handle(Received("node", PutReply(req, 0, 1)), 0.0)
     assert memory.holds == []
+
+
+# ---------------------------------------------------------------- stores on other hosts
+
+
+def test_a_store_elsewhere_is_sent_bytes_whatever_way_it_gets_a_value(memory: Memory) -> None:
+    store = StoreCore(Config(), ReplicaCore(Config()))
+    members = Members(["node", "s2", "s3"])
+    ring = Ring(1, members, 3, live=members.names, born=3, afar=["s3"])
+    store.handle(Received("node", ring), 0.0)
+    effects = store.handle(Received("c1", Put(1, "k", memory.moved(ARRAY, 1, 7))), 1.0)
+    told = {effect.peer: effect.message.entries for effect in effects if isinstance(effect, Send)}
+    assert is_shared(told["s2"][0].lattice)
+    assert not is_shared(told["s3"][0].lattice)
+    np.testing.assert_array_equal(reveal(told["s3"][0].lattice), ARRAY)
+    [pulled] = sent(store.handle(Received("s3", Pull(1, ["k"])), 2.0))
+    assert not is_shared(pulled.entries[0].lattice)
+    [wanted] = sent(store.handle(Received("s3", Want(1, partition_of("k"), [])), 3.0))
+    assert not is_shared(wanted.entries[0].lattice)
+    [wanted] = sent(store.handle(Received("s2", Want(1, partition_of("k"), [])), 4.0))
+    assert is_shared(wanted.entries[0].lattice)
+
+
+def test_large_values_for_a_store_elsewhere_go_one_by_one(memory: Memory) -> None:
+    large = np.zeros(100_000)
+    store = StoreCore(Config(), ReplicaCore(Config()))
+    members = Members(["node", "s2"])
+    for epoch, afar in ((1, []), (2, ["s2"])):
+        store.handle(Received("node", Ring(epoch, members, 2, live=members.names, born=2, afar=afar)), 0.0)
+        gossip = []
+        for number in range(7):  # the window is four, so some of them gather
+            key = f"{epoch}-{number}"
+            put = Put(10 * epoch + number, key, memory.moved(large, 10 * epoch + number, 7))
+            gossip += sent(store.handle(Received("c1", put), 1.0))
+        heard = Heard(gossip[-1].told.number, Told(epoch, 0, 0))
+        later = [each for each in sent(store.handle(Received("s2", heard), 2.0)) if isinstance(each, Gossip)]
+        assert [len(each.keys) for each in later] == ([3] if not afar else [1, 1, 1])
+        heard = Heard(later[-1].told.number, Told(epoch, 0, 0))
+        store.handle(Received("s2", heard), 3.0)

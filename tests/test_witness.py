@@ -9,6 +9,7 @@ import pytest
 
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Received, Send
+from cloudburst_runtime.errors import InvalidName
 from cloudburst_runtime.executor.core import ExecutorCore
 from cloudburst_runtime.executor.tasks import Outcome, Ran, Task
 from cloudburst_runtime.executor.witness import WitnessLibrary
@@ -53,6 +54,12 @@ class Served(WitnessLibrary):
 @pytest.fixture
 def task() -> Task:
     return Task(TaskId("c1", 1, 0, 0), Header("c1", 1, 0, 1, ["e1"], record=True))
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"key", [5]])
+def test_what_is_no_key_is_said(task: Task, wrong: Any) -> None:
+    with pytest.raises(InvalidName, match="must be a string"):
+        Served(task).get(wrong)
 
 
 def test_the_library_notes_what_it_is_asked_and_what_it_answers(task: Task) -> None:

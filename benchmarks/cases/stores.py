@@ -7,6 +7,7 @@ from benchmarks.case import Case, Effort, cases_of, messages_limit
 GROUP = "Several stores"
 KEYS, KEYS_QUICK = 100_000, 5_000
 GOSSIPED, GOSSIPED_QUICK = 10_000, 1_000
+ELEMENTS, ADDED = (10, 1_000, 100_000), 20
 THREE = {"stores": 3, "only_for": "stores"}
 
 
@@ -22,6 +23,19 @@ def stores(effort: Effort) -> list[Case]:
     gossip = Case(
         GROUP, "gossip of a put of 8 B", "gossip_bytes", (puts,), peers=False, unit="B", options=THREE
     )
+    grown = [
+        Case(
+            GROUP,
+            f"{what} of one element more in a set of {elements:,}",
+            probe,
+            (elements, ADDED),
+            peers=False,
+            unit=unit,
+            options=THREE,
+        )
+        for elements in ELEMENTS
+        for what, probe, unit in (("gossip", "growth_bytes", "B"), ("work", "growth_seconds", "s"))
+    ]
     repair = Case(
         GROUP,
         f"two copies of {keys:,} keys again after kill -9 of a store",
@@ -31,4 +45,4 @@ def stores(effort: Effort) -> list[Case]:
         options={"stores": 3, "only_for": "repair"},
         rounds=1,
     )
-    return [put, get, gossip, repair]
+    return [put, get, gossip, *grown, repair]

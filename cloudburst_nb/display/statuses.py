@@ -44,10 +44,16 @@ def html(status: Status) -> str:
                     "store",
                     f"{counted(status.keys, 'key')}, {size(status.store_bytes)}",
                 ],
+                *([["elsewhere", _places(status.afar)]] if status.afar else []),
                 ["clients", str(len(status.clients))],
             ]
         ),
     )
+
+
+def _places(afar: dict[str, str]) -> str:
+    """The stores on other hosts."""
+    return ", ".join(f"{code(name)} on {escape(host)}" for name, host in afar.items())
 
 
 def past(address: str, why: str) -> str:

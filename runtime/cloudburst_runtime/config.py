@@ -49,6 +49,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     listen: str = ""
     """Where clients on other hosts connect, as ``tcp://HOST:PORT``; empty: nowhere."""
+    silence_ms: int = 15_000
+    """A client or store on another host of which nothing has come for this long is given up."""
     gpus: int = 0
     seed: int | None = None
     """Each call draws the random numbers that follow from this and from its identity; None: from nothing."""

@@ -24,6 +24,10 @@ Micros: TypeAlias = int
 
 PeerName: TypeAlias = str
 NODE: PeerName = "node"
+STORE_ROLE = "store"
+"""What a store says that it is."""
+GATEWAY: PeerName = "gateway"
+"""The process by which other hosts are reached; it speaks to the supervisor only."""
 
 
 def is_store(name: PeerName) -> bool:

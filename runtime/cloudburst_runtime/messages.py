@@ -488,12 +488,21 @@ class Revoked(Wire, tag=19):
 
 class Describe(Wire, tag=20):
     """Ask for a function or its kept versions (with the source, without the payload), for one version with
-    its payload, for a DAG, or for the names of all."""
+    its payload, for how often it ran, for a DAG, or for the names of all."""
 
     req: int
     what: str
     name: str = ""
     version: int = 0
+
+
+class Runs(Wire):
+    """How often a function ran, of that failed, and how often it took how long, by class of `runs.klass`."""
+
+    name: str
+    count: int = 0
+    failed: int = 0
+    classes: dict[int, int] = {}
 
 
 class Description(Wire, tag=21):
@@ -502,6 +511,7 @@ class Description(Wire, tag=21):
     function: FunctionSpec | None = None
     dag: DagSpec | None = None
     versions: list[FunctionSpec] = []
+    runs: Runs | None = None
 
 
 class Status(Wire, tag=22):
@@ -519,6 +529,8 @@ class ExecutorStatus(Wire):
 
 
 class StatusReply(Wire, tag=23):
+    """``afar``: the stores on other hosts, and which."""
+
     req: int
     name: str
     executors: list[ExecutorStatus]
@@ -530,6 +542,7 @@ class StatusReply(Wire, tag=23):
     policy: str = "locality"
     state_dir: str = ""
     damage: list[str] = []
+    afar: dict[PeerName, str] = {}
 
 
 class Shutdown(Wire, tag=24):
@@ -565,7 +578,7 @@ class Put(Wire, tag=40):
 
     ``sync``: acknowledge when it is on disk, if there is one. ``stamp``: when it was written, by the writer.
     ``deps``: the changes that the writer has seen, if whoever reads this must find them. ``once``: refuse it,
-    as `TAKEN`, if there is such a key or was one.
+    as `TAKEN`, if there is such a key or was one. ``seen``: the changes that the writer may have known of.
     """
 
     req: int
@@ -576,6 +589,7 @@ class Put(Wire, tag=40):
     stamp: Micros = 0
     deps: Vector = {}
     once: bool = False
+    seen: Vector = {}
 
 
 class PutReply(Wire, tag=41):
@@ -709,6 +723,11 @@ class Ring(Wire, tag=120):
     born, coming
         How many stores were ever started, and which of them have not joined yet. A store ``s4`` that does not
         run is gone if four were started and it is not to come; else it has joined since.
+    afar
+        The stores that reach no shared memory of the others, being on other hosts: they are sent bytes.
+    heirs
+        Of stores that have died, who reads what they have left on disk. Where no owner of before runs, an
+        heir is asked, though it may have to be waited for.
     """
 
     epoch: int
@@ -718,6 +737,8 @@ class Ring(Wire, tag=120):
     live: list[PeerName] = []
     born: int = 1
     coming: list[PeerName] = []
+    afar: list[PeerName] = []
+    heirs: dict[PeerName, PeerName] = {}
 
 
 class Elsewhere(Wire, tag=121):
@@ -739,13 +760,15 @@ class Told(Wire):
 class Gossip(Wire, tag=122):
     """Store → store: what I changed. ``told.number`` counts these messages.
 
-    ``bases``: of the keys whose entries are only what was new, my change that they go on from.
+    ``bases``: of the keys whose entries are only what was new, my change that they go on from. ``origins``:
+    when and by whom entries were last written that do not say so themselves, for the history.
     """
 
     told: Told
     keys: list[str]
     entries: list[Entry]
     bases: dict[str, int] = {}
+    origins: dict[str, tuple[Micros, PeerName]] = {}
 
 
 class Heard(Wire, tag=123):
@@ -826,7 +849,8 @@ class StoreStats(Wire, tag=129):
     """Store → node: what it has, and what was asked of it in the last ``span_ms``.
 
     ``hot``: the keys that most was asked of, with how many reads and writes. ``req``: of the `Inquire` that
-    this answers, if it does.
+    this answers, if it does; then ``first`` is how many of the keys have no other owner before this store.
+    ``host``: where it is, if on another host than the node; the node adds that.
     """
 
     name: PeerName
@@ -836,12 +860,26 @@ class StoreStats(Wire, tag=129):
     span_ms: float
     hot: dict[str, int] = {}
     req: int = 0
+    host: str = ""
+    first: int = 0
 
 
 class Inquire(Wire, tag=135):
     """Node → store: say now what you have."""
 
     req: int
+
+
+class Enlisted(Wire, tag=150):
+    """Node → a store on another host that said `Hello` under no name of a store: its name, or why there is
+    none for it."""
+
+    name: PeerName
+    refusal: str = ""
+
+
+class Depart(Wire, tag=151):
+    """Store → node: I am to end; let me hand over what I have. The answer is `Retire`, once that is done."""
 
 
 class AddStore(Wire, tag=136):
@@ -894,10 +932,28 @@ class History(Wire, tag=110):
     key: str
 
 
+class Met(Wire):
+    """A write that met a value which its writer had not seen: when, by whom, its size, and itself if small.
+
+    Attributes
+    ----------
+    how
+        ``over``: it came upon the version before, and this one is what came of both. ``late``: it came upon
+        this version, but was made earlier, and is lost. ``stores``: as ``over``, but each was taken by a
+        store that had not heard of the other.
+    """
+
+    how: str
+    stamp: Micros
+    writer: PeerName
+    nbytes: int
+    lattice: AnyLattice | None = None
+
+
 class Version(Wire):
     """A version of a key: the number of the change that made it, when and by whom, its type and its size.
 
-    ``clock`` names the changes that it includes, as of an `Entry`.
+    ``clock`` names the changes that it includes, as of an `Entry`, ``met`` the writes that met in it.
     """
 
     number: int
@@ -906,6 +962,7 @@ class Version(Wire):
     lattice: str
     nbytes: int
     clock: Vector
+    met: list[Met] = []
 
 
 class HistoryReply(Wire, tag=111):
@@ -1032,7 +1089,10 @@ class Gone(Wire, tag=65):
 
 
 class Running(Wire, tag=66):
-    """Executor → client: a long task's state, and what it said of its progress or printed."""
+    """Executor → client: a long task's state, and what it said of its progress or printed.
+
+    ``waits``: it does not run, but waits for something that does not exist yet.
+    """
 
     number: int
     attempt: int
@@ -1042,6 +1102,7 @@ class Running(Wire, tag=66):
     text: str = ""
     stdout: str = ""
     stderr: str = ""
+    waits: bool = False
 
 
 class Handover(Wire, tag=67):
@@ -1217,6 +1278,12 @@ class Doing(Wire, tag=88):
     running: str = ""
 
 
+class Ran(Wire, tag=89):
+    """Executor → scheduler: which functions have run since the last time; for show."""
+
+    runs: list[Runs] = []
+
+
 class Shed(Wire, tag=85):
     """Scheduler → executor: hand waiting tasks over to these executors, one each, in turn."""
 
@@ -1239,9 +1306,16 @@ class ExecutorLost(Wire, tag=87):
 
 
 class Spawn(Wire, tag=100):
-    """Node → supervisor: fork an executor of this name."""
+    """Node → supervisor: fork an executor or store of this name; a store takes over what ``estates`` left."""
 
     name: PeerName
+    estates: list[PeerName] = []
+
+
+class Reported(Wire, tag=143):
+    """Store → node: what it has found damaged on disk, a line for people each."""
+
+    lines: list[str]
 
 
 class Kill(Wire, tag=101):
@@ -1307,6 +1381,8 @@ Message: TypeAlias = (
     | Settled
     | StoreStats
     | Inquire
+    | Enlisted
+    | Depart
     | AddStore
     | StoreAdded
     | RemoveStore
@@ -1340,6 +1416,7 @@ Message: TypeAlias = (
     | Load
     | Idle
     | Doing
+    | Ran
     | Shed
     | Retire
     | ExecutorLost

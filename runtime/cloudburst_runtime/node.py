@@ -13,11 +13,12 @@ from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Loaded, PeerLost, Received, Timer, Unwritten
-from cloudburst_runtime.ids import Millis, is_store
-from cloudburst_runtime.messages import AddStore, Hello, RemoveStore, Replicate, Stores
+from cloudburst_runtime.ids import GATEWAY, STORE_ROLE, Millis, PeerName, is_store
+from cloudburst_runtime.messages import AddStore, Hello, RemoveStore, Replicate, Status, Stores
 from cloudburst_runtime.scheduler.core import SchedulerCore
 from cloudburst_runtime.scheduler.events import Exited, Spawn
 from cloudburst_runtime.scheduler.policy import Uniform
+from cloudburst_runtime.scheduler.questions import Stored
 
 if TYPE_CHECKING:
     from cloudburst_runtime.anna.steward import Steward
@@ -47,6 +48,7 @@ class NodeCore:
         self.replica = replica
         self._config = config
         self._factors = {} if found is None else found.factors
+        self._said = [] if found is None else found.said
         self.steward: Steward | None = None
         if config.stores_max > 1:
             self._appoint()
@@ -54,22 +56,31 @@ class NodeCore:
             config,
             holders=replica.holders,
             uniform=uniform,
-            store_stats=lambda: (self.stores.key_count, self.stores.nbytes),
+            store_stats=self._stored,
             found=found,
         )
+        self.scheduler.registry.damage = self._said
 
     @property
     def stores(self) -> Steward | ReplicaCore:
         """Who takes what is for the store."""
         return self.steward or self.replica
 
+    def _stored(self) -> Stored:
+        afar = {} if self.steward is None else dict(self.steward.membership.afar)
+        return self.stores.key_count, self.stores.nbytes, afar
+
     def _appoint(self) -> Steward:
         """There are other stores, or there may be."""
         from cloudburst_runtime.anna.steward import Steward
         from cloudburst_runtime.anna.store import StoreCore
 
-        self.steward = Steward(self._config, StoreCore(self._config, self.replica), Spawn, self._factors)
+        store = StoreCore(self._config, self.replica)
+        self.steward = Steward(self._config, store, Spawn, self._factors, self._said, self._answer)
         return self.steward
+
+    def _answer(self, event: Received, now: Millis) -> list[Any]:
+        return list(self.scheduler.handle(event, now))
 
     def start(self, now: Millis) -> list[Any]:
         """Start the first executors, and the other stores."""
@@ -79,10 +90,12 @@ class NodeCore:
         """Take one event; return what is to be done, in order."""
         kind = type(event)
         if kind is Received:
+            if type(event.message) is Status and self.steward is not None and self.steward.store.owners:
+                return self.steward.count(event, now)
             if not self.scheduler.takes(event.message):
                 return self._to_stores(event, now)
-            if type(event.message) is Hello and is_store(event.peer) and self.steward is not None:
-                return self.steward.join(event.peer, now)
+            if type(event.message) is Hello and event.message.role == STORE_ROLE:
+                return self._greet(event.peer, event.message, now)
         elif kind is PeerLost:
             return [*self.stores.handle(event, now), *self.scheduler.handle(event, now)]
         elif (
@@ -91,9 +104,16 @@ class NodeCore:
             or (kind is Unwritten and not self._placed(event.event))
         ):
             return self.stores.handle(event, now)
+        elif kind is Exited and event.name == GATEWAY:
+            return [] if self.steward is None else self.steward.lose_afar(now)
         elif kind is Exited and is_store(event.name):
             return [] if self.steward is None else self.steward.lose(event.name, now)
         return self.scheduler.handle(event, now)
+
+    def _greet(self, peer: PeerName, hello: Hello, now: Millis) -> list[Any]:
+        """A store is there: one that was given its name, or one on another host that has none."""
+        steward = self.steward or self._appoint()
+        return steward.join(peer, now) if is_store(peer) else steward.enlist(peer, hello, now)
 
     def _to_stores(self, event: Received, now: Millis) -> list[Any]:
         if self.steward is None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cloudburst_nb as cb
-from cloudburst_nb.errors import KeyNotFound, LatticeMismatch, SerializationError
+from cloudburst_nb.errors import InvalidName, KeyNotFound, LatticeMismatch, SerializationError
 from tests.processes.watching import eventually
 
 pytestmark = pytest.mark.usefixtures("client")
@@ -389,3 +389,22 @@ def test_the_package_means_the_same_store_inside_a_function(client):
     cb.put("store/inside", 1, lattice="counter")
     assert count("store/inside").get(timeout=20) == (2, client.address, True)
     assert cb.get("store/inside") == 2
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"a", "\ud800"])
+def test_what_cannot_be_sent_is_refused_here_and_the_runtime_goes_on(client, wrong):
+    """A message that the node cannot read makes it hang up, which is the end of the runtime for its owner."""
+    for ask in (cb.keys, cb.get_dag, cb.remove_store):
+        with pytest.raises((TypeError, InvalidName)):
+            ask(wrong)
+    if wrong is not None:
+        with pytest.raises(InvalidName):
+            client.call("inside", (), continuation=wrong)
+    with pytest.raises(ValueError, match="kind is one of function, dag"):
+        client.call("inside", (), kind=wrong)
+    with pytest.raises(ValueError, match="retries is a number"):
+        client.call("inside", (), retries=2**70)
+    for given in ({"args": 5}, {"kwargs": {5: 1}}, {"node_args": [1]}):
+        with pytest.raises(TypeError, match="args is a"):
+            client.call("inside", **given)
+    assert cb.keys("no such") == []

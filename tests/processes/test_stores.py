@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -19,10 +20,10 @@ import pytest
 
 import cloudburst_nb as cb
 from cloudburst_nb.client import Client
-from cloudburst_nb.errors import InvalidName, LatticeMismatch, StorageError
+from cloudburst_nb.errors import InvalidName, LatticeMismatch
 from cloudburst_runtime import messages
 from cloudburst_runtime.shell.client import ClientShell
-from tests.processes.watching import directory_of, eventually, forget_all, runtime
+from tests.processes.watching import directory_of, eventually, forget_all, processes_of, runtime
 
 
 def pid_of(client: Client, store: str) -> int:
@@ -71,6 +72,7 @@ def test_stores_share_the_keys_and_functions_find_them(client: Client) -> None:
     assert [store.name for store in stores] == ["node", "s2", "s3"]
     assert all(store.keys for store in stores)
     assert sum(store.keys for store in stores) == 2 * 62
+    assert client.status().keys == 62
 
 
 def test_nothing_acknowledged_is_lost_when_a_store_is_killed_under_load(client: Client) -> None:
@@ -166,16 +168,85 @@ def _rests(pids: list[int]) -> bool:
     return _switches(pids) == before
 
 
-def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="without a state_dir"):
-        cb.up(stores=2, state_dir=str(tmp_path))
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"replication=2 is more than one store can keep.*stores=\(1, 2\)"):
+        cb.up(stores=1, replication=2)
     with pytest.raises(ValueError, match="number from 1 to 64"):
         cb.up(stores=0)
     with pytest.raises(ValueError, match="replication"):
         cb.up(stores=2, replication=0)
-    client = cb.up(executors=1, state_dir=str(tmp_path))
-    with pytest.raises(StorageError, match="state_dir"):
-        client.add_store()
+    with pytest.raises(ValueError, match="replication=4 is more than 3 stores"):
+        cb.up(stores=(1, 3), replication=4)
+
+
+def test_stores_with_a_state_dir_lose_nothing_whoever_is_killed(tmp_path: Path) -> None:
+    client = cb.up(executors=1, stores=3, replication=1, state_dir=tmp_path)
+    eventually(lambda: settled(client, 3))
+    for number in range(100):
+        client.put(f"k{number}", number, durability="memory")
+        client.put("count", 1, lattice="counter", durability="memory")
+    client.put("both", "a", lattice="causal")
+    client.put("set", {1, 2})
+    client.delete("k99")
+    client.function(lambda x: x + 1, name="more")
+    expected = {f"k{number}": number for number in range(99)} | {"count": 100, "both": "a", "set": {1, 2}}
+
+    def found(client: Client) -> dict[str, Any]:
+        return {key: client.get(key) for key in client.keys("")}
+
+    for victims in (["s2"], [store.name for store in client.stores() if store.name != "node"]):
+        time.sleep(0.3)  # what is put with durability="memory" is on disk by then
+        for victim in victims:
+            with contextlib.suppress(OSError):
+                os.kill(pid_of(client, victim), signal.SIGKILL)
+        assert {key: client.get(key) for key in expected} == expected
+        assert client.get("k99", None) is None
+        eventually(lambda: settled(client, 3))
+        assert found(client) == expected
+    assert {path.parent.name for path in tmp_path.glob("s*/data.mdb")} == {
+        store.name for store in client.stores() if store.name != "node"
+    }
+    assert not client.status().damage
+    client.put("k99", "again", durability="disk")
+    for pid in processes_of(directory_of(client)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    forget_all()
+    for stores in (2, 1, 3):
+        client = cb.up(executors=1, stores=stores, state_dir=tmp_path)
+        assert found(client) == expected | {"k99": "again"}
+        assert client.get_function("more")(1).get(timeout=60) == 2
+        eventually(lambda client=client, stores=stores: settled(client, stores))
+        assert found(client) == expected | {"k99": "again"}
+        client.put("count", 1, lattice="counter", durability="memory")  # and a good end is waited for
+        expected["count"] += 1
+        client.down()
+
+
+def test_what_is_damaged_in_one_stores_file_is_said_and_comes_from_the_other_copy(tmp_path: Path) -> None:
+    client = cb.up(executors=1, stores=3, replication=2, state_dir=tmp_path)
+    eventually(lambda: settled(client, 3))
+    for number in range(60):
+        client.put(f"k{number}", number)
+    client.down()
+    path = tmp_path / "s2" / "data.mdb"
+    data = bytearray(path.read_bytes())
+    for place in range(2 * 4096 + 64, len(data), 512):
+        data[place] ^= 0xFF
+    path.write_bytes(bytes(data))
+    with pytest.warns(UserWarning, match="part of the state is damaged"):
+        client = cb.up(executors=1, stores=3, state_dir=tmp_path)
+    assert [client.get(f"k{number}") for number in range(60)] == list(range(60))
+    assert client.status().damage
+
+
+def test_keys_that_are_lost_with_a_store_are_said_to_be() -> None:
+    client = cb.up(executors=1, stores=2, replication=1)
+    eventually(lambda: settled(client, 2))
+    assert not client.status().damage
+    os.kill(pid_of(client, "s2"), signal.SIGKILL)
+    [line] = eventually(lambda: client.status().damage)
+    assert "the store s2 has ended, and the keys that it alone kept are lost" in line
 
 
 def test_a_client_on_another_host_reaches_all_stores() -> None:
@@ -199,7 +270,7 @@ def test_the_command_line_lists_the_stores(client: Client) -> None:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
     head, *rows = kv("nodes")
-    assert head.split() == ["store", "keys", "bytes", "operations/s"]
+    assert head.split() == ["store", "keys", "bytes", "operations/s", "host"]
     assert [row.split()[0] for row in rows] == ["node", "s2", "s3"]
     assert kv("stats")[:3] == ["keys: 1", "stores: 3", "copies: 2"]
 
@@ -213,6 +284,7 @@ def test_a_key_is_kept_by_as_many_stores_as_a_user_says_whoever_comes_and_goes(c
 
     client.replicate("k7", 3)
     assert replicas("k7") == 3
+    assert client.status().keys == 30
     client.replicate("k8", 1)
     assert replicas("k8") == 1
     client.add_store()
@@ -297,3 +369,21 @@ def _put_two_types(client: Client, key: str, homes: dict[str, Client]) -> bool:
         client.put(key, {"a", 7})
         assert client.get(key) == {"a", 7}
     return len(kept) == 2
+
+
+def test_load_starts_stores_and_raises_a_hot_key_and_rest_takes_both_back() -> None:
+    settings = {"stores_min": 1, "stores_max": 3, "replication": 1, "stats_ms": 300.0}
+    limits = {"store_operations_high_per_s": 40.0, "hot_key_operations_per_s": 30.0}
+    with runtime(executors_min=1, **settings, **limits) as client:
+        client.put("hot", 7)
+        assert [store.name for store in client.stores()] == ["node"]
+
+        def is_under_load() -> bool:
+            for _ in range(50):
+                assert client.get("hot") == 7
+            return len(client.stores()) == 3 and client._stores().factors.get("hot", 0) > 1
+
+        eventually(is_under_load, 60.0)
+        eventually(lambda: len(client.stores()) == 1, 60.0)
+        assert client._stores().factors == {}
+        assert client.get("hot") == 7

@@ -42,20 +42,35 @@ class Arcs:
     """
 
     def __init__(self, records: Records) -> None:
-        self.apart: Mapping[str, None] = {}
-        """Keys that are not compared with the arc that they lie in, but by themselves."""
+        self._apart: Mapping[str, None] = {}
+        self._digests: dict[Part, bytes] = {}
         self._records = records
         self._keys: dict[int, dict[str, None]] = {}
         for key in (*records.live, *records.deleted):
             self.add(key)
 
+    def part(self, apart: Mapping[str, None]) -> None:
+        """These keys are not compared with the arc that they lie in, but by themselves."""
+        self._apart = apart
+        self.forget_digests()
+
     def add(self, key: str) -> None:
-        """There is a record of the key."""
-        self._keys.setdefault(partition_of(key), {})[key] = None
+        """There is a record of the key, another than before."""
+        arc = partition_of(key)
+        self._keys.setdefault(arc, {})[key] = None
+        self._digests.pop(arc, None)
+        self._digests.pop(key, None)
 
     def drop(self, key: str) -> None:
         """There is none any more."""
-        self._keys.get(partition_of(key), {}).pop(key, None)
+        arc = partition_of(key)
+        self._keys.get(arc, {}).pop(key, None)
+        self._digests.pop(arc, None)
+        self._digests.pop(key, None)
+
+    def forget_digests(self) -> None:
+        """Any key may have another record than before."""
+        self._digests.clear()
 
     def all(self) -> Iterable[tuple[int, list[str]]]:
         """All arcs, with their keys."""
@@ -63,8 +78,8 @@ class Arcs:
 
     def _find(self, part: Part) -> dict[str, Stored]:
         keys: Iterable[str] = [part] if isinstance(part, str) else self._keys.get(part, ())
-        if self.apart and not isinstance(part, str):
-            keys = [key for key in keys if key not in self.apart]
+        if self._apart and not isinstance(part, str):
+            keys = [key for key in keys if key not in self._apart]
         found: dict[str, Stored] = {}
         for key in list(keys):
             record = self._records.find(key)
@@ -79,6 +94,12 @@ class Arcs:
 
         Deleted keys do not count: each store forgets them when it must.
         """
+        digest = self._digests.get(part)
+        if digest is None:
+            digest = self._digests[part] = self._digest(part)
+        return digest
+
+    def _digest(self, part: Part) -> bytes:
         found = sorted(self._find(part).items(), key=lambda item: item[0])
         live = [(key, record) for key, record in found if record.lattice is not None]
         if not live:

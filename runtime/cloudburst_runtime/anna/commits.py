@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from cloudburst_runtime.anna.durable import version_place
 from cloudburst_runtime.anna.inherit import Read
 from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
+from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.effects import Persist
 from cloudburst_runtime.errors import LatticeMismatch
 from cloudburst_runtime.lattices import Atomic, MapLattice, below, join
 from cloudburst_runtime.lattices.atomic import RECORDS_PREFIX
@@ -21,6 +23,16 @@ from cloudburst_runtime.values import from_canonical
 def committed(records: Records) -> list[str]:
     """The keys of the records that are left."""
     return [key for key in records.live if key.startswith(RECORDS_PREFIX)]
+
+
+def finish(replica: ReplicaCore, read: Read) -> Iterator[list[Persist]]:
+    """Publish what each record that is left has, and forget the record; what is to be written for it."""
+    records, keeper = replica.records, replica.keeper
+    for record in committed(records):
+        persists = [
+            each for change in publish(records, read, record) for each in keeper.changed(change, True)
+        ]
+        yield [*persists, *keeper.dropped(records.discard(record))]
 
 
 def publish(records: Records, read: Read, record: str) -> Iterator[Change]:

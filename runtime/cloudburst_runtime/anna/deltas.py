@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cloudburst_runtime.anna.records import Change, Records, Stored
+from cloudburst_runtime.anna.records import Change, Origin, Records, Stored
 from cloudburst_runtime.lattices import AnyLattice, met
 from cloudburst_runtime.messages import Entry
 from cloudburst_runtime.vectors import Vector, joined
@@ -109,6 +109,11 @@ class Deltas:
         if not parts or first < parts[0].seq:
             return None
         return sum(part.lattice.nbytes for part in parts if part.seq >= first)
+
+    def origin(self, key: str) -> Origin | None:
+        """When and by whom the key was last written; None if that is not known."""
+        record = self._records.live.get(key)
+        return None if record is None or not record.writer else (record.stamp, record.writer)
 
     def drop(self, key: str) -> None:
         """Every store has the key as it is."""

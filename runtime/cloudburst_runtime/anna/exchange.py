@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable
 
 from cloudburst_runtime.anna.deltas import Deltas
 from cloudburst_runtime.anna.gossip import Batch, Incoming, Outgoing
+from cloudburst_runtime.anna.records import Origin
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import Millis, PeerName
+from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.messages import Entry, Gossip, Heard, Told
 
 
@@ -39,6 +41,8 @@ class Exchange:
     ) -> None:
         self.epoch = 0
         """Of the ring by which changes are told."""
+        self.afar: dict[PeerName, None] = {}
+        """The stores on other hosts."""
         self._resend_ms = resend_ms
         self._entry = entry
         self._seq = seq
@@ -48,9 +52,13 @@ class Exchange:
 
     # ------------------------------------------------------------ the stores
 
-    def meet(self, stores: Iterable[PeerName]) -> None:
-        """These other stores run; whatever was to be told to others is dropped."""
+    def meet(self, stores: Iterable[PeerName], afar: Iterable[PeerName] = ()) -> None:
+        """These other stores run; whatever was to be told to others is dropped.
+
+        To those that are ``afar``, shared memory means nothing.
+        """
         known = dict.fromkeys(stores)
+        self.afar = dict.fromkeys(afar)
         self._deltas.clear()
         self._out = {name: self._out.get(name) or Outgoing(self._resend_ms) for name in known}
         self._into = {name: self._into.get(name) or Incoming() for name in known}
@@ -109,16 +117,24 @@ class Exchange:
 
     def _send(self, store: PeerName, batch: Batch, plain: bool) -> Send:
         """A batch: of each key what the other store may lack, or all if that is ``plain`` or as good."""
+        as_plain = plain or store in self.afar
         had: dict[str, Entry] = {}
         bases: dict[str, int] = {}
         for key, first in batch.keys.items():
             news = None if plain else self._deltas.since(key, first)
             if news is not None:
                 bases[key], had[key] = news
-            elif (entry := self._entry(key, plain)) is not None:
+            elif (entry := self._entry(key, as_plain)) is not None:
                 had[key] = entry
+        origins = {key: said for key, entry in had.items() if (said := self._origin(key, entry)) is not None}
         told = Told(self.epoch, batch.number, batch.seq)
-        return Send(store, Gossip(told, list(had), list(had.values()), bases))
+        return Send(store, Gossip(told, list(had), list(had.values()), bases, origins))
+
+    def _origin(self, key: str, entry: Entry) -> Origin | None:
+        """When and by whom a key was written, unless its entry says so."""
+        if entry.lattice is None or type(entry.lattice) is LWW:
+            return None
+        return self._deltas.origin(key)
 
     def told(self, store: PeerName) -> Told:
         """How far this store has been told."""

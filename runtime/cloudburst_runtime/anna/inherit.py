@@ -1,7 +1,9 @@
-"""What a runtime's stores have left on disk becomes the first store's, when a runtime is started there again.
+"""What a store has left on disk becomes another's.
 
-Law: pure, but for ``read``. A runtime begins with one store, the node's; the others get their share from it;
-and it begins with names anew, so the numbers under which other stores had counted mean nothing any more.
+Law: pure, but for ``read``. A runtime begins with one store, the node's, which takes over what all have
+left; the others get their share from it. It begins with names anew, so the numbers under which other stores
+had counted mean nothing any more. When a store dies and the runtime goes on, the one that is started in its
+place takes over.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import msgspec
 from cloudburst_runtime.anna.durable import Recovered, version_place
 from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
 from cloudburst_runtime.lattices import below, met
+from cloudburst_runtime.vectors import joined
 
 Read = Callable[[bytes], Stored | None]
 """The record under a place, with its value; None if it cannot be had."""
@@ -45,7 +48,10 @@ def inherit(records: Records, read: Read, left: Recovered, read_left: Read) -> I
             mine = read(version_place(key, mine.seq)) or mine
         merged = _merged(mine, theirs)
         if merged is not None and not isinstance(merged.lattice, Cold):
-            yield records.keep(key, merged.generation, merged.lattice, merged.stamp, merged.writer)
+            seen = joined(merged.deps or {}, merged.others or {})
+            yield records.keep(
+                key, merged.generation, merged.lattice, merged.stamp, merged.writer, seen or None
+            )
 
 
 def _merged(mine: Stored | None, theirs: Stored) -> Stored | None:

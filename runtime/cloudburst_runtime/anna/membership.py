@@ -42,6 +42,10 @@ class Membership:
         Stores that were started and have not joined yet.
     leaving
         Stores that are to leave, once nothing is theirs to keep.
+    heirs
+        Of stores that have died and have a file, who is started to take it over: until all is handed over.
+    afar
+        The stores that came from other hosts, and which host: no policy starts or dismisses them.
 
     Examples
     --------
@@ -59,6 +63,9 @@ class Membership:
         self._born = 1
         self.spawned: dict[PeerName, None] = {}
         self.leaving: dict[PeerName, None] = {}
+        self.heirs: dict[PeerName, PeerName] = {}
+        self.afar: dict[PeerName, str] = {}
+        self._asked = 0  # how many more users have asked for than there were to be
         self.due: Millis | None = None
         """When to tell the ring again to those who have not answered."""
         self._wanted: dict[PeerName, None] = {NODE: None}
@@ -66,6 +73,7 @@ class Membership:
         self._hot: Mapping[str, int] = {}
         self._settled: dict[PeerName, None] = {}
         self._stats: dict[PeerName, tuple[StoreStats, Millis]] = {}
+        self._joined: dict[PeerName, Millis] = {}
 
     # ------------------------------------------------------------ what is decided elsewhere
 
@@ -74,6 +82,12 @@ class Membership:
         self._born += 1
         name = f"s{self._born}"
         self.spawned[name] = None
+        return name
+
+    def enlist(self, host: str) -> PeerName:
+        """The name of a store that is there already, on another host."""
+        name = self.spawn()
+        self.afar[name] = host
         return name
 
     def knows(self, name: PeerName) -> bool:
@@ -85,12 +99,31 @@ class Membership:
         """The stores that there are to be."""
         return [*self._wanted, *self.spawned]
 
+    @property
+    def ours(self) -> list[PeerName]:
+        """Those of them that the policies decide about, the node's own first."""
+        return [name for name in self.names if name not in self.afar]
+
+    @property
+    def missing(self) -> int:
+        """How many of these there are too few."""
+        return max(0, self._config.stores_min + self._asked - len(self.ours))
+
+    def ask(self, more: int) -> None:
+        """A user wants so many more stores; where load and size decide, they go on doing so."""
+        if self._config.stores_min == self._config.stores_max:
+            self._asked += more
+
     def join(self, name: PeerName, now: Millis) -> list[Send]:
         """A store that was started is there."""
         if name not in self.spawned:
             return []
         del self.spawned[name]
         self._wanted[name] = None
+        self._joined[name] = now
+        if self.ring.former and name in self.heirs.values():  # nothing is settled before it has been asked
+            live = [*self.ring.live, name]
+            return self._publish(self._next(self.ring.current, self.ring.former, live), live, now)
         return self._advance(now)
 
     def leave(self, name: PeerName, now: Millis) -> list[Send]:
@@ -106,11 +139,26 @@ class Membership:
         for each in (self.spawned, self._wanted, self.leaving):
             each.pop(name, None)
         self._stats.pop(name, None)
-        if name not in self.ring.live:
+        self._joined.pop(name, None)
+        was_live, was_heir = name in self.ring.live, name in self.heirs.values()
+        if self._config.state_dir and (was_live or was_heir):
+            self._bequeath(name)
+        self.afar.pop(name, None)
+        if not was_live and not (was_heir and self.ring.former):
             return []
         live = [other for other in self.ring.live if other != name]
         names = [other for other in self.ring.current.names if other != name]
         return self._announce(Members(names, self.ring.current.factors), live, now)
+
+    def _bequeath(self, name: PeerName) -> None:
+        """What this store has left on disk, and what it was to take over, is for one that is started now."""
+        heir = self.spawn()
+        self.heirs = {dead: heir if other == name else other for dead, other in self.heirs.items()}
+        self.heirs[name] = heir
+
+    def estates(self, heir: PeerName) -> tuple[PeerName, ...]:
+        """Whose files this store is to take over."""
+        return tuple(dead for dead, other in self.heirs.items() if other == heir)
 
     def raise_keys(self, raised: Mapping[str, int], now: Millis) -> list[Send]:
         """These keys are to be kept by more stores than others."""
@@ -137,7 +185,9 @@ class Membership:
         self.due = None
         if not self.ring.former:
             return []
-        live = list(self.ring.current.names)
+        joined = [other for other in self.ring.live if other in self._wanted]
+        live = list(dict.fromkeys([*self.ring.current.names, *joined]))
+        self.heirs = {dead: heir for dead, heir in self.heirs.items() if heir in self.spawned}
         sends = self._publish(self._next(self.ring.current, [], live), self.ring.live, now)
         return sends + self._advance(now)
 
@@ -166,7 +216,9 @@ class Membership:
 
     def _next(self, current: Members, former: list[Members], live: list[PeerName]) -> Ring:
         epoch, replication = self.ring.epoch + 1, self.ring.replication
-        return Ring(epoch, current, replication, former, live, self._born, list(self.spawned))
+        coming, heirs = list(self.spawned), dict(self.heirs)
+        afar = [name for name in live if name in self.afar]
+        return Ring(epoch, current, replication, former, live, self._born, coming, afar, heirs)
 
     def _publish(self, ring: Ring, to: Iterable[PeerName], now: Millis) -> list[Send]:
         self.ring = ring
@@ -197,16 +249,19 @@ class Membership:
             self._stats[stats.name] = (stats, now)
 
     def stats(self, now: Millis) -> list[StoreStats]:
-        """What the stores reported last; one that has been silent is idle."""
+        """What the stores reported last; one that has been silent is idle, even if it has never reported."""
         silent = now - SILENT_PERIODS * self._config.stats_ms
-        return [stats if at >= silent else _idle(stats) for stats, at in self._stats.values()]
+        known = [stats if at >= silent else _idle(stats) for stats, at in self._stats.values()]
+        never = [name for name, at in self._joined.items() if at < silent and name not in self._stats]
+        return known + [StoreStats(name, 0, 0, 0, self._config.stats_ms) for name in never]
 
     def wanted(self, now: Millis) -> int:
         """How many stores the load asks for; as many as there are while one has not reported yet."""
         known = self.stats(now)
         if len(known) < len(self.names) or self.ring.former:
             return len(self.names)
-        return policy.stores_wanted(known, self._config)
+        afar = sum(name in self.afar for name in self.names)
+        return policy.stores_wanted(known, self._config, self._asked + afar)
 
     def hot(self, now: Millis) -> dict[str, int]:
         """Which keys the load wants kept by more stores."""

@@ -58,11 +58,31 @@ class Owners:
         return _keep(self._current, part)
 
     def sources(self, part: Part) -> list[PeerName]:
-        """The stores that run and may have something in this part, the current owners first."""
+        """Who may have something in this part: stores that run, the current owners first, and heirs."""
         found = dict.fromkeys(self.keep(part))
         for circle in self._former:
             found.update(dict.fromkeys(_keep(circle, part)))
-        return [name for name in found if name in self._live]
+        heirs = [heir for circle in self._former for heir in self._heirs(circle, part)]
+        return list(dict.fromkeys([*(name for name in found if name in self._live), *heirs]))
+
+    def _heirs(self, circle: Circle, part: Part) -> list[PeerName]:
+        """Who has, or will have, what the owners of a part had, if all of them have died."""
+        owners, heirs = _keep(circle, part), self.ring.heirs
+        if any(name in self._live for name in owners):
+            return []
+        return [heirs[name] for name in owners if name in heirs]
+
+    def orphans(self, name: PeerName) -> list[Part]:
+        """The parts that this store kept with nobody who runs, or who has left something to an heir."""
+        kept = [circle for circle in self._former if name in circle.order(0)]
+        return [
+            part
+            for part in self.disputed()
+            if any(name in _keep(circle, part) and self._is_lost(circle, part) for circle in kept)
+        ]
+
+    def _is_lost(self, circle: Circle, part: Part) -> bool:
+        return not any(name in self._live or name in self.ring.heirs for name in _keep(circle, part))
 
     def is_disputed(self, part: Part) -> bool:
         """Whether the part has changed hands, or lost an owner, since all was handed over."""

@@ -16,7 +16,7 @@ RAISED_MAX = 256
 """Keys that may be kept by more stores than the others."""
 
 
-def stores_wanted(stats: Sequence[StoreStats], config: Config) -> int:
+def stores_wanted(stats: Sequence[StoreStats], config: Config, more: int = 0) -> int:
     """How many stores there should be: one more, one less, or as many as there are.
 
     Parameters
@@ -25,6 +25,8 @@ def stores_wanted(stats: Sequence[StoreStats], config: Config) -> int:
         The latest report of each store.
     config
         For ``stores_min``, ``stores_max`` and the thresholds.
+    more
+        How many more there are than load and size decide about: both limits are higher by so many.
 
     Examples
     --------
@@ -43,7 +45,7 @@ def stores_wanted(stats: Sequence[StoreStats], config: Config) -> int:
         wanted = count - 1
     else:
         wanted = count
-    return max(config.stores_min, min(config.stores_max, wanted))
+    return max(config.stores_min + more, min(config.stores_max + more, wanted))
 
 
 def factors(stats: Sequence[StoreStats], raised: Mapping[str, int], config: Config) -> dict[str, int]:

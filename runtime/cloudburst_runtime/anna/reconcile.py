@@ -63,7 +63,7 @@ class Reconciler:
     def begin(self, owners: Owners) -> None:
         """There is a ring: compare the parts of ours that are disputed."""
         self._owners = owners
-        self._arcs.apart = owners.apart
+        self._arcs.part(owners.apart)
         todo = {
             part: [name for name in owners.sources(part) if name != self._name]
             for part in owners.disputed()
@@ -140,6 +140,10 @@ class Reconciler:
             [part for part, equal in same.items() if not equal],
         )
         return Send(peer, answer)
+
+    def taken_back(self) -> None:
+        """Some key is again as it was before, or as it was when it was last written whole."""
+        self._arcs.forget_digests()
 
     def lacking(self, message: Want) -> tuple[list[str], bool]:
         """The keys that a store lacks, or the first of them; True if there are more."""

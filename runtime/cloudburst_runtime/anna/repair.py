@@ -16,6 +16,9 @@ from cloudburst_runtime.ids import Millis, PeerName
 PARTS_MAX = 256
 """Parts whose digests are compared with one message."""
 
+PARTS_MIN = 64
+"""While entries are asked for, so many parts gather before the next source is asked for their digests."""
+
 DIFFERING_MAX = 8
 """Parts that differ, of which entries are asked for at the same time."""
 
@@ -76,11 +79,10 @@ class Repair:
     def next(self, now: Millis) -> list[Question]:
         """What to ask now."""
         questions: list[Question] = []
-        for source, parts in self._unasked.items():
-            names = list(parts)
+        for source in [source for source in self._unasked if self._is_worth_asking(source)]:
+            names = list(self._unasked.pop(source))
             starts = range(0, len(names), PARTS_MAX)
             questions += [Question(source, names[start : start + PARTS_MAX], True) for start in starts]
-        self._unasked.clear()
         while self._differing and len(self._fully) < DIFFERING_MAX:
             part = next(iter(self._differing))
             del self._differing[part]
@@ -89,6 +91,9 @@ class Repair:
         for question in questions:
             self._dues.update(dict.fromkeys(question.parts, now + self._resend_ms))
         return questions
+
+    def _is_worth_asking(self, source: PeerName) -> bool:
+        return len(self._unasked[source]) >= PARTS_MIN or not (self._differing or self._fully)
 
     def is_asked(self, source: PeerName, part: Part) -> bool:
         """Whether this source is asked about this part now."""

@@ -56,9 +56,11 @@ class Safety:
         """The other owners are to be told of the key's last change."""
         record = self._replica.records.find(key)
         if record is not None:
+            partners = self._partners(key)
             part = self._deltas.nbytes(key, record.seq)
-            nbytes = _private(record) if part is None else part
-            self._exchange.change(key, nbytes, record.seq, self._partners(key))
+            if part is None:
+                part = _travelling(record, any(name in self._exchange.afar for name in partners))
+            self._exchange.change(key, part, record.seq, partners)
 
     def _is_safe(self, key: str, seq: int) -> bool:
         """Whether another owner has the key's changes up to this one, or there is no other."""
@@ -102,11 +104,11 @@ class Safety:
         return effects
 
 
-def _private(record: Stored) -> int:
-    """How many bytes a record takes in a message."""
+def _travelling(record: Stored, afar: bool) -> int:
+    """How many bytes a record takes in a message, which goes to other hosts as well if ``afar``."""
     if record.lattice is None or isinstance(record.lattice, Cold):
         return 0
-    return record.nbytes - shared_bytes(record.lattice)
+    return record.nbytes if afar else record.nbytes - shared_bytes(record.lattice)
 
 
 def _is_merged(write: Put | Delete | None, reply: Any) -> bool:

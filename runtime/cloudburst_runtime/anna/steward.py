@@ -2,6 +2,7 @@
 
 Law: this file carries decisions out and answers whoever asked for them; `membership` and `policy` make them.
 A store is started by the supervisor, joins when it says `Hello`, and leaves when nothing is its own to keep.
+One on another host is started by whoever likes: it enlists, to get a name, and then is a store as any other.
 With one store, requests go through here to it, and nothing is ever due.
 """
 
@@ -12,20 +13,26 @@ from typing import Any
 
 from cloudburst_runtime.anna.durable import Factor, factor_place
 from cloudburst_runtime.anna.membership import SILENT_PERIODS, Membership
+from cloudburst_runtime.anna.owners import Owners
+from cloudburst_runtime.anna.ring import PARTITIONS
 from cloudburst_runtime.anna.store import TIMER as STORE_TIMER
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Persist, Received, Send, SetTimer, Timer, Unwritten
+from cloudburst_runtime.effects import PeerLost, Persist, Received, Send, SetTimer, Timer, Unwritten
 from cloudburst_runtime.errors import InvalidName, check_name
 from cloudburst_runtime.ids import NODE, Millis, PeerName
 from cloudburst_runtime.messages import (
     AddStore,
+    Depart,
     Done,
+    Enlisted,
     Failed,
     Failure,
+    Hello,
     Inquire,
     RemoveStore,
     Replicate,
+    Reported,
     Retire,
     Settled,
     StoreAdded,
@@ -34,13 +41,19 @@ from cloudburst_runtime.messages import (
     StoreStats,
 )
 
-REMIND_TIMER, LOAD_TIMER = "stores:remind", "stores:load"
+REMIND_TIMER, LOAD_TIMER, SPAWN_TIMER = "stores:remind", "stores:load", "stores:spawn"
 
 FACTORS_MAX = 10_000
 """Keys that may have a replication factor of their own: every store and cache knows them all."""
+COUNT_TIMER = "stores:count"
+COUNT_MS = 1_000.0
+"""How long a question waits for the stores to say how many keys they have."""
 
 ANSWERS_KEPT_MAX = 256
 """Answers that are kept for a request that comes again."""
+
+SAID_MAX = 1_000
+"""Lines on what was lost or damaged that are kept."""
 
 Effects = list[Any]
 Asker = tuple[PeerName, int]
@@ -60,12 +73,17 @@ class Steward:
         The effect that starts a store's process.
     chosen
         Replication factors of keys, as found on disk.
+    said
+        Where a line is added on whatever is lost or damaged.
+    counts_for
+        Answers a question for which it was counted how many keys there are.
 
     Examples
     --------
     >>> from cloudburst_runtime.anna.replica import ReplicaCore
     >>> config = Config(stores_min=2, stores_max=2)
-    >>> steward = Steward(config, StoreCore(config, ReplicaCore(config)), spawn=lambda name: ("spawn", name))
+    >>> store = StoreCore(config, ReplicaCore(config))
+    >>> steward = Steward(config, store, spawn=lambda name, estates: ("spawn", name))
     >>> steward.start(0.0)
     [('spawn', 's2')]
     >>> [ring, *_] = steward.join("s2", 5.0)
@@ -77,32 +95,44 @@ class Steward:
         self,
         config: Config,
         store: StoreCore,
-        spawn: Callable[[PeerName], Any],
+        spawn: Callable[[PeerName, tuple[PeerName, ...]], Any],
         chosen: Mapping[str, int] | None = None,
+        said: list[str] | None = None,
+        counts_for: Callable[[Received, Millis], Effects] = lambda event, now: [],
     ) -> None:
         self.store = store
         self.membership = Membership(config, chosen)
         self._config = config
         self._spawn = spawn
+        self._said = [] if said is None else said
+        self._counts_for = counts_for
+        self._late: list[PeerName] = []
+        """Stores to start in a moment, because the one before could not."""
+        self._enlisting: dict[PeerName, PeerName] = {}  # as which peer a store asked for which name
         self._adding: dict[Asker, PeerName] = {}
         self._removing: dict[Asker, PeerName] = {}
         self._replicating: dict[Asker, None] = {}
         self._inquiries: dict[Asker, dict[PeerName, StoreStats]] = {}
         self._answers: dict[Asker, Any] = {}
+        self._counting: dict[Asker, tuple[Received, Millis]] = {}
+        self._counted = (0, 0)
         self._handlers: dict[type, Callable[[PeerName, Any, Millis], Effects]] = {
             Settled: self._on_settled,
             StoreStats: self._on_stats,
             AddStore: self._on_add,
             RemoveStore: self._on_remove,
+            Depart: self._on_depart,
             Replicate: self._on_replicate,
             Stores: self._on_stores,
+            Reported: self._on_reported,
         }
 
     # ------------------------------------------------------------ the core's face
 
     def start(self, now: Millis) -> Effects:
         """Start the other stores that there are at least."""
-        return [*self.store.start(now), *self._replenish()]
+        self._replenish()
+        return [*self.store.start(now), *self._start(self.membership.spawned)]
 
     def handle(self, event: Any, now: Millis) -> Effects:
         """Take one event; return what is to be done, in order."""
@@ -112,6 +142,8 @@ class Steward:
                 return handler(event.peer, event.message, now)
         elif type(event) is Timer and event.key != STORE_TIMER:
             return self._on_timer(event.key, now)
+        elif type(event) is PeerLost and event.peer in self._enlisting:
+            return self._lose_unjoined(event.peer, now)
         elif type(event) is Unwritten and type(getattr(event.event, "message", None)) is Replicate:
             return self._on_unwritten(event, now)
         effects = self.store.handle(event, now)
@@ -129,23 +161,29 @@ class Steward:
 
     @property
     def key_count(self) -> int:
-        """About how many keys there are."""
-        if self.store.owners is None:
-            return self.store.key_count
-        others = [stats.keys for stats in self.membership.stats(0.0) if stats.name != NODE]
-        return round((self.store.key_count + sum(others)) / self._copies())
+        """How many keys there are, as the stores said when they were asked last (`count`)."""
+        return self.store.key_count if self.store.owners is None else self._counted[0]
 
     @property
     def nbytes(self) -> int:
-        """About how many bytes they take, each counted once."""
-        if self.store.owners is None:
-            return self.store.nbytes
-        others = [stats.nbytes for stats in self.membership.stats(0.0) if stats.name != NODE]
-        return round((self.store.nbytes + sum(others)) / self._copies())
+        """About how many bytes they take, each counted once; as of then, too."""
+        return self.store.nbytes if self.store.owners is None else self._counted[1]
 
-    def _copies(self) -> int:
-        ring = self.membership.ring
-        return max(1, min(ring.replication, len(ring.current.names)))
+    def count(self, event: Received, now: Millis) -> Effects:
+        """Find out what there is before the scheduler answers this question."""
+        message: Any = event.message
+        asker = (event.peer, message.req)
+        self._counting[asker] = event, now + COUNT_MS
+        self._inquiries.setdefault(asker, {})
+        late = SetTimer(COUNT_TIMER, now + COUNT_MS)
+        return [*self._inquire(asker), late, *self._report(asker, now)]
+
+    def _give_up_counting(self, now: Millis) -> Effects:
+        """A store is silent: what was counted last must do."""
+        late = [(asker, event) for asker, (event, due) in self._counting.items() if due <= now]
+        for asker, _ in late:
+            del self._counting[asker], self._inquiries[asker]
+        return [effect for _, event in late for effect in self._counts_for(event, now)]
 
     # ------------------------------------------------------------ processes
 
@@ -157,19 +195,72 @@ class Steward:
         """A store that was started is there."""
         return self._lead(self.membership.join(name, now), now)
 
+    def enlist(self, peer: PeerName, hello: Hello, now: Millis) -> Effects:
+        """A store on another host wants to join: it gets a name, under which it then says `Hello`."""
+        if self._config.state_dir:
+            text = "a runtime with a state_dir keeps its keys in its own stores, where every put is on disk"
+            return [Send(peer, Enlisted("", text))]
+        name = self._enlisting[peer] = self.membership.enlist(hello.host)
+        return [Send(peer, Enlisted(name))]
+
+    def _lose_unjoined(self, peer: PeerName, now: Millis) -> Effects:
+        """The connection by which a store asked for a name has ended: it has joined, or never will."""
+        name = self._enlisting.pop(peer)
+        return self.lose(name, now) if name in self.membership.spawned else []
+
+    def lose_afar(self, now: Millis) -> Effects:
+        """The gateway has ended, and with it all that came from the stores on other hosts."""
+        return [effect for name in list(self.membership.afar) for effect in self.lose(name, now)]
+
     def lose(self, name: PeerName, now: Millis) -> Effects:
         """A store's process has ended. If it was not to, another is started."""
         why = Failure("RuntimeUnavailable", f"the store {name} ended before it had its share")
         refused: Effects = []
         for asker in [asker for asker, each in self._adding.items() if each == name]:
             del self._adding[asker]
+            self.membership.ask(-1)
             refused.append(self._answer(asker, Failed(asker[1], why)))
-        effects = self._lead(self.membership.lose(name, now), now)
-        return [*refused, *effects, *self._replenish(), *self._report_all()]
+        membership = self.membership
+        before, failed = list(membership.spawned), name in membership.spawned
+        sends = membership.lose(name, now)
+        self._mourn(name)
+        effects = self._lead(sends, now)
+        self._replenish()
+        new = [other for other in membership.spawned if other not in before]
+        if failed:  # so will the next one, for a while
+            self._late += new
+            effects += [SetTimer(SPAWN_TIMER, now + self._config.resend_ms)] if new else []
+        else:
+            effects += self._start(new)
+        return [*refused, *effects, *self._report_all(now)]
 
-    def _replenish(self) -> Effects:
-        missing = self._config.stores_min - len(self.membership.names)
-        return [self._spawn(self.membership.spawn()) for _ in range(missing)]
+    def _replenish(self) -> None:
+        """Name as many stores as there are to be at least."""
+        for _ in range(self.membership.missing):
+            self.membership.spawn()
+
+    def _start(self, names: Iterable[PeerName]) -> Effects:
+        return [self._spawn(name, self.membership.estates(name)) for name in names]
+
+    def _mourn(self, name: PeerName) -> None:
+        """Say what is lost with a store that has died."""
+        ring = self.membership.ring
+        orphans = len(Owners(ring).orphans(name)) if ring.former else 0
+        if orphans:
+            text = (
+                f"the store {name} has ended, and the keys that it alone kept are lost: those in {orphans} "
+                f"of {PARTITIONS:,} parts of the store; a higher replication or a state_dir keeps them"
+            )
+            self._say([text])
+
+    def _say(self, lines: list[str]) -> None:
+        """The latest of what is said is kept."""
+        self._said += lines
+        del self._said[:-SAID_MAX]
+
+    def _on_reported(self, peer: PeerName, message: Reported, now: Millis) -> Effects:
+        self._say(message.lines)
+        return []
 
     # ------------------------------------------------------------ the ring
 
@@ -217,6 +308,11 @@ class Steward:
     def _on_timer(self, key: str, now: Millis) -> Effects:
         if key == LOAD_TIMER:
             return self._adapt(now)
+        if key == COUNT_TIMER:
+            return self._give_up_counting(now)
+        if key == SPAWN_TIMER:
+            late, self._late = self._late, []
+            return self._start(name for name in late if name in self.membership.spawned)
         sends: Effects = list(self.membership.remind(now))
         due = self.membership.due
         return [*sends, SetTimer(REMIND_TIMER, due)] if due is not None else sends
@@ -229,11 +325,9 @@ class Steward:
             return [Send(peer, self._answers[asker])]
         if asker in self._adding:
             return []
-        if self._config.state_dir:
-            text = "a runtime with a state_dir keeps its keys in one store: start one without to add stores"
-            return [self._answer(asker, Failed(message.req, Failure("StorageError", text)))]
+        self.membership.ask(1)
         name = self._adding[asker] = self.membership.spawn()
-        return [self._spawn(name)]
+        return self._start([name])
 
     def _on_remove(self, peer: PeerName, message: RemoveStore, now: Millis) -> Effects:
         asker = (peer, message.req)
@@ -249,8 +343,16 @@ class Steward:
                 else f"there is no store {message.name!r} that could be removed, only the node's own"
             )
             return [self._answer(asker, Failed(message.req, Failure("InvalidName", text)))]
+        if message.name in self.membership.ours:
+            self.membership.ask(-1)
         self._removing[asker] = message.name
         return self._lead(self.membership.leave(message.name, now), now)
+
+    def _on_depart(self, peer: PeerName, message: Depart, now: Millis) -> Effects:
+        membership = self.membership
+        if peer not in membership.ring.live and peer not in membership.names:
+            return [Send(peer, Retire())]
+        return self._lead(membership.leave(peer, now), now)
 
     def _on_replicate(self, peer: PeerName, message: Replicate, now: Millis) -> Effects:
         asker, chosen = (peer, message.req), self.membership.chosen
@@ -281,7 +383,7 @@ class Steward:
     def _on_stores(self, peer: PeerName, message: Stores, now: Millis) -> Effects:
         asker = (peer, message.req)
         self._inquiries.setdefault(asker, {})
-        return self._inquire(asker) + self._report(asker)
+        return self._inquire(asker) + self._report(asker, now)
 
     def _inquire(self, asker: Asker) -> Effects:
         """Ask the stores that have not said what they have."""
@@ -289,26 +391,36 @@ class Steward:
         live = self.membership.ring.live
         return [Send(name, Inquire(asker[1])) for name in live if name != NODE and name not in found]
 
-    def _report(self, asker: Asker) -> Effects:
+    def _report(self, asker: Asker, now: Millis) -> Effects:
         """Answer a client that asked for the stores, once all have said what they have."""
         ring, store, found = self.membership.ring, self.store, self._inquiries[asker]
         if any(name not in found for name in ring.live if name != NODE):
             return []
         del self._inquiries[asker]
-        mine = StoreStats(NODE, store.key_count, store.nbytes, 0, 0.0)
+        mine = StoreStats(NODE, store.key_count, store.nbytes, 0, 0.0, first=store.first_count())
         others = sorted((name for name in ring.live if name != NODE), key=lambda name: int(name[1:]))
         stores = [mine, *(found[name] for name in others)]
+        if asker in self._counting:
+            return self._tell_count(self._counting.pop(asker)[0], stores, now)
         rates = {stats.name: stats for stats in self.membership.stats(0.0)}
         for stats in stores:
             last = rates.get(stats.name)
             if last is not None:
                 stats.operations, stats.span_ms = last.operations, last.span_ms
+            stats.host = self.membership.afar.get(stats.name, "")
         settled = not ring.former
         reply = StoresReply(asker[1], stores, ring.replication, ring.epoch, settled, ring.current.factors)
         return [Send(asker[0], reply)]
 
-    def _report_all(self) -> Effects:
-        return [effect for asker in list(self._inquiries) for effect in self._report(asker)]
+    def _tell_count(self, event: Received, stores: list[StoreStats], now: Millis) -> Effects:
+        copies = sum(stats.keys for stats in stores)
+        keys = sum(stats.first for stats in stores)
+        share = keys / copies if copies else 0.0
+        self._counted = (keys, round(share * sum(stats.nbytes for stats in stores)))
+        return self._counts_for(event, now)
+
+    def _report_all(self, now: Millis) -> Effects:
+        return [effect for asker in list(self._inquiries) for effect in self._report(asker, now)]
 
     # ------------------------------------------------------------ policies
 
@@ -316,7 +428,7 @@ class Steward:
         if message.req:
             for found in self._inquiries.values():
                 found[message.name] = message
-            return self._report_all()
+            return self._report_all(now)
         self.membership.note(message, now)
         return self._adapt(now)
 
@@ -324,13 +436,14 @@ class Steward:
         """Do what the load asks for."""
         membership = self.membership
         effects: Effects = []
-        wanted, names = membership.wanted(now), membership.names
+        wanted, names, ours = membership.wanted(now), membership.names, membership.ours
         if wanted > len(names):
-            effects.append(self._spawn(membership.spawn()))
+            effects += self._start([membership.spawn()])
         elif wanted < len(names) and not membership.spawned:
-            effects += self._lead(membership.leave(names[-1], now), now)
+            effects += self._lead(membership.leave(ours[-1], now), now)
         effects += self._lead(membership.raise_keys(membership.hot(now), now), now)
-        if any(stats.operations for stats in membership.stats(now)):  # it may be less by then
+        busy = any(stats.operations for stats in membership.stats(now))  # it may be less by then
+        if busy or wanted < len(names) or membership.ring.former:  # or there is one more to dismiss
             effects.append(SetTimer(LOAD_TIMER, now + (SILENT_PERIODS + 0.5) * self._config.stats_ms))
         return effects
 

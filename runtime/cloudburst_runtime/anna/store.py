@@ -20,7 +20,7 @@ part no longer drops it. What changes while the ring is settled is compared once
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import repeat
 from typing import Any
 
@@ -29,12 +29,12 @@ from cloudburst_runtime.anna.exchange import Exchange
 from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.pulls import Pulls, merged_keys
 from cloudburst_runtime.anna.reconcile import Reconciler
-from cloudburst_runtime.anna.records import Cold
+from cloudburst_runtime.anna.records import Cold, Origin
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.safety import Safety
 from cloudburst_runtime.anna.usage import Usage
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Load, PeerLost, Received, Send, SetTimer, Timer, Unwritten
+from cloudburst_runtime.effects import Load, Loaded, PeerLost, Received, Send, SetTimer, Timer, Unwritten
 from cloudburst_runtime.ids import NODE, Millis, PeerName
 from cloudburst_runtime.lattices.wrap import is_lost
 from cloudburst_runtime.messages import (
@@ -72,6 +72,8 @@ TIMER = "store"
 
 Effects = list[Any]
 Request = Put | Delete | Get
+
+NO_ORIGINS: Mapping[str, Origin] = {}
 
 EARLY_MAX = 100_000
 """Messages that may wait until the ring is known."""
@@ -112,6 +114,12 @@ class StoreCore:
         self.safety = Safety(replica, self.exchange, self.deltas, self._partners)
         self._elastic = config.stores_max > 1
         self._early: list[Received] = []
+        self._counted = (
+            0,
+            0,
+            0,
+            0,
+        )  # ring, changes and keys when the first owner's keys were counted; how many
         self._armed: Millis | None = None
         self._handlers: dict[type, Callable[[PeerName, Any, Millis], Effects]] = {
             Ring: self._on_ring,
@@ -149,6 +157,17 @@ class StoreCore:
         """About how many bytes they take."""
         return self.replica.nbytes
 
+    def first_count(self) -> int:
+        """Of how many keys this store is the first owner: over all stores, each key counts once."""
+        if self.owners is None:
+            return self.key_count
+        state = (self.owners.epoch, self.replica.seq, self.key_count)
+        if state != self._counted[:-1]:
+            of = self.owners.of
+            count = sum(of(key)[0] == self.name for key in self.replica.records.live)
+            self._counted = (*state, count)
+        return self._counted[-1]
+
     def holders(self, key: str) -> list[PeerName]:
         """The peers that have cached the key from here."""
         return self.replica.holders(key)
@@ -173,6 +192,8 @@ class StoreCore:
             self.pulls.lose(event.peer)
         elif type(event) is Unwritten:
             return self._unwritten(event, now)
+        elif type(event) is Loaded:
+            self.reconciler.taken_back()
         return list(self.replica.handle(event, now))
 
     def _loads(self, event: Received) -> Effects:
@@ -193,6 +214,7 @@ class StoreCore:
     def _unwritten(self, event: Unwritten, now: Millis) -> Effects:
         """A change was taken back: what other stores sent must come again."""
         effects = list(self.replica.handle(event, now))
+        self.reconciler.taken_back()
         asked = event.event
         if isinstance(asked, Received) and self._is_store(asked.peer):
             if isinstance(asked.message, Gossip):
@@ -233,7 +255,7 @@ class StoreCore:
         self.owners = owners = Owners(ring)
         others = [name for name in ring.live if name != self.name]
         self.exchange.epoch = ring.epoch
-        self.exchange.meet(others)
+        self.exchange.meet(others, ring.afar)
         self.reconciler.begin(owners)
         effects: Effects = []
         for key in self.safety.withheld:
@@ -347,7 +369,12 @@ class StoreCore:
     # ------------------------------------------------------------ gossip
 
     def _absorb(
-        self, epoch: int, keys: Iterable[str], entries: Iterable[Entry | None], now: Millis
+        self,
+        epoch: int,
+        keys: Iterable[str],
+        entries: Iterable[Entry | None],
+        now: Millis,
+        origins: Mapping[str, Origin] = NO_ORIGINS,
     ) -> Effects:
         """Merge what a store whose ring is of this epoch says, unless it comes too late to be ours."""
         owners = self._ring()
@@ -357,7 +384,9 @@ class StoreCore:
             if entry is None or is_lost(entry.lattice) or (late and self.name not in owners.of(key)):
                 continue
             before = self.replica.seq
-            effects += self.safety.guard([key], self._informed(self.replica.absorb(key, entry)))
+            effects += self.safety.guard(
+                [key], self._informed(self.replica.absorb(key, entry, origins.get(key)))
+            )
             if self.replica.seq != before:
                 self._changed(key, now)
         return effects
@@ -375,7 +404,8 @@ class StoreCore:
             if not all(map(self._is_whole, repeat(peer), repeat(message), message.keys, message.entries)):
                 heard.plain = True
             else:
-                effects += self._absorb(message.told.epoch, message.keys, message.entries, now)
+                keys, entries = message.keys, message.entries
+                effects += self._absorb(message.told.epoch, keys, entries, now, message.origins)
                 self.exchange.take(peer, message)
         for key, entry in zip(message.keys, message.entries, strict=True):
             mine = self.replica.records.find(key)
@@ -405,7 +435,8 @@ class StoreCore:
     def _on_pull(self, peer: PeerName, message: Pull, now: Millis) -> Effects:
         if not self._is_store(peer):
             return self._wait_for_ring(Received(peer, message)) if not self._ring().is_past(peer) else []
-        entries = [self._entry(key, message.plain) for key in message.keys]
+        as_plain = message.plain or peer in self.exchange.afar
+        entries = [self._entry(key, as_plain) for key in message.keys]
         return [Send(peer, Pulled(message.req, entries, self.exchange.told(peer)))]
 
     def _on_pulled(self, peer: PeerName, message: Pulled, now: Millis) -> Effects:
@@ -433,7 +464,8 @@ class StoreCore:
         if isinstance(message, Compare):
             return [self.reconciler.compare(peer, message)]
         keys, more = self.reconciler.lacking(message)
-        found = {key: entry for key in keys if (entry := self._entry(key, False)) is not None}
+        as_plain = peer in self.exchange.afar
+        found = {key: entry for key in keys if (entry := self._entry(key, as_plain)) is not None}
         return [Send(peer, Wanted(message.epoch, message.part, list(found), list(found.values()), more))]
 
     def _on_answer(self, peer: PeerName, message: Compared | Wanted, now: Millis) -> Effects:
@@ -474,7 +506,9 @@ class StoreCore:
         return [] if event is None else [Send(event.peer, _numbered(message, event.message.req))]
 
     def _on_inquire(self, peer: PeerName, message: Inquire, now: Millis) -> Effects:
-        return [Send(peer, StoreStats(self.name, self.key_count, self.nbytes, 0, 0.0, {}, message.req))]
+        stats = StoreStats(self.name, self.key_count, self.nbytes, 0, 0.0, {}, message.req)
+        stats.first = self.first_count()
+        return [Send(peer, stats)]
 
     # ------------------------------------------------------------ time
 

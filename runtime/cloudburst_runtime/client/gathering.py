@@ -18,7 +18,7 @@ TOGETHER_BYTES_MAX = 8_192
 
 
 class Gathered:
-    """First attempts, at ``lww``, of one client's calls; each of one node, or all of one call.
+    """First attempts of a client's calls of one node, at ``lww``; or the nodes of one attempt of one call.
 
     Attributes
     ----------

@@ -88,12 +88,22 @@ def _dues(entry: Entry) -> dict[str, Due]:
     return {key: Due((lattice.stamp, lattice.writer), lattice.transaction) for key in lattice.keys}
 
 
-def from_record(transaction: str, key: str, record: Entry) -> Entry | None:
-    """What a record has for a key; None if the record is gone, because all of it has been published."""
+def from_record(key: str, record: Entry) -> Entry | None:
+    """What a record has for a key; None if the record is gone, because all of it has been published.
+
+    Its version is the record's, which no entry of the key itself has: the changes are others.
+    """
     if not isinstance(record.lattice, MapLattice):
         return None
     found = record.lattice.entries.get(canonical(key))
-    return None if found is None else Entry(0, found, {record_key(transaction): 1})
+    return None if found is None else Entry(0, found, record.version)
+
+
+def stored(entry: Entry) -> Entry:
+    """An entry as caches may take note of it: what came from a record has no version of the stores'."""
+    if any(name.startswith(RECORDS_PREFIX) for name in entry.version):
+        return Entry(entry.generation, entry.lattice, {}, entry.deps)
+    return entry
 
 
 def _mismatch(keys: list[str], entries: list[Entry]) -> Failure | None:

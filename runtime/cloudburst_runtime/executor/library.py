@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, overload
 
 from cloudburst_runtime.config import waits_for_disk
@@ -97,7 +97,7 @@ class UserLibrary:
             If the version that the call must read is no longer kept anywhere.
         """
         show = self._reveal_all if siblings else self._reveal
-        if isinstance(key, str):
+        if isinstance(key, str | bytes) or not isinstance(key, Iterable):
             return show(self._lookup([check_name(key, "key")])[0], deserialize, key)
         keys = [check_name(each, "key") for each in key]
         found = zip(keys, self._lookup(keys), strict=True)

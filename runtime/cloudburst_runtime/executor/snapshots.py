@@ -247,7 +247,7 @@ class Snapshots:
             return self._go_astray(recall.op, why, now)
         if reading.wait and message.entry.lattice is None:
             return self._look_further(recall.op, reading, key, now, anew=True)
-        self._cache.observe(key, message.entry)
+        self._cache.observe(key, atomic.stored(message.entry))
         reading.found[key] = self._fix(reading.task, key, message.entry, recall.holder, reading.wait)
         return self._finish(recall.op, now)
 
@@ -282,13 +282,14 @@ class Snapshots:
         """Send again what was not answered."""
         del self._armed[RECALL_TIMER]
         effects: Effects = []
-        for recall in self._recalls.values():
-            if recall.due <= now and not self._readings[recall.op].astray:
+        wanted = [recall for recall in self._recalls.values() if not self._readings[recall.op].astray]
+        for recall in wanted:
+            if recall.due <= now:
                 recall.interval = min(2 * recall.interval, BACKOFF_MAX * self._resend_ms)
                 recall.due = now + recall.interval
                 effects.append(Send(recall.holder, recall.message))
         effects += self._say_astray()
-        dues = [recall.due for recall in self._recalls.values()]
+        dues = [recall.due for recall in wanted]
         dues += [now + BACKOFF_MAX * self._resend_ms] if self._astray else []
         return [*effects, *(self._arm(RECALL_TIMER, min(dues)) if dues else [])]
 
@@ -357,7 +358,7 @@ class Snapshots:
         def found(result: Any, later: Millis) -> Effects:
             recorded = None
             if not isinstance(result, Failure):
-                recorded = atomic.from_record(wanted.transaction, key, result[0])
+                recorded = atomic.from_record(key, result[0])
             if recorded is not None:
                 return then(recorded if self._goes(session, attempt, key, recorded) else None, later)
             return self._read_again(session, attempt, key, then, later) if again else then(None, later)

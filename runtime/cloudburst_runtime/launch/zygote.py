@@ -30,7 +30,7 @@ import msgspec
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.errors import StorageError
-from cloudburst_runtime.ids import NODE, is_store
+from cloudburst_runtime.ids import GATEWAY, NODE, is_store
 from cloudburst_runtime.messages import Exited, Hello, Kill, Spawn, Stop
 from cloudburst_runtime.shell import arena_file
 from cloudburst_runtime.shell.names import CONFIG_NAME, LOCK_NAME, LOG_NAME
@@ -39,7 +39,6 @@ from cloudburst_runtime.shell.ticket import LISTENING
 from cloudburst_runtime.shell.transport import Hub, bind
 
 OWNER = "owner"
-GATEWAY = "gateway"
 EXIT_ERROR, EXIT_MEMORY = 70, 71
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -47,7 +46,7 @@ ORPHANS_MAX = 10_000
 EXIT_MILLISECONDS_MAX = 20
 """How long a process that closed its sockets takes to be gone."""
 SEE_OUT_MILLISECONDS_MAX = 1_000
-"""How long the gateway may take to send what it has, or the node to write it."""
+"""How long the gateway may take to send what it has, or stores to write it."""
 
 
 class Supervisor:
@@ -189,9 +188,11 @@ class Supervisor:
         assert type(event) is Received
         message = event.message
         if type(message) is Spawn:
-            self._spawn(message.name)
+            self._spawn(message)
         elif type(message) is Kill:
             self._end_executor(message.name, message.reason)
+        elif type(message) is Exited:  # of a store on another host, by the gateway
+            self.hub.send(NODE, message)
         elif type(message) is Stop:
             return False
         return True
@@ -208,7 +209,8 @@ class Supervisor:
         self.pids[name] = pid
         return pid
 
-    def _spawn(self, name: str) -> None:
+    def _spawn(self, message: Spawn) -> None:
+        name = message.name
         pid = self._fork(name)
         if pid:
             return
@@ -216,7 +218,7 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._let_go(state=not is_store(name))
-        _run_child(lambda: self._run_store(name) if is_store(name) else self._run_executor(name))
+        _run_child(lambda: self._run_store(message) if is_store(name) else self._run_executor(name))
 
     def _let_go(self, state: bool = True) -> None:
         """In a child: close what is the supervisor's alone; only stores keep the hold on the state."""
@@ -227,10 +229,10 @@ class Supervisor:
         os.close(self.wakeup_r)
         os.close(self.wakeup_w)
 
-    def _run_store(self, name: str) -> NoReturn:
+    def _run_store(self, message: Spawn) -> NoReturn:
         from cloudburst_runtime.shell.store import run_store
 
-        run_store(self.directory, name, self.config)
+        run_store(self.directory, message.name, self.config, message.estates)
 
     def _run_executor(self, name: str) -> NoReturn:
         from cloudburst_runtime.shell.executor import ExecutorProcess
@@ -259,7 +261,7 @@ class Supervisor:
             _kill_group(pid)
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self.directory, name))
-            if name not in (NODE, GATEWAY):
+            if name != NODE:
                 reason = self.reasons.pop(name, "") or _describe(status)
                 self.hub.send(NODE, Exited(name, reason))
 
@@ -282,7 +284,10 @@ class Supervisor:
         """Leave nothing behind: no process, no socket, no file."""
         self._see_out(GATEWAY)  # it hands on to remote clients what was said to them last
         if self.config.state_dir:
-            self._see_out(NODE)  # it writes what nobody waited for
+            self._see_out(
+                NODE
+            )  # it writes what nobody waited for, and so do the other stores when it has ended
+            self._wait_for([name for name in self.pids if is_store(name)])
         for pid in list(self.children):
             self._kill(pid)
             _kill_group(pid)
@@ -298,9 +303,12 @@ class Supervisor:
         connection = self.hub.peers.get(name)
         if connection is not None:
             connection.sock.close()
-        for _ in range(SEE_OUT_MILLISECONDS_MAX if connection is not None else 0):
+            self._wait_for([name])
+
+    def _wait_for(self, names: list[str]) -> None:
+        for _ in range(SEE_OUT_MILLISECONDS_MAX):
             self._reap()
-            if name not in self.pids:
+            if not any(name in self.pids for name in names):
                 return
             time.sleep(0.001)
 

@@ -43,6 +43,7 @@ from cloudburst_runtime.messages import (
     Load,
     Message,
     Place,
+    Ran,
     Register,
     Registered,
     Retire,
@@ -59,7 +60,7 @@ from cloudburst_runtime.scheduler.leases import Leases
 from cloudburst_runtime.scheduler.placing import Holders, Placing
 from cloudburst_runtime.scheduler.policy import Uniform
 from cloudburst_runtime.scheduler.pool import DOUBTED, LEAVING, READY, STARTING, Pool
-from cloudburst_runtime.scheduler.questions import describe, status
+from cloudburst_runtime.scheduler.questions import Stored, describe, status
 from cloudburst_runtime.scheduler.registry import Planned, Registry
 from cloudburst_runtime.scheduler.replies import Replies, refusal
 
@@ -84,7 +85,7 @@ class SchedulerCore:
     uniform
         A source of numbers in [0, 1).
     store_stats
-        Keys in the store and their bytes, for `Status`.
+        Keys in the store, their bytes, and the stores on other hosts, for `Status`.
     found
         The functions and DAGs that are on disk.
 
@@ -100,7 +101,7 @@ class SchedulerCore:
         config: Config,
         holders: Holders,
         uniform: Uniform,
-        store_stats: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        store_stats: Callable[[], Stored] = lambda: (0, 0, {}),
         found: Recovered | None = None,
     ) -> None:
         self.config = config
@@ -314,6 +315,10 @@ class SchedulerCore:
         self.pool.executors[peer].doing = message.running
         return []
 
+    def _ran(self, peer: PeerName, message: Ran, now: Millis) -> list[Effect]:
+        self.registry.count(message.runs)
+        return []
+
     def _relieve(self, now: Millis) -> list[Effect]:
         """Move waiting tasks, after pinning their functions where they go."""
         effects = self.pool.relieve(now, self.registry.gpu_only())
@@ -426,4 +431,5 @@ _FROM_EXECUTORS: dict[type, Method] = {
     Load: SchedulerCore._load,
     Idle: SchedulerCore._idle,
     Doing: SchedulerCore._doing,
+    Ran: SchedulerCore._ran,
 }

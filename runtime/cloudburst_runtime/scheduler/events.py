@@ -16,9 +16,13 @@ class Exited(NamedTuple):
 
 
 class Spawn(NamedTuple):
-    """Start an executor process under this name; it says `Hello` when it is ready."""
+    """Start an executor or store process under this name; it says `Hello` when it is ready.
+
+    A store takes over first what the stores in ``estates``, which have died, have left on disk.
+    """
 
     name: PeerName
+    estates: tuple[PeerName, ...] = ()
 
 
 class Kill(NamedTuple):

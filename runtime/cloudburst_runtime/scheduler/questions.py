@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import msgspec
 
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import CloudburstError, FunctionNotFound
 from cloudburst_runtime.ids import PeerName
-from cloudburst_runtime.messages import Describe, Description, ExecutorStatus, FunctionSpec, StatusReply
+from cloudburst_runtime.messages import Describe, Description, ExecutorStatus, FunctionSpec, Runs, StatusReply
 from cloudburst_runtime.scheduler.pool import Pool
 from cloudburst_runtime.scheduler.registry import Registry
+
+Stored: TypeAlias = tuple[int, int, dict[PeerName, str]]
+"""What the stores have, in keys and bytes, and which of them are on which other hosts."""
 
 VERSIONS_DESCRIBED_MAX = 50
 """Of one function, the latest: each comes with its text."""
 
 
 def describe(registry: Registry, message: Describe) -> Description:
-    """A function or its versions without the payload, one version with it, a DAG, or the names of all.
+    """A function or its versions without the payload, one version with it, its runs, a DAG, or all names.
 
     Raises
     ------
@@ -30,6 +35,9 @@ def describe(registry: Registry, message: Describe) -> Description:
         registry.latest(message.name)
         kept = sorted(registry.functions[message.name].items())
         reply.versions = [_light(spec) for _, spec in kept[-VERSIONS_DESCRIBED_MAX:]]
+    elif message.what == "runs":
+        registry.latest(message.name)
+        reply.runs = registry.runs.get(message.name, Runs(message.name))
     elif message.what == "version":
         reply.function = _version(registry, message.name, message.version)
     elif message.what == "dag":
@@ -40,7 +48,7 @@ def describe(registry: Registry, message: Describe) -> Description:
         reply.names = sorted(registry.dags)
     else:
         raise CloudburstError(
-            f"cannot describe {message.what!r}: function, versions, version, dag, functions or dags"
+            f"cannot describe {message.what!r}: function, versions, version, runs, dag, functions or dags"
         )
     return reply
 
@@ -60,9 +68,10 @@ def _version(registry: Registry, name: str, version: int) -> FunctionSpec:
 
 
 def status(
-    req: int, config: Config, registry: Registry, pool: Pool, store: tuple[int, int], clients: list[PeerName]
+    req: int, config: Config, registry: Registry, pool: Pool, stored: Stored, clients: list[PeerName]
 ) -> StatusReply:
-    """How the runtime is; ``store`` is its number of keys and their bytes."""
+    """How the runtime is."""
+    keys, nbytes, afar = stored
     executors = [
         ExecutorStatus(e.name, e.pid, e.host, e.gpus, e.queued, e.running or e.doing, sorted(e.pins))
         for e in pool.ready()
@@ -74,9 +83,11 @@ def status(
         executors,
         functions,
         sorted(registry.dags),
-        *store,
+        keys,
+        nbytes,
         clients,
         config.policy,
         config.state_dir,
         registry.damage,
+        afar,
     )

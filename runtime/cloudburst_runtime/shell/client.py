@@ -39,7 +39,7 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import SetTimer
 from cloudburst_runtime.errors import CallTimeout, ErrorKinds, RuntimeUnavailable
 from cloudburst_runtime.ids import NODE
-from cloudburst_runtime.messages import Failure, Hello, Result
+from cloudburst_runtime.messages import Failure, Hello, Result, pack, unpack
 from cloudburst_runtime.shell import arena_file, holding
 from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
@@ -79,6 +79,8 @@ class ClientShell:
     ----------
     where
         The runtime's directory, or the connection file of one on another host.
+    mark
+        Is given what an interrupt raises while this client waits.
 
     Attributes
     ----------
@@ -95,7 +97,9 @@ class ClientShell:
         If no runtime listens there, or it does not let this client in.
     """
 
-    def __init__(self, where: str | Ticket) -> None:
+    def __init__(
+        self, where: str | Ticket, mark: Callable[[BaseException], None] = lambda error: None
+    ) -> None:
         self.where = where
         self.address = SCHEME + where if isinstance(where, str) else where.address
         self.name = "c" + uuid.uuid4().hex[:12]
@@ -116,7 +120,7 @@ class ClientShell:
             Dispatched: self._stay_connected,
             SetTimer: self._set_timer,
         }
-        self._interrupts = Interrupts()
+        self._interrupts = Interrupts(mark)
         self.loop = Loop(self.core, self.hub, carry, interrupts=self._interrupts)
         self.loop.before_waiting = self._send_now
         self._alarm: Alarm | None = None
@@ -202,11 +206,18 @@ class ClientShell:
             What the runtime answered, as its own class.
         CallTimeout
             If there is no answer within ``timeout`` seconds.
+        TypeError
+            If the runtime could not read it: it would take this process for another's, and hang up.
         """
         self.check()
         with self.loop.lock:
             req = self.core.next_req()
-        return self._await(req, Ask(make(req)), timeout)
+        message = make(req)
+        try:
+            unpack(pack(message))
+        except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
+            raise TypeError(f"{type(message).__name__} cannot be asked for with this: {error}") from None
+        return self._await(req, Ask(message), timeout)
 
     def store(
         self,

@@ -9,11 +9,12 @@ import contextlib
 import functools
 import os
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 
-from cloudburst_runtime.anna.commits import committed, publish
+from cloudburst_runtime.anna.commits import finish
 from cloudburst_runtime.anna.durable import FORMAT, Damaged, Recovered, is_whole, pack, recover, unpack
 from cloudburst_runtime.anna.inherit import begin_anew, inherit
 from cloudburst_runtime.anna.journal import Storage
@@ -42,8 +43,13 @@ class Disk(NamedTuple):
     found: Recovered
 
 
-def open_state(config: Config, name: PeerName) -> Disk | None:
+def open_state(config: Config, name: PeerName, anew: bool = True) -> Disk | None:
     """Open what the store ``name`` has in the runtime's ``state_dir``; None if there is none.
+
+    Parameters
+    ----------
+    anew
+        Whether another runtime wrote it: one that is gone, and with it the names that it counted under.
 
     Raises
     ------
@@ -63,20 +69,29 @@ def open_state(config: Config, name: PeerName) -> Disk | None:
             f"reads format {FORMAT}: use the version that wrote it, or another state_dir"
         )
     found.said[:0] = storage.faults
-    begin_anew(found)
+    if anew:
+        begin_anew(found)
     return Disk(storage, found)
 
 
-def take_over(config: Config, disk: Disk, replica: ReplicaCore) -> None:
-    """Give the node's store what the other stores of an earlier runtime have left in the ``state_dir``.
+def take_over(
+    config: Config, disk: Disk, replica: ReplicaCore, estates: Iterable[PeerName] | None = None
+) -> None:
+    """Give a store what others have left in the ``state_dir``.
+
+    Parameters
+    ----------
+    estates
+        Stores of this runtime that have died; None: all stores but the node's, of an earlier runtime.
 
     Raises
     ------
     StorageError
         If it cannot be read, or written; then all is where it was.
     """
-    for name in _left_behind(config.state_dir):
-        left = open_state(config, name)
+    left_behind = _left_behind(config.state_dir)
+    for name in left_behind if estates is None else [name for name in estates if name in left_behind]:
+        left = open_state(config, name, anew=estates is None)
         assert left is not None
         disk.found.said += left.found.said
         changes: dict[bytes, bytes | None] = {}
@@ -100,10 +115,8 @@ def publish_rest(disk: Disk, replica: ReplicaCore) -> None:
     changes: dict[bytes, bytes | None] = {}
     read = functools.partial(_read, disk)
     with contextlib.suppress(StorageFull):
-        for record in committed(replica.records):
-            for change in publish(replica.records, read, record):
-                changes |= _packed(replica.keeper.changed(change, True))
-            changes |= _packed(replica.keeper.dropped(replica.records.discard(record)))
+        for persists in finish(replica, read):
+            changes |= _packed(persists)
             if len(changes) >= BATCH_MAX:
                 disk.storage.write(changes)
                 changes = {}

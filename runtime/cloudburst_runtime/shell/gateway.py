@@ -1,4 +1,4 @@
-"""The gateway process: clients on other hosts, over TCP, encrypted and authenticated by CURVE.
+"""The gateway process: clients and stores on other hosts, over TCP, encrypted and authenticated by CURVE.
 
 Law: this file carries out what the `relay` core says, and never looks into what it relays. ZeroMQ decodes
 nothing of a peer that has not proven to hold the client key of this runtime: it is asked for the key
@@ -6,10 +6,17 @@ during the handshake, and answered by `_answer_zap`, in this very loop.
 
 For each channel there is one unix connection to the peer meant. Who does not read is not read from: while
 a client's queue is full, its unix connections are left alone, and whoever writes to them keeps the bytes.
+
+A store on another host has a listening socket here besides, under its name in the runtime's directory. When
+its link is lost (the connection ended, or ZeroMQ's heartbeats were not answered for ``silence_ms``), socket
+and connections are closed first, and then the supervisor is told that it ended, as of a process that it has
+reaped; why that is a fence is said in `relay`. When this process ends, all such stores have, and the
+supervisor says so to the node.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
 import platform
@@ -25,25 +32,33 @@ from zmq.utils import z85
 from zmq.utils.monitor import recv_monitor_message
 
 from cloudburst_runtime.config import Config
+from cloudburst_runtime.messages import Exited
 from cloudburst_runtime.shell.relay import (
     CHUNK_BYTES,
     NOTHING,
+    REFUSED,
+    RUNTIME_ENDED,
+    Accept,
     Arrived,
+    Called,
     Connect,
     Departed,
     Disconnect,
     Ended,
+    Listen,
     Pass,
     RelayCore,
+    Report,
     Said,
     Tell,
+    Unlisten,
+    Unserved,
 )
 from cloudburst_runtime.shell.ticket import LISTENING, Ticket, split_address, write_ticket
-from cloudburst_runtime.shell.transport import Connection
+from cloudburst_runtime.shell.transport import Connection, bind, frame, peer_uid
 
-HEARTBEAT_MS = 5_000
-HEARTBEAT_TIMEOUT_MS = 15_000
-"""Silence after which a client whose machine vanished is given up."""
+HEARTBEATS = 3
+"""How often a peer is asked for a sign of life in the time after which one that gives none is given up."""
 
 HANDSHAKE_MS = 5_000
 QUEUE_FRAMES_MAX = 256
@@ -87,13 +102,14 @@ class Gateway:
         self.links: dict[int, tuple[Key, Connection]] = {}
         self.by_key: dict[Key, Connection] = {}
         self.stuck: dict[bytes, deque[list[bytes]]] = {}
+        self.listeners: dict[int, tuple[bytes, socket.socket]] = {}
         self.look_at: list[float] = []
         self._context = zmq.Context()
         self._client_key, client_secret = zmq.curve_keypair()
         self._server_key, server_secret = zmq.curve_keypair()
         self._zap = self._context.socket(zmq.REP)
         self._zap.bind(ZAP_ADDRESS)
-        self._router = self._make_router(config.listen, server_secret)
+        self._router = self._make_router(config.listen, server_secret, config.silence_ms)
         self._monitor = self._router.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._router.bind(config.listen)
         self._write_ticket(client_secret)
@@ -101,7 +117,7 @@ class Gateway:
         for source in (supervisor.fileno(), self._zap, self._router, self._monitor):
             self._poller.register(source, zmq.POLLIN)
 
-    def _make_router(self, address: str, secret: bytes) -> zmq.Socket[bytes]:
+    def _make_router(self, address: str, secret: bytes, silence_ms: int) -> zmq.Socket[bytes]:
         router = self._context.socket(zmq.ROUTER)
         router.curve_server = True
         router.curve_secretkey = secret
@@ -110,8 +126,8 @@ class Gateway:
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)  # to be told that a client is gone
         router.setsockopt(zmq.MAXMSGSIZE, CHUNK_BYTES + FRAME_OVERHEAD_BYTES)
         router.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-        router.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-        router.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+        router.setsockopt(zmq.HEARTBEAT_IVL, max(1, silence_ms // HEARTBEATS))
+        router.setsockopt(zmq.HEARTBEAT_TIMEOUT, silence_ms)
         router.setsockopt(zmq.SNDHWM, QUEUE_FRAMES_MAX)
         router.setsockopt(zmq.LINGER, LINGER_MS)
         router.setsockopt(zmq.IPV6, address.startswith("tcp://["))
@@ -144,6 +160,8 @@ class Gateway:
     def _finish(self) -> None:
         for fd in list(self.links):
             self._read(fd)
+        for route in list(self.core.serving):
+            self._tell(route, [REFUSED, RUNTIME_ENDED.encode()])
         self._router.disable_monitor()
         self._monitor.close()
         self._router.close()
@@ -164,6 +182,8 @@ class Gateway:
             recv_monitor_message(self._monitor)
             now = time.monotonic()
             self.look_at = sorted([*self.look_at, *(now + after / 1000 for after in LOOK_AFTER_MS)])
+        elif source in self.listeners:
+            self._handle(Called(self.listeners[source][0]))
         elif source in self.links:
             if flags & zmq.POLLOUT:
                 self._flush(source)
@@ -202,6 +222,20 @@ class Gateway:
                 self._connect(effect)
             elif kind is Disconnect:
                 self._disconnect((effect.route, effect.channel))
+            else:
+                self._act_for_store(effect)
+
+    def _act_for_store(self, effect: Listen | Accept | Unlisten | Report) -> None:
+        if isinstance(effect, Listen):
+            self._listen(effect)
+        elif isinstance(effect, Accept):
+            self._accept(effect)
+        elif isinstance(effect, Unlisten):
+            self._unlisten(effect)
+        else:
+            os.write(2, f"the store {effect.name} has left or was given up: {effect.reason}\n".encode())
+            with contextlib.suppress(OSError):  # the supervisor is gone, and all is about to end
+                self.supervisor.sendall(frame(Exited(effect.name, effect.reason)))
 
     def _read_clients(self) -> None:
         for _ in range(FRAMES_PER_TURN_MAX):
@@ -259,12 +293,15 @@ class Gateway:
             sock.close()
             self._handle(Ended(effect.route, effect.channel, "it does not accept connections"))
             return
+        self._link((effect.route, effect.channel), sock)
+
+    def _link(self, key: Key, sock: socket.socket) -> None:
+        """This connection is the channel's other end."""
         sock.setblocking(False)
-        connection = Connection(sock, effect.peer)
-        key = (effect.route, effect.channel)
+        connection = Connection(sock)
         self.links[sock.fileno()] = (key, connection)
         self.by_key[key] = connection
-        self._want(sock.fileno(), connection, effect.route not in self.stuck)
+        self._want(sock.fileno(), connection, key[0] not in self.stuck)
 
     def _pass(self, effect: Pass) -> None:
         connection = self.by_key[(effect.route, effect.channel)]
@@ -308,6 +345,43 @@ class Gateway:
             del self.links[fd]
             self._poller.register(fd, 0)
             connection.sock.close()
+
+    # ------------------------------------------------------------ stores on other hosts
+
+    def _listen(self, effect: Listen) -> None:
+        """What the store says next may bring peers here, so there is somebody to answer by then."""
+        try:
+            listener = bind(os.path.join(self.directory, effect.name))
+        except OSError as error:
+            self._handle(Unserved(effect.route, f"{effect.name} cannot be listened for: {error.strerror}"))
+            return
+        listener.setblocking(False)
+        self.listeners[listener.fileno()] = (effect.route, listener)
+        self._poller.register(listener.fileno(), zmq.POLLIN)
+
+    def _accept(self, effect: Accept) -> None:
+        found = [listener for route, listener in self.listeners.values() if route == effect.route]
+        if not found:  # the store was lost when it was told
+            return
+        sock: socket.socket | None = None
+        with contextlib.suppress(OSError):
+            sock, _ = found[0].accept()
+        if sock is not None and effect.channel is not None and peer_uid(sock) in (None, os.getuid()):
+            self._link((effect.route, effect.channel), sock)
+            return
+        if sock is not None:
+            sock.close()
+        if effect.channel is not None:
+            self._handle(Ended(effect.route, effect.channel, "it did not wait"))
+
+    def _unlisten(self, effect: Unlisten) -> None:
+        for fd, (route, listener) in list(self.listeners.items()):
+            if route == effect.route:
+                del self.listeners[fd]
+                self._poller.register(fd, 0)
+                listener.close()
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(self.directory, effect.name))
 
 
 def run_gateway(directory: str, config: Config, supervisor: socket.socket) -> NoReturn:

@@ -123,7 +123,7 @@ def run_node(
         core,
         hub,
         {
-            Spawn: lambda effect: hub.send(SUPERVISOR, messages.Spawn(effect.name)),
+            Spawn: lambda effect: hub.send(SUPERVISOR, messages.Spawn(effect.name, list(effect.estates))),
             Kill: lambda effect: hub.send(SUPERVISOR, messages.Kill(effect.name, effect.reason)),
             Stop: lambda effect: hub.send(SUPERVISOR, messages.Stop()),
         },

@@ -1,5 +1,5 @@
-"""A client's connections to a runtime on another host: the `Hub` of a process that reaches its peers
-through the runtime's gateway.
+"""A client's or a store's connections to a runtime on another host: the `Hub` of a process that reaches its
+peers, and is reached by them, through the runtime's gateway.
 
 Law: as `transport`, this moves messages and knows nothing of what they mean. One ZeroMQ socket, encrypted
 by CURVE, carries a channel per peer (frames in `relay`); each channel looks like a socket to the
@@ -26,10 +26,21 @@ from zmq.utils.monitor import recv_monitor_message
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost
 from cloudburst_runtime.errors import RuntimeUnavailable
-from cloudburst_runtime.ids import PeerName
+from cloudburst_runtime.ids import NODE, PeerName
 from cloudburst_runtime.messages import Hello
 from cloudburst_runtime.shell import relay
-from cloudburst_runtime.shell.relay import CHUNK_BYTES, DATA, LOST, OPEN, PROTOCOL, REFUSED, SHUT, WELCOME
+from cloudburst_runtime.shell.relay import (
+    CALLED,
+    CHUNK_BYTES,
+    DATA,
+    LOST,
+    OPEN,
+    PROTOCOL,
+    REFUSED,
+    SERVE,
+    SHUT,
+    WELCOME,
+)
 from cloudburst_runtime.shell.ticket import Ticket, split_address
 from cloudburst_runtime.shell.transport import Connection, Hub, frame
 
@@ -183,6 +194,20 @@ class RemoteHub(Hub):
             self.lost.append(PeerLost(connection.peer, reason))
             self.wake()
 
+    def serve(self, hello: Hello) -> Connection | None:
+        """From now on be a store of this name: reachable for all, and introduced by it.
+
+        Returns
+        -------
+        Connection or None
+            The one to the node under the former name, to be dropped when it is not needed any more.
+        """
+        former = self.peers.pop(NODE, None)
+        self.hello = hello
+        with contextlib.suppress(zmq.Again):  # the connection has ended; `collect` will say so
+            self._socket.send_multipart([SERVE, hello.name.encode()], zmq.NOBLOCK)
+        return former
+
     def close(self) -> None:
         """Disconnect; nothing is reported."""
         super().close()
@@ -232,6 +257,9 @@ class RemoteHub(Hub):
         kind = frames[0]
         if kind == REFUSED:
             self._break(frames[1].decode(errors="replace"))
+        if kind == CALLED:
+            number = int(frames[1])
+            self.connections[number] = Connection(Channel(self, number))
         if kind not in (DATA, LOST):
             return
         connection = self.connections.get(int(frames[1]))

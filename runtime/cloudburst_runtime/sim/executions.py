@@ -47,6 +47,7 @@ def drive(level: str, world: World) -> list[str]:
     world.run(max(world.now, world.faults.heal_at) + REST_MS)
     world.history.note(world.now, "net", HEALED)
     _act(world, made, MORE)
+    world.run(world.now + REST_MS)
     _last_reads(world, level)
     world.run(world.now + REST_MS)
     return [*checkers.ends(world.history), *broken(world.history), *rest.pending(world), *rest.stale(world)]
@@ -72,13 +73,9 @@ def _one(visitor: Visitor) -> None:
         shape = random.randrange(len(SHAPES))
         visitor.visit(shape, [_script(visitor) for _ in range(size(shape))])
     elif pick < 0.85:
-        _read(visitor, random.choice(KEYS))
+        visitor.look(random.choice(KEYS))
     else:
         visitor.put(random.choice(KEYS))
-
-
-def _read(visitor: Visitor, key: str) -> None:
-    visitor.siblings(key) if visitor.level in CAUSAL else visitor.get(key)
 
 
 def _script(visitor: Visitor) -> Script:
@@ -98,6 +95,6 @@ def _last_reads(world: World, level: str) -> None:
     for number in (1, 2):
         client = world.start_client(f"z{number}")
         reader = Visitor(client, world.random(f"executions/{client.name}"), f"{FINAL}/{number}", level)
-        reader.to_do += [partial(_read, reader, key) for key in KEYS]
+        reader.to_do += [partial(reader.look, key) for key in KEYS]
         reader.go()
         world.run(world.now + SESSIONS_MS, lambda reader=reader: reader.done)  # type: ignore[misc]

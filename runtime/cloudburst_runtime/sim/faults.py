@@ -10,6 +10,7 @@ Until ``heal_at`` messages are lost and processes die; from then on nothing goes
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 from typing import NamedTuple
 
@@ -22,6 +23,13 @@ PROFILES = ("calm", "crash", "lossy", "storm", "split")
 SPLIT_SEEDS = (3, 7)
 """The last digits of the seeds that are split. Others go by the remainder of four, as they always have: seeds
 that once found something still run under what they found it with."""
+
+ON_WIRES = ("lost", "repeated", "overtaken", "parted")
+OF_CLOCKS = ("off", "drifting", "set forward", "set back")
+OF_PROCESSES = ("executor killed", "client killed", "stillborn")
+OF_STORES = ("store killed", "store joined", "store left")
+OF_RESTARTS = ("all killed", "unsynced lost")
+"""What a `World` counts when it really happens: a plan does not say that anything was there to be hit."""
 
 HEAL_AT_MS = 12_000.0
 LONG_WAY_MS = 30.0
@@ -58,6 +66,8 @@ class Faults(NamedTuple):
         When an executor is killed (whichever the plan's numbers pick then).
     store_crashes
         The same for stores, where there are several and one may be lost.
+    store_changes
+        When a client asks for one more store, or one less, where there are several.
     client_crash
         When the last client is killed; None: never.
     stillborn
@@ -80,6 +90,7 @@ class Faults(NamedTuple):
     slow_ms: float = 60.0
     executor_crashes: tuple[Millis, ...] = ()
     store_crashes: tuple[Millis, ...] = ()
+    store_changes: tuple[Millis, ...] = ()
     client_crash: Millis | None = None
     stillborn: float = 0.0
     skew_us: int = 400_000
@@ -98,7 +109,7 @@ def plan(seed: int, profile: str | None = None) -> Faults:
     duplicate = random.choice((0.02, 0.1))
     crashes = tuple(sorted(random.uniform(150.0, 9_000.0) for _ in range(random.randint(1, 5))))
     client_crash = random.uniform(500.0, 4_000.0) if random.random() < 0.4 else None
-    faults = Faults(chosen, skew_us=random.choice((0, 400_000, 5_000_000)))
+    faults = Faults(chosen, skew_us=random.choice((0, 400_000, 5_000_000)), store_changes=_changes(seed))
     if chosen in ("lossy", "storm"):
         faults = faults._replace(loss=loss, duplicate=duplicate, ordered=False, slow=0.05, slow_ms=250.0)
         start = random.uniform(500.0, 8_000.0)
@@ -111,6 +122,11 @@ def plan(seed: int, profile: str | None = None) -> Faults:
             executor_crashes=crashes, client_crash=client_crash, stillborn=random.choice((0.0, 0.1))
         )
     return _split(faults, Random(f"{seed}/splits")) if chosen == "split" else faults
+
+
+def _changes(seed: int) -> tuple[Millis, ...]:
+    random = Random(f"{seed}/members")
+    return tuple(sorted(random.uniform(150.0, 9_000.0) for _ in range(random.randint(0, 4))))
 
 
 def _split(faults: Faults, random: Random) -> Faults:
@@ -179,10 +195,13 @@ class Network:
         The plan.
     random
         The network's own random numbers.
+    met
+        Where it counts what it did to messages.
     """
 
-    def __init__(self, faults: Faults, random: Random) -> None:
+    def __init__(self, faults: Faults, random: Random, met: Counter[str] | None = None) -> None:
         self._faults = faults
+        self._met = Counter[str]() if met is None else met
         self._random = random
         self._latest: dict[tuple[PeerName, PeerName], Millis] = {}
         self._base: dict[tuple[PeerName, PeerName], Millis] = {}
@@ -193,9 +212,13 @@ class Network:
         count = 1
         if not sure and now < faults.heal_at:
             if random.random() < faults.loss or self._is_out(sender, receiver, now):
+                self._met["lost"] += 1
                 return []
-            count += random.random() < faults.duplicate
+            if random.random() < faults.duplicate:
+                self._met["repeated"] += 1
+                count += 1
         leaves = now if sure else self._leaves(sender, receiver, now)
+        self._met["parted"] += leaves > now
         if leaves > now and not faults.ordered:
             return []
         return [self._note(sender, receiver, leaves + self._delay(sender, receiver)) for _ in range(count)]
@@ -229,6 +252,7 @@ class Network:
         before = self._latest.get((sender, receiver), 0.0)
         if self._faults.ordered and due <= before:
             due = before
+        self._met["overtaken"] += due < before
         self._latest[sender, receiver] = max(before, due)
         return due
 
@@ -236,11 +260,16 @@ class Network:
 class SkewedClock(HybridClock):
     """A hybrid clock over a wall clock that is off, runs wrong, and is set now and then."""
 
-    __slots__ = ("_rate", "_steps")
+    __slots__ = ("_met", "_rate", "_set_by", "_steps")
 
-    def __init__(self, faults: Faults, random: Random) -> None:
-        super().__init__(1_000_000_000 + random.randint(-faults.skew_us, faults.skew_us))
+    def __init__(self, faults: Faults, random: Random, met: Counter[str] | None = None) -> None:
+        off = random.randint(-faults.skew_us, faults.skew_us)
+        super().__init__(1_000_000_000 + off)
+        self._met = Counter[str]() if met is None else met
+        self._met["off"] += off != 0
+        self._set_by = 0.0
         self._rate = 1 + random.uniform(-faults.drift, faults.drift)
+        self._met["drifting"] += self._rate != 1
         self._steps = [
             (random.uniform(1_000.0, 20_000.0), random.uniform(-faults.skew_us, faults.skew_us) / 1000)
             for _ in range(faults.clock_steps)
@@ -249,4 +278,7 @@ class SkewedClock(HybridClock):
     def tick(self, now: Millis) -> Micros:
         """A stamp later than every one before."""
         set_by = sum(span for at, span in self._steps if at < now)
+        if set_by != self._set_by:
+            self._met["set forward" if set_by > self._set_by else "set back"] += 1
+            self._set_by = set_by
         return super().tick(now * self._rate + set_by)

@@ -325,6 +325,24 @@ class _Crossing(ExecutorCore):
         return super()._on_triggers(message, now)
 
 
+# ---------------------------------------------------------------- several stores
+
+
+class _Forgetting(StoreCore):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        begin = self.reconciler._repair.begin
+        self.reconciler._repair.begin = lambda todo: begin({})  # type: ignore[method-assign]
+
+
+class _Behind(StoreCore):
+    def _is_behind(self, store: PeerName, number: int) -> bool:
+        return False
+
+
+# ---------------------------------------------------------------- leases
+
+
 class _Rushing(NodeCore):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -368,13 +386,19 @@ MUTANTS: dict[str, Mutant] = {
     "replica-pretends": Mutant("the store acknowledges some puts without merging", replica=_Pretending),
     "replica-updates-one": Mutant("the store informs only the first reader", replica=_Silent),
     "replica-persists-late": Mutant(
-        "the store acknowledges before it persists", replica=_Early, scenario="restarts"
+        "the store acknowledges before it persists", replica=_Early, scenario="lww/restarts"
     ),
     "replica-begins-behind": Mutant(
-        "the store begins with the versions before the last", replica=_Backward, scenario="restarts"
+        "the store begins with the versions before the last", replica=_Backward, scenario="lww/restarts"
     ),
     "scheduler-begins-empty": Mutant(
-        "the scheduler does not read what was registered", node=_Oblivious, scenario="restarts"
+        "the scheduler does not read what was registered", node=_Oblivious, scenario="lww/restarts"
+    ),
+    "store-forgets-handover": Mutant(
+        "a store does not ask for what is its own to keep", store=_Forgetting, scenario="lww/stores"
+    ),
+    "store-reads-behind": Mutant(
+        "a store answers with less than the reader has seen", store=_Behind, scenario="lww/stores"
     ),
     "scheduler-rushes": Mutant("a registration is answered before leases are void", node=_Rushing),
 }

@@ -7,10 +7,13 @@ and `shell.node`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cloudburst_runtime.anna.durable import recover
+from cloudburst_runtime.anna.commits import finish
+from cloudburst_runtime.anna.durable import pack, recover, unpack
 from cloudburst_runtime.anna.journal import Journal
+from cloudburst_runtime.anna.records import Stored
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.client.calls import (
     Answered,
@@ -39,6 +42,7 @@ from cloudburst_runtime.lattices.wrap import delta
 from cloudburst_runtime.messages import Message, Result, Retire
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.scheduler.events import Kill, Spawn, Stop
+from cloudburst_runtime.sim.disk import Disk
 from cloudburst_runtime.sim.faults import SkewedClock
 from cloudburst_runtime.sim.usercode import STEP_MS, UserCode, revealed
 
@@ -64,7 +68,7 @@ class Process:
         self.name = name
         self.alive = True
         self.timers: dict[str, Millis] = {}
-        self.clock = SkewedClock(world.faults, world.random(f"clock/{name}"))
+        self.clock = SkewedClock(world.faults, world.random(f"clock/{name}"), world.met)
         self.carry: dict[type, Callable[[Any], None]] = {Send: self._send, SetTimer: self._set_timer}
 
     def start(self) -> None:
@@ -112,12 +116,22 @@ class NodeProcess(Process):
         replica = world.mutant.replica(world.config, name, found)
         self.core = world.mutant.node(world.config, replica, world.random("node").random, found)
         self.replica = replica
+        self._publish_rest()
         self._journal = Journal(self.core, disk, flush_ms=world.config.flush_ms)
         self._pace = world.random("disk/pace")
         self._busy_until: Millis = 0.0
         self.carry[Spawn] = lambda effect: world.spawn(effect.name)
         self.carry[Kill] = lambda effect: world.kill(effect.name, effect.reason)
         self.carry[Stop] = lambda effect: None
+
+    def _publish_rest(self) -> None:
+        """What `shell.disks` does before a node serves."""
+        disk = self.world.disk
+        if disk is None:
+            return
+        for persists in finish(self.replica, partial(_read, disk)):
+            disk.write({each.place: each.record and pack(each.place, each.record) for each in persists})
+        disk.sync(disk.written)
 
     def start(self) -> None:
         """Bring the core to life."""
@@ -145,6 +159,13 @@ class NodeProcess(Process):
             assert self.world.disk is not None
             self.world.disk.sync(transaction)
             self.perform(effects)
+
+
+def _read(disk: Disk, place: bytes) -> Stored | None:
+    data = disk.read(place)
+    record = None if data is None else unpack(place, data)
+    assert record is None or isinstance(record, Stored)
+    return record
 
 
 class StoreProcess(Process):

@@ -6,6 +6,7 @@ once, in the first life. When all is over, new clients read every key: each ackn
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from random import Random
 
@@ -26,46 +27,53 @@ SHARED = ("k0", "k1")
 OWN = 4
 """Keys that only one life writes to: what it wrote last is not written over in the next."""
 LIVES = 4
-LEVEL = "lww"
+AMID_MS = 1_000.0
+"""How long a crash waits for something that it can destroy."""
+
 SET_UP_MS = 60_000.0
 REST_MS = 90_000.0
 
 
-def drive(world: World) -> list[str]:
+def at(level: str) -> Callable[[World], list[str]]:
+    """The scenario at a level."""
+    return partial(drive, level)
+
+
+def drive(level: str, world: World) -> list[str]:
     """Run the scenario; what is wrong."""
     if world.faults.loss or world.faults.splits:
         world.history.note(world.now, "net", "lossy")
     luck = world.random("restarts")
     world.config = msgspec.structs.replace(world.config, state_dir="disk", history_max=luck.choice((1, 3)))
     world.disk = Disk(world.random("disk"))
-    _set_up(world)
+    _set_up(world, level)
     for life in range(1, LIVES):
-        visitors = _begin(world, life, ACTIONS)
+        visitors = _begin(world, level, life, ACTIONS)
         world.run(world.now + luck.uniform(200.0, 2_500.0))
-        _crash(world, visitors)
+        _crash(world, visitors, luck.random() < 0.5)
     world.run(max(world.now, world.faults.heal_at) + 1_000.0)
     world.history.note(world.now, "net", HEALED)
-    visitors = _begin(world, LIVES, MORE)
+    visitors = _begin(world, level, LIVES, MORE)
     world.run(world.now + REST_MS, lambda: all(visitor.done for visitor in visitors))
-    _last_reads(world)
+    _last_reads(world, level)
     world.run(world.now + REST_MS)
     return [*checkers.ends(world.history), *broken(world.history), *rest.pending(world), *rest.stale(world)]
 
 
-def _set_up(world: World) -> None:
+def _set_up(world: World, level: str) -> None:
     world.start_node()
-    first = Visitor(world.start_client("c0"), world.random("restarts/c0"), "c0", LEVEL)
+    first = Visitor(world.start_client("c0"), world.random("restarts/c0"), "c0", level)
     first.set_up()
     first.go()
     world.run(SET_UP_MS, lambda: first.done)
 
 
-def _begin(world: World, life: int, actions: int) -> list[Visitor]:
+def _begin(world: World, level: str, life: int, actions: int) -> list[Visitor]:
     """New clients, which write, read and call."""
     made = []
     for number in range(1, CLIENTS + 1):
         name = f"c{life}{number}"
-        visitor = Visitor(world.start_client(name), world.random(f"restarts/{name}"), name, LEVEL)
+        visitor = Visitor(world.start_client(name), world.random(f"restarts/{name}"), name, level)
         for _ in range(actions):
             visitor.to_do += [partial(_one, visitor, visitor.random, _keys(life)), visitor.wait]
         visitor.go()
@@ -83,27 +91,31 @@ def _one(visitor: Visitor, random: Random, keys: list[str]) -> None:
         shape = random.randrange(len(SHAPES))
         visitor.visit(shape, [[["put", random.choice(keys), visitor.unique()]] for _ in range(size(shape))])
     elif pick < 0.4:
-        visitor.get(random.choice(keys))
+        visitor.look(random.choice(keys))
     else:
         visitor.put(random.choice(keys))
 
 
-def _crash(world: World, visitors: list[Visitor]) -> None:
-    """Kill every process at once; another runtime begins with the same disk."""
+def _crash(world: World, visitors: list[Visitor], amid: bool) -> None:
+    """Kill every process at once, ``amid`` a write if one comes; another runtime begins with that disk."""
+    disk = world.disk
+    assert disk is not None
+    if amid:
+        world.run(world.now + AMID_MS, lambda: disk.unsynced)
     for visitor in visitors:
         world.history.note(world.now, visitor.client.name, "crash")
         visitor.crashed()
     world.end_all()
-    assert world.disk is not None
-    world.disk.crash()
+    world.met["all killed"] += 1
+    world.met["unsynced lost"] += disk.crash()
     world.start_node()
 
 
-def _last_reads(world: World) -> None:
+def _last_reads(world: World, level: str) -> None:
     for number in (1, 2):
         client = world.start_client(f"z{number}")
-        reader = Visitor(client, world.random(f"restarts/{client.name}"), f"{FINAL}/{number}", LEVEL)
+        reader = Visitor(client, world.random(f"restarts/{client.name}"), f"{FINAL}/{number}", level)
         keys = dict.fromkeys(key for life in range(1, LIVES + 1) for key in _keys(life))
-        reader.to_do += [partial(reader.get, key) for key in keys]
+        reader.to_do += [partial(reader.look, key) for key in keys]
         reader.go()
         world.run(world.now + REST_MS, lambda reader=reader: reader.done)  # type: ignore[misc]

@@ -15,14 +15,17 @@ from cloudburst_runtime.sim.world import World
 STORES = "/stores"
 """How the names of scenarios end in which several stores keep the keys."""
 
+RESTARTS = "/restarts"
+"""How those end in which all processes are killed at once, and others begin with what is on disk."""
+
 MANY = "many"
 """The scenario of many calls, which travel together."""
 
 SCENARIOS: dict[str, Callable[[World], list[str]]] = {
     "calls": calls.drive,
     MANY: calls.drive_many,
-    "restarts": restarts.drive,
     **{level + stores: executions.at(level) for stores in ("", STORES) for level in LEVELS},
+    **{level + RESTARTS: restarts.at(level) for level in LEVELS},
 }
 """By name: drives a world, and returns what is wrong with its history."""
 

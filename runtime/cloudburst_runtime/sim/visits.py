@@ -12,6 +12,7 @@ from itertools import accumulate
 from random import Random
 from typing import Any
 
+from cloudburst_runtime.levels import CAUSAL
 from cloudburst_runtime.messages import DagNode, DagSpec, DefineDag, Failure, FunctionSpec, Register
 from cloudburst_runtime.sim.workload import RETRIES, Session
 
@@ -69,6 +70,10 @@ class Visitor(Session):
         self.call(
             f"dag{shape}", dict(zip(FUNCTIONS, ([script] for script in scripts), strict=False)), dag=True
         )
+
+    def look(self, key: str) -> None:
+        """Read a key; at causal levels all siblings, which a later write is given to choose from."""
+        self.siblings(key) if self.level in CAUSAL else self.get(key)
 
     def _ask(self, make: Callable[[int], Any]) -> None:
         self._ops += 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -77,7 +78,9 @@ class World:
         self.history = History()
         self.executions: list[Execution] = []
         self.processes: dict[PeerName, Process] = {}
-        self.network = Network(faults, self.random("net"))
+        self.met: Counter[str] = Counter()
+        """What went wrong, and how often: the words of `faults`."""
+        self.network = Network(faults, self.random("net"), self.met)
         self._queue: list[tuple[Millis, int, Callable[..., None], tuple[Any, ...]]] = []
         self._entries = 0
         self._life = 0  # how often all has ended
@@ -175,6 +178,7 @@ class World:
         if life != self._life:
             return
         if self.now < self.faults.heal_at and self._luck.random() < self.faults.stillborn:
+            self.met["stillborn"] += 1
             self._exited(name, "it ended before it was ready")
             return
         role = "store" if is_store(name) else "executor"

@@ -31,6 +31,12 @@ def monotonic_reads(causality: Causality) -> Iterator[Violation]:
     yield from missing("monotonic reads", causality, seen, "which its session read before")
 
 
+def monotonic_executions(causality: Causality) -> Iterator[Violation]:
+    """What one execution reads is not older than what an earlier one of its session read."""
+    executed = causality.record.where(lambda access: access.kind == "write" or bool(access.execution))
+    yield from monotonic_reads(Causality(executed))
+
+
 def monotonic_writes(causality: Causality) -> Iterator[Violation]:
     """Who has read a write also finds what its session had written before it."""
     own = causality.along(lambda position: causality.bit.get(position, 0))

@@ -6,7 +6,7 @@ Law: the levels as promises, each a list of checkers; what keeps a promise is no
 level   promise
 ======  =================================================================================================
 lww     replicas converge and nothing acknowledged is lost; sessions read their writes, and not backwards
-dsrr    the same, but reads of a key within one execution, or by its client, stay at one version
+dsrr    the same of executions; within one, or by its client itself, reads of a key stay at one version
 sk      and no write is lost to one that had not seen it
 mk      and each cache is a causal cut
 dsc     and the caches that one session touches are a cut together, with all four session guarantees
@@ -36,7 +36,7 @@ SK = (*LWW, siblings.per_key, siblings.superseded, siblings.kept)
 MK = (*SK, causal.cut)
 PROMISES: dict[str, tuple[Check, ...]] = {
     "lww": LWW,
-    "dsrr": (*DSRR, repeatable),
+    "dsrr": (*DSRR, guarantees.monotonic_executions, repeatable),
     "sk": SK,
     "mk": MK,
     "dsc": (

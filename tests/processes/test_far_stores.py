@@ -1,0 +1,259 @@
+"""Stores on other hosts, by way of the loopback interface: they join, serve, leave, die, and are given up.
+
+The other host is a process with a directory of its own, which reaches the runtime by TCP only.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import zmq
+
+import cloudburst_nb as cb
+from cloudburst_nb import runtimes
+from cloudburst_nb.client import Client
+from cloudburst_runtime import messages
+from cloudburst_runtime.shell.ticket import read_ticket, write_ticket
+from tests.processes.watching import PATIENCE, alive, directory_of, eventually, forget_all, runtime
+
+ANYWHERE = "tcp://127.0.0.1:0"
+SILENCE_MS = 3_000
+
+
+class Elsewhere:
+    """`cloudburst-nb store` in a process that knows the address and has a copy of the key file."""
+
+    def __init__(self, client: Client, home: Path, key_file: str = "") -> None:
+        home.mkdir()
+        command = [sys.executable, "-m", "cloudburst_nb.cli", "store", "--connect", client.addresses[1]]
+        self.process = subprocess.Popen(
+            [*command, "--key-file", key_file or client.key_file],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=home,
+            bufsize=0,  # so that what `line` waits for is not in a buffer
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                "TMPDIR": str(home),
+                "XDG_RUNTIME_DIR": str(home),
+            },
+        )
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        assert select.select([self.process.stdout], [], [], PATIENCE)[0]
+        return self.process.stdout.readline().decode().strip()
+
+    def joined(self) -> str:
+        """Its name, once it has its share."""
+        first, second = self.line(), self.line()
+        assert "serves the runtime at tcp://127.0.0.1" in first
+        assert "has its share" in second
+        return first.split()[0]
+
+    def send(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def said(self) -> tuple[str, int]:
+        """What else it says until it ends, and its exit status."""
+        out, _ = self.process.communicate(timeout=PATIENCE)
+        return out.decode(), self.process.returncode
+
+
+Start = Callable[..., Elsewhere]
+
+
+@pytest.fixture(autouse=True)
+def alone() -> Iterator[None]:
+    """Each test starts its own runtime."""
+    forget_all()
+    yield
+    forget_all()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Start]:
+    started: list[Elsewhere] = []
+
+    def start(client: Client, key_file: str = "") -> Elsewhere:
+        started.append(Elsewhere(client, tmp_path / f"host{len(started)}", key_file))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.process.kill()
+        each.process.communicate()
+
+
+class Writing:
+    """A thread that puts one value after the other, and remembers those that were acknowledged."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.written: dict[str, int] = {}
+        self.errors: list[Exception] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+
+    def _write(self) -> None:
+        number = 0
+        while not self._stop.is_set():
+            key = f"w{number % 300}"
+            try:
+                self.client.put(key, number)
+            except Exception as error:
+                self.errors.append(error)
+                return
+            self.written[key] = number
+            number += 1
+
+    def goes_on(self) -> None:
+        """Wait for more acknowledged writes than there are now."""
+        before = sum(self.written.values())
+        eventually(lambda: sum(self.written.values()) > before + 1_000 or self.errors)
+
+    def __enter__(self) -> Writing:
+        self._thread.start()
+        eventually(lambda: len(self.written) > 100 or self.errors)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        assert not self.errors
+
+
+def settled(client: Client, *names: str) -> bool:
+    reply = client._shell.ask(messages.Stores)
+    return [store.name for store in reply.stores] == list(names) and bool(reply.settled)
+
+
+def test_a_store_elsewhere_has_its_share_serves_it_and_hands_it_over(elsewhere: Start) -> None:
+    client = cb.up(executors=2, listen=ANYWHERE)
+    array = np.arange(1_000_000.0)
+    for number in range(60):
+        client.put(f"k{number}", number)
+    for number in range(4):
+        client.put(f"early{number}", array + number)
+    far, farther = elsewhere(client), elsewhere(client)
+    assert sorted([far.joined(), farther.joined()]) == ["s2", "s3"]
+    stores = {store.name: store for store in client.stores()}
+    assert sum(store.keys for store in stores.values()) == 64  # one copy each
+    assert min(store.keys for store in stores.values()) > 8
+    assert [bool(store.host) for store in stores.values()] == [False, True, True]
+    assert list(client.status().afar) == ["s2", "s3"]
+    assert f"s2 on {os.uname().nodename}" in repr(client.status())
+
+    @client.function
+    def look(cloudburst: Any, number: int) -> tuple[bool, float]:
+        early, late = cloudburst.get(f"early{number}"), cloudburst.get(f"late{number}")
+        cloudburst.put(f"sum{number}", early + late)
+        return early.flags.writeable or late.flags.writeable, float(early[1] + late[1])
+
+    for number in range(4):
+        client.put(f"late{number}", array * number)
+    assert [look(n).get(timeout=60) for n in range(4)] == [(False, 1.0 + n + n) for n in range(4)]
+    with cb.connect(client.addresses[1], key_file=client.key_file) as remote:
+        assert [remote.get(f"k{number}") for number in range(60)] == list(range(60))
+        remote.put("k60", 60)
+    runtimes.use(client)
+
+    far.send(signal.SIGTERM)
+    farther.send(signal.SIGINT)
+    for each in (far, farther):
+        out, status = each.said()
+        assert status == 0, out
+        assert "hands over what it has" in out
+        assert "has handed over all that it had" in out
+    assert [store.name for store in client.stores()] == ["node"]
+    assert [client.get(f"k{number}") for number in range(61)] == list(range(61))
+    for number in range(4):
+        assert np.array_equal(client.get(f"sum{number}"), array + number + array * number)
+
+
+def test_nothing_acknowledged_is_lost_when_one_is_killed_under_load(elsewhere: Start) -> None:
+    client = cb.up(executors=1, stores=2, listen=ANYWHERE)
+    far = elsewhere(client)
+    name = far.joined()
+    with Writing(client) as writing:
+        assert {store.name: store.keys for store in client.stores()}[name] > 20
+        far.send(signal.SIGKILL)
+        eventually(lambda: settled(client, "node", "s2"))
+        writing.goes_on()
+    assert {key: client.get(key) for key in writing.written} == writing.written
+    assert not os.path.exists(os.path.join(directory_of(client), name))
+    repaired = {store.name: store.keys for store in client.stores()}
+    assert min(repaired.values()) >= len(writing.written)
+
+
+def test_one_that_is_silent_is_given_up_and_ends_when_it_wakes(elsewhere: Start) -> None:
+    settings = {"stores_min": 2, "stores_max": 2, "replication": 2, "silence_ms": SILENCE_MS}
+    with runtime(executors_min=1, listen=ANYWHERE, **settings) as client:
+        far = elsewhere(client)
+        name = far.joined()
+        assert settled(client, "node", "s2", name)
+        with Writing(client) as writing:
+            far.send(signal.SIGSTOP)
+            eventually(lambda: settled(client, "node", "s2"))
+            writing.goes_on()
+            assert alive(far.process.pid)
+            far.send(signal.SIGCONT)
+            out, status = far.said()
+            assert status == 1
+            assert "the runtime cannot be reached any more" in out
+            assert "3 s" in out
+            again = elsewhere(client)
+            assert again.joined() not in (name, "s2")
+        assert {key: client.get(key) for key in writing.written} == writing.written
+
+
+def test_when_the_gateway_dies_its_stores_are_lost_and_others_repair(elsewhere: Start) -> None:
+    client = cb.up(executors=1, stores=2, listen=ANYWHERE)
+    far = elsewhere(client)
+    name = far.joined()
+    for number in range(50):
+        client.put(f"k{number}", number)
+    with socket.socket(socket.AF_UNIX) as asker:  # who listens under its name is the gateway
+        asker.connect(os.path.join(directory_of(client), name))
+        gateway = struct.unpack("3i", asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    os.kill(gateway, signal.SIGKILL)
+    eventually(lambda: settled(client, "node", "s2"))
+    out, status = far.said()
+    assert status == 1
+    assert "cannot be reached any more" in out
+    assert [client.get(f"k{number}") for number in range(50)] == list(range(50))
+
+
+def test_it_ends_with_the_runtime(elsewhere: Start) -> None:
+    client = cb.up(executors=1, listen=ANYWHERE)
+    far = elsewhere(client)
+    name = far.joined()
+    client.down()
+    assert far.said() == (f"{name} ends: the runtime has ended\n", 1)
+
+
+def test_who_may_not_join_is_told_why(elsewhere: Start, tmp_path: Path) -> None:
+    client = cb.up(executors=1, listen=ANYWHERE, state_dir=tmp_path / "state")
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    ticket = msgspec.structs.replace(read_ticket(client.key_file), client_key=public, client_secret=secret)
+    stranger = elsewhere(client, write_ticket(str(tmp_path), ticket))
+    known = elsewhere(client)
+    out, status = stranger.said()
+    assert (status, "it refused the client key" in out) == (1, True), out
+    out, status = known.said()
+    assert (status, "a runtime with a state_dir keeps its keys in its own stores" in out) == (1, True), out
+    assert [store.name for store in client.stores()] == ["node"]
