@@ -12,6 +12,8 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING
 
+from cloudburst_nb.interrupting import shorten
+
 if TYPE_CHECKING:
     from cloudburst_nb.future import CloudburstFuture
     from cloudburst_runtime.shell.loop import Loop
@@ -82,8 +84,9 @@ async def arrival(future: CloudburstFuture) -> None:
     try:
         future._subscribe(tell)
         await arrived
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as error:
         future._give_up()
+        shorten(error)
         raise
     finally:
         beat.stop()

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from cloudburst_nb.display.html import faint, size
 from cloudburst_nb.display.preview import preview
-from cloudburst_nb.display.stores import Row, Version, plain, whole
+from cloudburst_nb.display.stores import Meeting, Row, Version, plain, whole
 from cloudburst_nb.errors import CloudburstError, KeyNotFound, LatticeMismatch
+from cloudburst_runtime.lattices.wrap import reveal
 
 if TYPE_CHECKING:
     from cloudburst_nb.client import Client
+    from cloudburst_nb.history import Meeting as Met
     from cloudburst_nb.history import Version as Kept
 
 LOOK_S = 2.0
@@ -59,9 +61,22 @@ class Store:
 
     def _version(self, key: str, each: Kept, shown: bool) -> Version:
         """A version; only of one that is shown the value is read."""
-        writer = "this notebook" if each.writer == self.client.name else each.writer
         value = self._value(key, each.version) if shown else ""
-        return Version(each.version, writer, each.time.timestamp(), each.nbytes, value)
+        met = [self._meeting(met) for met in each.met] if shown else []
+        return Version(each.version, self._name(each.writer), each.time.timestamp(), each.nbytes, value, met)
+
+    def _meeting(self, met: Met) -> Meeting:
+        """A write that met another one, its value among it if it was kept."""
+        value = ""
+        if met.lattice is not None:
+            try:
+                value = preview(reveal(met.lattice))
+            except Exception as error:  # its class may not be importable here
+                value = faint(f"it cannot be shown: {error}")
+        return Meeting(met.how, self._name(met.writer), met.time.timestamp(), met.nbytes, value)
+
+    def _name(self, writer: str) -> str:
+        return "this notebook" if writer == self.client.name else writer
 
     def _value(self, key: str, version: int) -> str:
         try:

@@ -264,6 +264,12 @@ class Client:
         reply = self._shell.ask(lambda req: messages.Describe(req, "versions", name), timeout=timeout)
         return {spec.version: spec.source for spec in reply.versions}
 
+    def _runs(self, name: str, timeout: float | None = 60.0) -> messages.Runs:
+        """How often a function ran for anybody, alone and in DAGs, since the runtime began."""
+        reply = self._shell.ask(lambda req: messages.Describe(req, "runs", name), timeout=timeout)
+        runs: messages.Runs = reply.runs
+        return runs
+
     def _earlier(self, name: str, version: int | None) -> messages.FunctionSpec:
         """An earlier version of a function, with its code; the one before the latest if none is named."""
         kept = list(self._versions(name))
@@ -773,7 +779,8 @@ class Client:
         Returns
         -------
         list of Version
-            Each with ``version``, ``time``, ``writer``, ``lattice``, ``nbytes`` and ``clock``.
+            Each with ``version``, ``time``, ``writer``, ``lattice``, ``nbytes``, ``clock``, and ``met``: the
+            writes that met in it, because one writer had not seen what another had written.
 
         Raises
         ------

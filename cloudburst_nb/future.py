@@ -185,9 +185,9 @@ class CloudburstFuture:
             raise TypeError(f"timeout is a number of seconds, or None; not {timeout!r:.80}")
         try:
             in_time = self._client._shell.wait(self._is_done, timeout)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             self._give_up()
-            raise
+            raise error.with_traceback(None) from None  # the frames of what waited say nothing
         if not in_time:
             self._client._shell.check()
             raise CallTimeout(f"{self._target!r} gave no result within {timeout:g} s; it goes on")
@@ -466,6 +466,8 @@ class CloudburstFuture:
 
 def exception_of(failure: Failure) -> BaseException:
     """The exception to raise for a failure; the remote traceback is its cause."""
+    from cloudburst_nb.display.tracebacks import named  # most calls do not fail
+
     if failure.kind == "user" and failure.exception is not None:
         try:
             error = pickle.loads(failure.exception.data)
@@ -474,6 +476,6 @@ def exception_of(failure: Failure) -> BaseException:
     else:
         error = ErrorKinds.revive(failure.kind, failure.message)
     if failure.traceback:
-        error.__cause__ = RemoteTraceback(failure.traceback)
+        error.__cause__ = RemoteTraceback(named(failure.traceback))
     assert isinstance(error, BaseException)
     return error

@@ -116,6 +116,8 @@ def use(client: Client) -> None:
 
         cells.follow()
         restarts.tell()
+        if client._owned is not None:
+            restarts.begin(list(state.known), getattr(client._settings, "state_dir", ""))
 
 
 def announce(made: CloudFunction) -> None:
@@ -124,6 +126,10 @@ def announce(made: CloudFunction) -> None:
         state.known[made.name] = made
         state.pending = [other for other in state.pending if other.name != made.name]
         state.pending.append(made)
+    if "ipykernel" in sys.modules:
+        from cloudburst_nb import restarts
+
+        restarts.note(list(state.known))
     if running() and not made._packed.missing:
         client = state.current
         assert client is not None
@@ -149,6 +155,10 @@ def end(client: Client, why: str) -> None:
         if state.current is client:
             state.current = None
             state.ended = why
+            if client._owned is not None and "ipykernel" in sys.modules:
+                from cloudburst_nb import restarts
+
+                restarts.end()
 
 
 def wait_for_end(directory: str) -> None:
@@ -171,10 +181,6 @@ def forget_after_fork() -> None:
 def _down_at_exit() -> None:
     if state.current is not None:
         state.current.down()
-    if state.ended and "ipykernel" in sys.modules:
-        from cloudburst_nb import restarts
-
-        restarts.leave(list(state.known))
 
 
 atexit.register(_down_at_exit)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from cloudburst_nb import overrides, runtimes
 from cloudburst_nb.addresses import find
 from cloudburst_nb.client import Client
+from cloudburst_nb.interrupting import shorten
 from cloudburst_runtime import inplace, messages
 from cloudburst_runtime.config import POLICIES, STORES_MAX, Config, waits_for_disk
 from cloudburst_runtime.launch import local
@@ -198,7 +199,7 @@ def up(
             )
         runtime = local.start(config, detached=detach)
         try:
-            shell = ClientShell(runtime.directory)
+            shell = ClientShell(runtime.directory, shorten)
         except BaseException:
             runtime.stop()
             raise
@@ -295,7 +296,7 @@ def connect(
         if runtimes.running() and current is not None and current.address == wanted:
             client = current
         else:
-            client = Client(ClientShell(where), None)
+            client = Client(ClientShell(where, shorten), None)
         if durability is not None:
             client._set_durability(durability)
         if client is current:

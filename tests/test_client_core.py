@@ -364,6 +364,7 @@ def test_who_works_on_an_unwanted_call_is_told_again(bench, news):
 
 def test_news_of_a_call_are_passed_on(bench):
     bench.running(1)
+    assert bench.tell("e1", Running(1, 0, 0, "e1", waits=True)) == [], "it is wanted, but does not run"
     news = Running(1, 0, 0, "e1", 0.5, "half")
     assert bench.tell("e1", news) == [Observed(1, news)]
 

@@ -18,7 +18,7 @@ from cloudburst_nb.display import progress
 from cloudburst_nb.display.tally import Tally
 from cloudburst_nb.errors import CallTimeout
 from cloudburst_nb.future import CloudburstFuture
-from cloudburst_runtime.messages import Failure, Result
+from cloudburst_runtime.messages import Failure, Result, Running
 from cloudburst_runtime.values import encode
 from tests.showing import Shell, future, read
 
@@ -60,6 +60,15 @@ def test_a_tally_counts_by_function() -> None:
     assert said == ("2 of 4 calls are done · 0.5/s, 4 s left square 1 done 2 waiting cube 0 done 1 failed")
 
 
+def test_calls_that_run_are_told_from_those_that_wait() -> None:
+    tally = Tally(["square"] * 4 + ["cube"])
+    tally.ended("square", failed=False)
+    tally.run(["square", "cube"])
+    tally.run(["square", "square"])
+    assert tally.line(1.0) == "1/5 done, 2 running, 1/s, 4 s left: square 1/4, cube 0/1"
+    assert read(tally.html(1.0)).endswith("square 1 done 2 running 1 waiting cube 0 done 1 waiting")
+
+
 def test_the_last_line_has_no_time_left_but_the_time_it_took() -> None:
     tally = Tally(["square"])
     assert tally.line(0.0) == "0/1 done: square"
@@ -91,6 +100,18 @@ def test_each_call_is_counted_once_and_shown_as_it_ends() -> None:
     assert seen.lines == ["1/2", "1/2"]
     assert seen.ends == ["2/2, 1 failed"]
     assert all(wait == progress.PERIOD_S for wait in shell.waits)
+
+
+def test_those_that_are_known_to_run_are_counted_each_time() -> None:
+    class Lines(Seen):
+        def show(self, tally: Tally, seconds: float) -> None:
+            self.lines.append(f"{tally.over} over, {tally.running} running")
+
+    shell, seen = Shell(), Lines()
+    first, second = calls(shell, "square", "square")
+    shell.script = [lambda: first.observe(Running(0, 0, 0, "e1")), end(first), end(second)]
+    progress.watch([first, second], None, seen)
+    assert seen.lines == ["0 over, 1 running", "1 over, 0 running"]
 
 
 def test_calls_that_are_done_are_not_waited_for() -> None:

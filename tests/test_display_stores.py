@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,8 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudburst_nb.browsing import Store
-from cloudburst_nb.display import stores
-from cloudburst_nb.display.stores import ROWS_MAX, Row, State, Version, browser, found, pages, plain, whole
+from cloudburst_nb.display.stores import (
+    ROWS_MAX,
+    Meeting,
+    Row,
+    State,
+    Version,
+    browser,
+    found,
+    pages,
+    plain,
+    whole,
+)
 from cloudburst_nb.widgets.cards import StoreCard
 from tests.showing import read
 
@@ -88,16 +99,39 @@ def test_a_version_stands_beside_the_one_before_it() -> None:
     assert "value 3" in read(whole(ROWS[0], versions, 99))  # it has become shorter meanwhile
 
 
-def test_only_a_value_that_another_writer_put_away_at_once_is_warned_of() -> None:
-    def warned(first: Version, second: Version, row: Row = ROWS[0]) -> bool:
-        return "last writer wins" in read(whole(row, [first, second], 1))
+def met(row: Row, first: Version, second: Version, *meetings: Meeting) -> str:
+    """What is said of the second version, in which these writes met."""
+    return read(whole(row, [first, second._replace(met=meetings)], 1))
 
-    said = read(whole(ROWS[0], [version(1, "e1", 5.0), version(2, "e2", 5.25)], 1))
-    assert "the value of e1 was dropped 250 ms later for that of e2 ;" in said
-    assert 'where one does not know of the other, lattice="causal" keeps both' in said
-    assert not warned(version(1, "e1", 5.0), version(2, "e1", 5.25))
-    assert not warned(version(1, "e1", 5.0), version(2, "e2", 5.0 + 2 * stores.NEAR_S))
-    assert not warned(version(1, "e1", 5.0), version(2, "e2", 5.25), ROWS[1])
+
+def test_a_value_that_was_dropped_unseen_is_warned_of() -> None:
+    said = met(ROWS[0], version(1, "e1", 5.0), version(2, "e2", 5.25), Meeting("over", "e2", 5.25, 8, ""))
+    assert "last writer wins: e2 had not seen what e1 had written, 250 ms apart" in said
+    assert 'the value of e1 was dropped, lattice="causal" keeps both' in said
+    assert said.count("value 1") == 1
+    assert re.search(r"written · by e2 at \S+ · 8 B value 2 kept · 8 B value 2$", said)
+    assert "last writer wins" not in read(whole(ROWS[0], [version(1, "e1", 5.0), version(2, "e2", 5.1)], 1))
+
+
+def test_a_value_that_came_too_late_stands_beside_the_one_that_stayed() -> None:
+    late = Meeting("late", "c2", 1.0, 8, "<i>lost</i>")
+    said = read(whole(ROWS[0], [version(1, "e1", 63.0)._replace(met=[late])], -1))
+    assert "c2 had not seen what e1 had written, 62 s apart; the value of c2 was dropped" in said
+    assert re.search(r"written · by e1 .* value 1 written · by c2 .* lost kept · 8 B value 1$", said)
+
+
+@pytest.mark.parametrize("row", ROWS[1:])
+def test_two_writes_stand_beside_what_they_were_merged_into(row: Row) -> None:
+    over = Meeting("over", "e2", 6.0, 8, "<i>written by e2</i>")
+    said = met(row, version(1, "e1", 5.0), version(2, "e2", 6.0), over)
+    assert "merged: e2 had not seen what e1 had written" in said
+    assert re.search(
+        r"written · by e1 .* value 1 written · by e2 .* written by e2 merged · 8 B value 2$", said
+    )
+    assert "last writer wins" not in said
+    large = met(row, version(1, "e1", 5.0), version(2, "e2", 6.0), over._replace(value="", how="stores"))
+    assert "e2 and e1 wrote at two stores, of which neither had heard of the other" in large
+    assert "too large to be kept" in large
 
 
 def test_values_that_lie_side_by_side_are_shown_so() -> None:

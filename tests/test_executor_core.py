@@ -280,7 +280,7 @@ def test_a_cancelled_call_does_not_go_on_reading(bench):
 def test_it_is_asked_whether_a_task_that_waits_long_is_still_wanted(bench):
     timers = [e for e in referring(bench) if isinstance(e, SetTimer) and e.key == "wanted"]
     assert len(timers) == 1
-    assert [type(m) for _, m in messages(bench.take(Timer("wanted")))] == [Running]
+    assert [(type(m), m.waits) for _, m in messages(bench.take(Timer("wanted")))] == [(Running, True)]
     bench.tell("c1", Cancel("c1", 1, 0))
     assert bench.take(Timer("wanted")) == []
 

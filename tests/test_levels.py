@@ -677,16 +677,16 @@ def test_what_was_seen_in_an_older_generation_is_forgotten():
     sessions.see(session, "k", Entry(0, Causal(context=Context({"e1": 3}))))
     sessions.see(session, "k", Entry(9, Causal(context=Context({"e1": 1}))))
     sessions.see(session, "k", Entry(0, Causal(context=Context({"e1": 4}))))
-    assert sessions.terms(session, "k", {})[:3] == ({}, 9, Context({"e1": 1}))
-    assert sessions.terms(session, "none", {"s": 1})[:3] == ({"s": 1}, 0, EMPTY)
+    assert sessions.terms(session, "k", {}, {})[:3] == ({}, 9, Context({"e1": 1}))
+    assert sessions.terms(session, "none", {"s": 1}, {})[:3] == ({"s": 1}, 0, EMPTY)
 
 
 def test_what_a_session_remembers_is_bounded():
     session = ClientSession("sk")
     for number in range(sessions.SEEN_MAX + 10):
         session.read(f"k{number}", Entry(0, LWW(number, "c1", encode(0))))
-    assert session.terms("k0", {}).seen == EMPTY
-    assert session.terms(f"k{sessions.SEEN_MAX}", {}).seen != EMPTY
+    assert session.terms("k0", {}, {}).seen == EMPTY
+    assert session.terms(f"k{sessions.SEEN_MAX}", {}, {}).seen != EMPTY
     assert len(session.onward("sk", "e1").seen) == SEEN_SENT_MAX
     assert session.onward("lww", "e1").seen == {}
 
@@ -696,7 +696,7 @@ def test_a_client_session_goes_on_from_its_calls():
     told = Session("dsc", seen={"k": (0, Context({"e1": 1}))})
     session.came_back(Result(1, 0, None, [], floor={"node": 7}, session=told))
     assert session.floor == {"node": 7}
-    assert session.terms("k", {"node": 9})[:3] == ({"node": 9}, 0, Context({"e1": 1}))
+    assert session.terms("k", {"node": 9}, {})[:3] == ({"node": 9}, 0, Context({"e1": 1}))
 
 
 def test_a_client_s_repeatable_reads_end_with_its_own_writes():

@@ -33,10 +33,12 @@ from cloudburst_runtime.messages import (
     Pin,
     Place,
     Placed,
+    Ran,
     Register,
     Registered,
     Resync,
     Revoke,
+    Runs,
     Shutdown,
     Status,
     StatusReply,
@@ -416,6 +418,18 @@ class TestQuestions:
         assert world.lease("c1", "f").placement == before
         world.say("e1", Doing())
         assert runs() == ""
+
+    def test_what_executors_have_counted_is_added_up_for_whoever_asks(self, world: World) -> None:
+        world.register("c1", fn("f"), fn("never"))
+
+        def runs(name: str) -> Runs | None:
+            return sent(world.say("c1", Describe(world.next_req(), "runs", name)), Description)[0].runs
+
+        assert world.say("e1", Ran([Runs("f", 2, 1, {5: 2}), Runs("gone", 1)])) == []
+        world.say("e2", Ran([Runs("f", 1, 0, {5: 1})]))
+        assert runs("f") == Runs("f", 3, 1, {5: 3})
+        assert runs("never") == Runs("never")
+        assert sent(world.say("c1", Describe(world.next_req(), "runs", "gone")), Failed)
 
     def test_the_status_has_it_all(self, world: World) -> None:
         world.register("c1", fn("f"), fn("f"), fn("a"))

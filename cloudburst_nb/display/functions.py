@@ -6,6 +6,7 @@ Law: reads what packing found; the runtime is asked for earlier versions only, a
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from cloudburst_nb.display.code import changes, source
@@ -25,6 +26,7 @@ from cloudburst_nb.display.html import (
 from cloudburst_nb.display.preview import text_of
 from cloudburst_nb.errors import CloudburstError
 from cloudburst_nb.reading import signature_of
+from cloudburst_runtime.runs import quantile_ms
 
 if TYPE_CHECKING:
     from cloudburst_nb.function import CloudFunction
@@ -55,16 +57,34 @@ def html(made: CloudFunction, bound: bool = True) -> str:
 
 
 def _calls(made: CloudFunction) -> str:
-    """How often this process called it, and how long that took."""
-    if made._home is None or not (found := made._home._journal.of(made.name)).calls:
+    """How often it ran for anybody, and how long that took; and how long calls took that were made here."""
+    if made._home is None:
         return ""
-    failed = f'<span style="color:{STATES["failed"]}">{counted(found.errors, "error")}</span>'
-    times = (
-        faint(f"· p50 {duration(found.p50_ms / 1000)} · p99 {duration(found.p99_ms / 1000)}")
-        if found.p50_ms is not None and found.p99_ms is not None
-        else ""
-    )
-    return line(counted(found.calls, "call"), f"· {failed}" if found.errors else faint("· no errors"), times)
+    found, runs = made._home._journal.of(made.name), None
+    if made._version:
+        with contextlib.suppress(CloudburstError):
+            runs = made._home._runs(made.name, timeout=PATIENCE_S)
+    parts = []
+    if runs is not None and runs.count:
+        times = _times("run", quantile_ms(runs, 0.5), quantile_ms(runs, 0.99))
+        note = "for everybody, in DAGs too"
+        parts.append(line(counted(runs.count, "run"), _errors(runs.failed), times, faint(f"· {note}")))
+    if found.calls:
+        times = _times("to the result", found.p50_ms, found.p99_ms)
+        parts.append(line(counted(found.calls, "call"), "from here", _errors(found.errors), times))
+    return "".join(parts)
+
+
+def _errors(count: int) -> str:
+    if not count:
+        return faint("· no errors")
+    return f'· <span style="color:{STATES["failed"]}">{counted(count, "error")}</span>'
+
+
+def _times(what: str, p50_ms: float | None, p99_ms: float | None) -> str:
+    if p50_ms is None or p99_ms is None:
+        return ""
+    return faint(f"· {what} p50 {duration(p50_ms / 1000)}, p99 {duration(p99_ms / 1000)}")
 
 
 def _changes(made: CloudFunction) -> str:

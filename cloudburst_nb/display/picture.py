@@ -8,6 +8,7 @@ Nodes are light cards with dark text and edges are grey: both can be read on any
 
 from __future__ import annotations
 
+import functools
 import itertools
 import unicodedata
 from collections.abc import Mapping
@@ -75,6 +76,7 @@ def short(name: str) -> str:
     return f"{name[:half]}…{name[-half + 1 :]}"
 
 
+@functools.lru_cache(maxsize=4096)
 def width_of(name: str, words: str) -> float:
     """Of a card with a name and smaller words below it, in pixels."""
     return max(_columns(short(name)) * NAME_PIXELS, _columns(words) * WORD_PIXELS, 40.0) + 20.0
@@ -82,6 +84,8 @@ def width_of(name: str, words: str) -> float:
 
 def _columns(text: str) -> int:
     """Characters, of which some scripts' are twice as wide."""
+    if text.isascii():
+        return len(text)
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 

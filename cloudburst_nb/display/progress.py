@@ -169,7 +169,8 @@ class _Watched:
         return len(self._arrived) >= len(self.futures)
 
     def count(self) -> None:
-        """Take note of those that have ended since."""
+        """Take note of those that have ended since, and of those that run."""
         for future in self._arrived[self.tally.over :]:
             failed = future._result is not None and future._result.failure is not None
             self.tally.ended(future._target, failed)
+        self.tally.run(future._target for future in self.futures if future.running())

@@ -39,8 +39,8 @@ COLUMNS = {
     "cached by": "readers",
 }
 """Headings, and the fields that they sort by."""
-NEAR_S = 1.0
-"""Writes of two writers within this time are taken for made without knowledge of each other."""
+DROPPING = ("lww", "priority")
+"""Types that keep one of two writes."""
 _LINK = "cursor:pointer;text-decoration:underline dotted"
 
 
@@ -55,14 +55,31 @@ class Row(NamedTuple):
     replicas: int = 1
 
 
+class Meeting(NamedTuple):
+    """A write that met one which its writer had not seen; its value as HTML, empty if it is not known.
+
+    ``how`` is that of `cloudburst_nb.history.Meeting`.
+    """
+
+    how: str
+    writer: str
+    at: float
+    size: int
+    value: str
+
+
 class Version(NamedTuple):
-    """One version of a key: its number, who wrote it when (in seconds), its size, and its value as HTML."""
+    """One version of a key: its number, who wrote it when (in seconds), its size, and its value as HTML.
+
+    ``met`` are the writes that met in it.
+    """
 
     number: int
     writer: str
     at: float
     size: int
     value: str
+    met: Sequence[Meeting] = ()
 
 
 @dataclass
@@ -204,12 +221,10 @@ def _step(words: str, page: int) -> str:
 def whole(row: Row, versions: Sequence[Version], at: int, siblings: Sequence[str] = ()) -> str:
     """A key with the version that is chosen beside the one before it, and values that lie side by side."""
     at = at if 0 <= at < len(versions) else len(versions) - 1
-    shown = [version for version in (at - 1, at) if version >= 0]
     parts = [
         line(bold(row.key), faint(f"{row.lattice}, {size(row.size)}")),
         _slider(versions, at),
-        _warning(row, versions, at),
-        _beside([_version(versions[index], index == at) for index in shown]),
+        *_told(row, versions, at),
     ]
     if len(siblings) > 1:
         words = f"{len(siblings)} values were written without knowledge of each other; both are kept"
@@ -232,26 +247,59 @@ def _slider(versions: Sequence[Version], at: int) -> str:
     )
 
 
-def _warning(row: Row, versions: Sequence[Version], at: int) -> str:
-    """Whether this version put away another writer's, that it can hardly have known of."""
-    if row.lattice != "lww" or at < 1:
-        return ""
-    before, after = versions[at - 1], versions[at]
-    apart = after.at - before.at
-    if before.writer == after.writer or not before.writer or apart > NEAR_S:
-        return ""
+def _told(row: Row, versions: Sequence[Version], at: int) -> list[str]:
+    """A version, beside the one before it, or beside the writes that met in it."""
+    after = versions[at]
+    before = versions[at - 1] if at else None
+    parts = []
+    for met in after.met:
+        left = after if met.how == "late" else before
+        parts += [_meeting(row, left, met), _beside(_met(row, left, met, after))]
+    if not parts:
+        old = [] if before is None else [_version("the one before", before)]
+        parts = [_beside([*old, _version("this version", after)])]
+    return parts
+
+
+def _meeting(row: Row, left: Version | None, met: Meeting) -> str:
+    """What is said of a write that met another one, a warning if one of them was dropped."""
+    other = code(left.writer or "another writer") if left is not None else "another writer"
+    writer = code(met.writer or "another writer")
+    seen = f"{writer} had not seen what {other} had written"
+    if met.how == "stores":
+        seen = f"{writer} and {other} wrote at two stores, of which neither had heard of the other"
+    if row.lattice not in DROPPING:
+        return line(bold("merged:"), seen)
     kept = code('lattice="causal"')
+    apart = "" if left is None else f", {_apart(abs(met.at - left.at))} apart"
+    dropped = writer if met.how == "late" or (left is not None and met.at < left.at) else other
     return line(
-        f'<span style="color:{STATES["failed"]}">⚠ last writer wins:</span> the value of '
-        f"{code(before.writer)} was dropped {apart * 1000:.0f} ms later for that of {code(after.writer)}; "
-        f"where one does not know of the other, {kept} keeps both"
+        f'<span style="color:{STATES["failed"]}">⚠ last writer wins:</span> {seen}{apart}; '
+        f"the value of {dropped} was dropped, {kept} keeps both"
     )
 
 
-def _version(version: Version, chosen: bool) -> str:
-    at = time.strftime("%H:%M:%S", time.localtime(version.at)) + f"{version.at % 1:.3f}"[1:]
-    words = f"{'this version' if chosen else 'the one before'} · by {version.writer or 'unknown'} at {at}"
-    return _panel(f"{words} · {size(version.size)}", version.value)
+def _apart(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1.0 else f"{seconds:,.0f} s"
+
+
+def _met(row: Row, left: Version | None, met: Meeting, after: Version) -> list[str]:
+    """Both writes, and what came of them."""
+    lost = faint("too large to be kept")
+    won = met.how == "over" or (left is not None and met.at > left.at)
+    same = won and row.lattice in DROPPING  # the version is what was written
+    right = Version(0, met.writer, met.at, met.size, met.value or (after.value if same else lost))
+    result = "merged" if row.lattice not in DROPPING else "kept"
+    first = [] if left is None else [_version("written", left)]
+    return [*first, _version("written", right), _panel(f"{result} · {size(after.size)}", after.value)]
+
+
+def _version(words: str, version: Version) -> str:
+    at = (
+        time.strftime("%H:%M:%S", time.localtime(version.at)) + f"{int(version.at % 1 * 1000) / 1000:.3f}"[1:]
+    )
+    heading = f"{words} · by {version.writer or 'unknown'} at {at}"
+    return _panel(f"{heading} · {size(version.size)}", version.value)
 
 
 def _panel(heading: str, inner: str) -> str:

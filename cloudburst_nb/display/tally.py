@@ -1,6 +1,7 @@
 """How far many calls are: counts per function, a rate, and the time that is left.
 
-Law: pure. Calls are reported to it as they end, and time is an argument.
+Law: pure. Calls are reported to it as they end, and those that run again each time; time is an argument.
+A call that is over within a tenth of a second is never known to run.
 """
 
 from __future__ import annotations
@@ -22,10 +23,15 @@ class Count:
     total: int = 0
     done: int = 0
     failed: int = 0
+    running: int = 0
+
+    @property
+    def over(self) -> int:
+        return self.done + self.failed
 
     @property
     def waiting(self) -> int:
-        return self.total - self.done - self.failed
+        return self.total - self.over - self.running
 
 
 class Tally:
@@ -51,6 +57,7 @@ class Tally:
         self.total = sum(count.total for count in self.counts.values())
         self.over = 0
         self.failed = 0
+        self.running = 0
 
     def ended(self, target: str, failed: bool) -> None:
         """One call of ``target`` has an outcome."""
@@ -61,6 +68,15 @@ class Tally:
             count.failed += 1
         else:
             count.done += 1
+
+    def run(self, targets: Iterable[str]) -> None:
+        """These are the calls that run now."""
+        for count in self.counts.values():
+            count.running = 0
+        self.running = 0
+        for target in targets:
+            self.counts[target].running += 1
+            self.running += 1
 
     def pace(self, seconds: float) -> str:
         """The rate so far, and what it promises."""
@@ -75,14 +91,15 @@ class Tally:
     def line(self, seconds: float) -> str:
         """One line of plain text."""
         failed = f" ({self.failed:,} failed)" if self.failed else ""
+        running = f", {self.running:,} running" if self.running else ""
         pace = f", {pace}" if (pace := self.pace(seconds)) else ""
-        return f"{self.over:,}/{self.total:,} done{failed}{pace}{self._by_function()}"
+        return f"{self.over:,}/{self.total:,} done{failed}{running}{pace}{self._by_function()}"
 
     def _by_function(self) -> str:
         if len(self.counts) == 1:
             return f": {_short(next(iter(self.counts)))}"
         shown = [
-            f"{_short(name)} {count.total - count.waiting:,}/{count.total:,}"
+            f"{_short(name)} {count.over:,}/{count.total:,}"
             for name, count in list(self.counts.items())[:FUNCTIONS_IN_LINE_MAX]
         ]
         more = [", …"] if len(self.counts) > FUNCTIONS_IN_LINE_MAX else []
@@ -101,7 +118,8 @@ class Tally:
                 spans(
                     [
                         (0, count.done, STATES["done"]),
-                        (count.done, count.done + count.failed, STATES["failed"]),
+                        (count.done, count.over, STATES["failed"]),
+                        (count.over, count.over + count.running, STATES["running"]),
                     ],
                     count.total,
                     f"{count.done} of {count.total} done",
@@ -121,6 +139,7 @@ def _words(count: Count) -> list[str]:
     return [
         f"{count.done:,} done",
         f'<span style="color:{STATES["failed"]}">{count.failed:,} failed</span>' if count.failed else "",
+        f"{count.running:,} running" if count.running else "",
         faint(f"{count.waiting:,} waiting") if count.waiting else "",
     ]
 

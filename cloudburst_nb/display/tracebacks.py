@@ -1,7 +1,7 @@
-"""A remote traceback with the notebook's own lines marked.
+"""A remote traceback with the notebook's own lines named as IPython does, and marked.
 
-Law: text in, HTML out. Which files are cells is asked of IPython, if it is there; every other frame stays
-as it is.
+Law: text in, text or HTML out. Which files are cells is asked of IPython, if it is there; every other frame
+stays as it is.
 """
 
 from __future__ import annotations
@@ -23,6 +23,31 @@ def cell_of(filename: str) -> str:
     shell = ipython.get_ipython() if ipython is not None else None
     named = shell.compile.format_code_name(filename) if shell is not None else None
     return str(named[1]) if named and named[0] == "Cell" else ""
+
+
+def named(text: str, cell: Callable[[str], str] = cell_of) -> str:
+    """The traceback with its frames in cells named as IPython does; other text as it is.
+
+    Parameters
+    ----------
+    text, cell
+        As of `marked`.
+
+    Examples
+    --------
+    >>> named('  File "c1", line 3, in f\\n    1 / 0', {"c1": "In[2]"}.get)
+    '  Cell In[2], line 3, in f\\n    1 / 0'
+    """
+    return "\n".join(_renamed(line, cell) for line in text.split("\n"))
+
+
+def _renamed(line: str, cell: Callable[[str], str]) -> str:
+    frame = FRAME.match(line)
+    name = cell(frame["file"]) if frame else ""
+    if not frame or not name:
+        return line
+    inside = f", in {frame['name']}" if frame["name"] else ""
+    return f"  Cell {name}, line {frame['line']}{inside}"
 
 
 def marked(text: str, cell: Callable[[str], str] = cell_of) -> str:

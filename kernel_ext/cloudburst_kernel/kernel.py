@@ -32,6 +32,9 @@ class CloudburstKernel(IPythonKernel):
 
     async def do_shutdown(self, restart: bool) -> dict[str, Any]:
         """End the runtime, if one was started, and then the kernel."""
+        restarts = sys.modules.get(f"{EXTENSION}.restarts")
+        if restart and restarts is not None:
+            restarts.expect()
         down()
         told = super().do_shutdown(restart)  # type: ignore[no-untyped-call]
         return dict(await told if hasattr(told, "__await__") else told)

@@ -488,12 +488,21 @@ class Revoked(Wire, tag=19):
 
 class Describe(Wire, tag=20):
     """Ask for a function or its kept versions (with the source, without the payload), for one version with
-    its payload, for a DAG, or for the names of all."""
+    its payload, for how often it ran, for a DAG, or for the names of all."""
 
     req: int
     what: str
     name: str = ""
     version: int = 0
+
+
+class Runs(Wire):
+    """How often a function ran, of that failed, and how often it took how long, by class of `runs.klass`."""
+
+    name: str
+    count: int = 0
+    failed: int = 0
+    classes: dict[int, int] = {}
 
 
 class Description(Wire, tag=21):
@@ -502,6 +511,7 @@ class Description(Wire, tag=21):
     function: FunctionSpec | None = None
     dag: DagSpec | None = None
     versions: list[FunctionSpec] = []
+    runs: Runs | None = None
 
 
 class Status(Wire, tag=22):
@@ -568,7 +578,7 @@ class Put(Wire, tag=40):
 
     ``sync``: acknowledge when it is on disk, if there is one. ``stamp``: when it was written, by the writer.
     ``deps``: the changes that the writer has seen, if whoever reads this must find them. ``once``: refuse it,
-    as `TAKEN`, if there is such a key or was one.
+    as `TAKEN`, if there is such a key or was one. ``seen``: the changes that the writer may have known of.
     """
 
     req: int
@@ -579,6 +589,7 @@ class Put(Wire, tag=40):
     stamp: Micros = 0
     deps: Vector = {}
     once: bool = False
+    seen: Vector = {}
 
 
 class PutReply(Wire, tag=41):
@@ -921,10 +932,28 @@ class History(Wire, tag=110):
     key: str
 
 
+class Met(Wire):
+    """A write that met a value which its writer had not seen: when, by whom, its size, and itself if small.
+
+    Attributes
+    ----------
+    how
+        ``over``: it came upon the version before, and this one is what came of both. ``late``: it came upon
+        this version, but was made earlier, and is lost. ``stores``: as ``over``, but each was taken by a
+        store that had not heard of the other.
+    """
+
+    how: str
+    stamp: Micros
+    writer: PeerName
+    nbytes: int
+    lattice: AnyLattice | None = None
+
+
 class Version(Wire):
     """A version of a key: the number of the change that made it, when and by whom, its type and its size.
 
-    ``clock`` names the changes that it includes, as of an `Entry`.
+    ``clock`` names the changes that it includes, as of an `Entry`, ``met`` the writes that met in it.
     """
 
     number: int
@@ -933,6 +962,7 @@ class Version(Wire):
     lattice: str
     nbytes: int
     clock: Vector
+    met: list[Met] = []
 
 
 class HistoryReply(Wire, tag=111):
@@ -1059,7 +1089,10 @@ class Gone(Wire, tag=65):
 
 
 class Running(Wire, tag=66):
-    """Executor → client: a long task's state, and what it said of its progress or printed."""
+    """Executor → client: a long task's state, and what it said of its progress or printed.
+
+    ``waits``: it does not run, but waits for something that does not exist yet.
+    """
 
     number: int
     attempt: int
@@ -1069,6 +1102,7 @@ class Running(Wire, tag=66):
     text: str = ""
     stdout: str = ""
     stderr: str = ""
+    waits: bool = False
 
 
 class Handover(Wire, tag=67):
@@ -1244,6 +1278,12 @@ class Doing(Wire, tag=88):
     running: str = ""
 
 
+class Ran(Wire, tag=89):
+    """Executor → scheduler: which functions have run since the last time; for show."""
+
+    runs: list[Runs] = []
+
+
 class Shed(Wire, tag=85):
     """Scheduler → executor: hand waiting tasks over to these executors, one each, in turn."""
 
@@ -1376,6 +1416,7 @@ Message: TypeAlias = (
     | Load
     | Idle
     | Doing
+    | Ran
     | Shed
     | Retire
     | ExecutorLost

@@ -56,9 +56,9 @@ MEASURE = """async kinds => {
             press('ArrowRight', { altKey: true });
             await until(() => svg.dataset.rev !== rev);
         },
-        undo: async () => {
+        undo: async turn => {  // and redo: it may be measured again without another move
             const rev = svg.dataset.rev;
-            press('z', { ctrlKey: true });
+            press('z', { ctrlKey: true, shiftKey: turn % 2 === 1 });
             await until(() => svg.dataset.rev !== rev);
         },
     };

@@ -54,6 +54,18 @@ test("a path begins and ends where the arrow does", () => {
   assert.ok(path.endsWith(" 100,50"));
 });
 
+test("a node at the edge comes into the window whole, and one within stays where it is", () => {
+  const view = { scale: 0.8, x: 10, y: -5 };
+  for (const [x, y] of [[-80, 20], [700, 100], [300, -90], [300, 900], [300, 200]]) {
+    const node = box("a", x, y);
+    const [dx, dy] = dag.shortfall(node, view, 500, 400);
+    const [left, right] = [(x - 50) * 0.8 + 10 + dx, (x + 50) * 0.8 + 10 + dx];
+    const [top, bottom] = [(y - 21) * 0.8 - 5 + dy, (y + 21) * 0.8 - 5 + dy];
+    assert.ok(left > 0 && right < 500 && top > 0 && bottom < 400);
+    if (x === 300 && y === 200) assert.deepEqual([dx, dy], [0, 0]);
+  }
+});
+
 test("what is fitted is all seen, and never larger than life", () => {
   for (const nodes of [[box("a", 0, 0)], [box("a", -5000, 3), box("b", 9000, 800)]]) {
     const view = dag.fitted(dag.bounds(nodes), 600, 400);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -87,6 +88,10 @@ def by_sigterm(manager: KernelManager, client: BlockingKernelClient) -> None:
 
 def by_sigkill(manager: KernelManager, client: BlockingKernelClient) -> None:
     manager.signal_kernel(signal.SIGKILL)
+
+
+def by_crash(manager: KernelManager, client: BlockingKernelClient) -> None:
+    manager.restart_kernel(now=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def test_the_first_cell_can_use_the_magics_and_no_runtime_runs_before(kernel: BlockingKernelClient) -> None:
@@ -187,18 +192,66 @@ def test_what_a_callback_prints_is_in_the_cell_that_asked_for_it(kernel: Blockin
     printed(kernel, "earlier.cancel()")
 
 
+@pytest.mark.parametrize(
+    ("end", "how"), [(by_restart, "was restarted"), (by_crash, "before this one was killed")]
+)
 def test_after_a_restart_the_next_kernel_says_what_ended(
-    manager: KernelManager, kernel: BlockingKernelClient, tmp_path: Path
+    manager: KernelManager,
+    kernel: BlockingKernelClient,
+    tmp_path: Path,
+    end: Callable[[KernelManager, Any], None],
+    how: str,
 ) -> None:
     printed(kernel, BEGIN)
-    by_restart(manager, kernel)
+    end(manager, kernel)
     kernel.wait_for_ready(timeout=2 * PATIENCE)
     said = printed(kernel, "import cloudburst_nb as cb; client = cb.up(executors=2)")
-    assert said.startswith("The kernel was restarted, and its runtime ended with it: nothing of it is left.")
+    assert said.startswith(f"The kernel {how}")
+    assert "its runtime ended with it: nothing of it is left." in said
     assert said.endswith("Run the cells again that define nap, double.")
-    assert [path.name for path in tmp_path.glob("kernel*")] == ["kernel.json"]
-    assert printed(kernel, "cb.down(); client = cb.up(executors=2)") == ""
+    assert sorted(path.name for path in tmp_path.glob("kernel*")) == [
+        "kernel.json",
+        "kernel.json.cloudburst-runtime",
+    ]
+    assert printed(kernel, "cb.down()") == ""
+    assert sorted(path.name for path in tmp_path.glob("kernel*")) == ["kernel.json"]
+    assert printed(kernel, "client = cb.up(executors=2)") == ""
     pid = manager.provisioner.pid
     by_request(manager, kernel)
     eventually(lambda: not alive(pid), what="the kernel ends")
-    assert not list(tmp_path.glob("kernel*restarted")), "a kernel that ends for good leaves no note"
+    assert not list(tmp_path.glob("kernel*cloudburst*")), "a kernel that ends for good leaves no note"
+
+
+WHEN_IT_WAITS = """
+import os, signal, threading
+from cloudburst_nb import awaiting
+loop = cb.up()._shell.loop
+def interrupt():
+    while not loop._inside and not awaiting._watches:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+def soon():
+    threading.Thread(target=interrupt).start()
+def fail(x):
+    return 1 / x
+fail = cb.function(fail)
+"""
+
+
+def shown_of(client: BlockingKernelClient, code: str) -> str:
+    """What a cell that raises shows of that."""
+    reply = client.execute_interactive(code, timeout=3 * PATIENCE, output_hook=lambda message: None)
+    return re.sub(r"\x1b\[[\d;]*m", "", "\n".join(reply["content"]["traceback"]))
+
+
+def test_an_interrupted_wait_and_a_remote_error_show_the_lines_of_cells(kernel: BlockingKernelClient) -> None:
+    printed(kernel, BEGIN)
+    printed(kernel, WHEN_IT_WAITS)
+    for waits in ("nap().get()", "cb.gather(nap())", "await nap()", "cb.wait([nap()])"):
+        shown = shown_of(kernel, f"soon()\n{waits}")
+        assert f"----> 2 {waits}" in shown
+        assert "cloudburst" not in shown, shown
+        assert "interactiveshell" not in shown, shown
+    shown = shown_of(kernel, "fail(0).get()")
+    assert re.search(r"Cell In\[2\], line 11, in fail\n    return 1 / x", shown), shown
+    assert "/tmp/ipykernel" not in shown

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from cloudburst_nb.display.tracebacks import named
 from cloudburst_nb.future import CloudburstFuture
 from cloudburst_nb.widgets.drawing.measuring import Measured, measured
 from cloudburst_nb.widgets.drawing.sketch import Sketch
@@ -198,7 +199,7 @@ class Run:
         result = self.future._result
         if result is None or result.failure is None or name != self.failed_at:
             return ""
-        return (result.failure.traceback or result.failure.message)[-TEXT_CHARACTERS_MAX:]
+        return named(result.failure.traceback or result.failure.message)[-TEXT_CHARACTERS_MAX:]
 
     # ------------------------------------------------------------ what can be kept
 

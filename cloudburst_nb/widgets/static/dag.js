@@ -89,6 +89,17 @@ export function begun(nodes, width, height) {
   return { scale, x: MARGIN - (first.x - first.w / 2) * scale, y: height / 2 - first.y * scale };
 }
 
+/** By how much a window must go for all of a node to be seen in it, its port and its time included. */
+export function shortfall(node, { scale, x, y }, width, height) {
+  const [middle, level] = [node.x * scale + x, node.y * scale + y];
+  const [wide, high] = [(node.w / 2) * scale + 12, (node.h / 2) * scale + 8];
+  const below = high + 12 * scale;
+  return [
+    Math.max(0, wide - middle) || Math.min(0, width - wide - middle),
+    Math.max(0, high - level) || Math.min(0, height - below - level),
+  ];
+}
+
 /** The same view, larger or smaller, with one point of the window staying where it is. */
 export function zoomed(view, factor, [x, y]) {
   const scale = Math.max(ZOOM_MIN, Math.min(ZOOM_MAX, view.scale * factor));
@@ -564,7 +575,7 @@ class View {
     const path = through(points);
     if (path === line.path) return;
     line.path = path;
-    line.points = points;
+    line.extent = extent(points);
     line.way.setAttribute("d", path);
     line.hit.setAttribute("d", path);
     const [x, y] = middle(points);
@@ -744,7 +755,11 @@ class View {
         ghost.remove();
         if (!moved || !this.isOver(now)) return;
         const [x, y] = this.at(now);
-        this.send("add", { function: name, x, y }).then((answer) => answer.kind === "done" && this.select([name]));
+        this.send("add", { function: name, x, y }).then((answer) => {
+          if (answer.kind !== "done") return;
+          this.select([name]);
+          this.reveal(name);
+        });
         this.svg.focus({ preventScroll: true });
       },
     });
@@ -841,7 +856,7 @@ class View {
       move: (now) => this.shift(moving, (now.clientX - event.clientX) / this.view.scale, (now.clientY - event.clientY) / this.view.scale),
       end: (now, moved) => {
         this.svg.classList.remove("moving");
-        if (moved) this.sendPlaces(moving.map(([each]) => each));
+        if (moved) this.sendPlaces(moving.map(([each]) => each)).then(() => this.reveal(id));
         else if (!additional) this.select([id]);
       },
     });
@@ -862,7 +877,7 @@ class View {
   sendPlaces(ids) {
     const places = {};
     for (const id of ids) if (this.drawn.has(id)) places[id] = [round(this.drawn.get(id).x), round(this.drawn.get(id).y)];
-    this.send("move", { places });
+    return this.send("move", { places });
   }
 
   // ------------------------------------------------------------ drawing arrows
@@ -964,7 +979,7 @@ class View {
       const node = this.node(id);
       hide(known, !overlap(box, known.x - node.w, known.y - 2 * node.h, known.x + node.w, known.y + 2 * node.h));
     }
-    for (const line of this.lines.values()) hide(line, !line.points || !overlap(box, ...extent(line.points)));
+    for (const line of this.lines.values()) hide(line, !line.extent || !overlap(box, ...line.extent));
   }
 
   /** As the user wants it, from now on, whatever room there is. */
@@ -995,9 +1010,7 @@ class View {
   reveal(id) {
     const node = this.node(id);
     if (!node) return;
-    const [x, y] = [node.x * this.view.scale + this.view.x, node.y * this.view.scale + this.view.y];
-    const [width, height] = [this.canvas.clientWidth, this.canvas.clientHeight];
-    const [dx, dy] = [Math.max(0, 60 - x) || Math.min(0, width - 60 - x), Math.max(0, 30 - y) || Math.min(0, height - 40 - y)];
+    const [dx, dy] = shortfall(node, this.view, this.canvas.clientWidth, this.canvas.clientHeight);
     if (dx || dy) this.look({ ...this.view, x: this.view.x + dx, y: this.view.y + dy });
   }
 
@@ -1258,7 +1271,7 @@ class View {
   }
 
   dagTab() {
-    const levels = [["", "as the runtime"], ["lww", "LWW: last writer wins"], ["dsrr", "DSRR: repeatable read"], ["sk", "SK: single-key causal"], ["mk", "MK: multi-key causal"], ["dsc", "DSC: session causal"]];
+    const levels = [["", "as the runtime"], ["lww", "LWW: last writer wins"], ["dsrr", "DSRR: repeatable read"], ["sk", "SK: single-key causal"], ["mk", "MK: multi-key causal"], ["dsc", "DSC: session causal"], ["atomic", "atomic: all writes or none"]];
     const level = element("select", { "data-key": "option-consistency", "data-testid": "option-consistency", onchange: () => this.send("options", { consistency: level.value || null }) },
       ...levels.map(([value, label]) => element("option", { value, selected: (this.graph.options.consistency ?? "") === value }, label)));
     return [

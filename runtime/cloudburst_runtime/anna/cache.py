@@ -322,7 +322,9 @@ class CacheCore:
         if is_causal_draft(delta):
             seen = terms.seen if terms.generation == generation else EMPTY
             lattice = dotted(delta, *self._dots.next(key, generation), seen)
-        put = Put(self._next_req(), key, lattice, generation, sync, stamp, terms.deps, terms.once)
+        put = Put(
+            self._next_req(), key, lattice, generation, sync, stamp, terms.deps, terms.once, terms.known
+        )
         return self._change(Writing(op, put, delta, None, terms), now)
 
     def _count(self, key: str, now: Millis) -> list[Effect]:
@@ -339,7 +341,14 @@ class CacheCore:
                 queue.popleft()
             else:
                 put = Put(
-                    self._next_req(), key, draft.lattice, generation, sync, self._clock.last, terms.deps
+                    self._next_req(),
+                    key,
+                    draft.lattice,
+                    generation,
+                    sync,
+                    self._clock.last,
+                    terms.deps,
+                    seen=terms.known,
                 )
                 return refused + self._change(Writing(op, put, delta, draft, terms), now)
         del self._queues[key]

@@ -30,7 +30,7 @@ from cloudburst_runtime.anna.records import Cold, Stored
 from cloudburst_runtime.ids import Micros, PeerName
 from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.lattices.wrap import plain
-from cloudburst_runtime.messages import DagSpec, FunctionSpec
+from cloudburst_runtime.messages import DagSpec, FunctionSpec, Met
 from cloudburst_runtime.vectors import Vector
 
 FORMAT = 1
@@ -90,6 +90,7 @@ class _Head(msgspec.Struct, array_like=True):
     stamp: Micros
     writer: PeerName
     deps: Vector | None = None
+    met: tuple[Met, ...] = ()
 
 
 Kept: TypeAlias = Stored | FunctionSpec | DagSpec | Factor | Here
@@ -154,7 +155,14 @@ def pack(place: bytes, record: Kept) -> bytes:
         kind = record.lattice.name
         body = _encoder.encode(plain(record.lattice))
     head = _Head(
-        kind, record.nbytes, record.generation, record.others, record.stamp, record.writer, record.deps
+        kind,
+        record.nbytes,
+        record.generation,
+        record.others,
+        record.stamp,
+        record.writer,
+        record.deps,
+        tuple(record.met),
     )
     return _checked(place, _encoder.encode(head), body)
 
@@ -188,7 +196,7 @@ def unpack(place: bytes, data: memoryview | bytes, warm_bytes_max: int | None = 
     except (struct.error, msgspec.MsgspecError, KeyError, UnicodeDecodeError) as error:
         raise Damaged(str(error)) from None
     generation, others, stamp, writer = fields.generation, fields.others, fields.stamp, fields.writer
-    return Stored(lattice, generation, seq, others, stamp, writer, fields.nbytes, fields.deps)
+    return Stored(lattice, generation, seq, others, stamp, writer, fields.nbytes, fields.deps, fields.met)
 
 
 def is_whole(place: bytes, data: memoryview | bytes) -> bool:

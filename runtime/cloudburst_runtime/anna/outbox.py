@@ -31,12 +31,15 @@ class Terms(NamedTuple):
         The writes of this key that a causal write replaces: what its session has seen in that generation.
     once
         Whether to refuse it if the key exists, or did.
+    known
+        The changes that the writer may have known of when it wrote.
     """
 
     deps: Vector
     generation: Micros = 0
     seen: Context = EMPTY
     once: bool = False
+    known: Vector = {}  # noqa: RUF012
 
 
 class Request:

@@ -10,16 +10,18 @@ stands for it, and it is loaded before anybody looks at it (see `tiers`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from cloudburst_runtime.anna import meetings
 from cloudburst_runtime.anna.shelf import later
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.ids import NODE, Micros, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice
 from cloudburst_runtime.lattices.wrap import newest, plain
-from cloudburst_runtime.messages import Entry, Version
+from cloudburst_runtime.messages import Entry, Met, Version
 from cloudburst_runtime.vectors import Vector, covers, joined
 
 
@@ -37,7 +39,7 @@ class Stored(msgspec.Struct, gc=False):
     learned from another store, and that number, or 0, is of its own last change. ``stamp`` and ``writer`` say
     when it was written and by whom, ``nbytes`` how many bytes the value has, wherever it is. ``deps`` are
     changes of other stores that its writers had seen: of the store's own whose change it is, they had seen
-    none that is later.
+    none that is later. ``met`` are the latest writes that met in it.
     """
 
     lattice: AnyLattice | Cold | None
@@ -48,6 +50,7 @@ class Stored(msgspec.Struct, gc=False):
     writer: PeerName = ""
     nbytes: int = 0
     deps: Vector | None = None
+    met: Sequence[Met] = ()
 
 
 Origin: TypeAlias = tuple[Micros, PeerName]
@@ -171,8 +174,22 @@ class Records:
         """What is told of a version of a key that exists."""
         assert record.lattice is not None
         return Version(
-            record.seq, record.stamp, record.writer, record.lattice.name, record.nbytes, self.version(record)
+            record.seq,
+            record.stamp,
+            record.writer,
+            record.lattice.name,
+            record.nbytes,
+            self.version(record),
+            list(record.met),
         )
+
+    def unseen(self, record: Stored, known: Vector) -> bool:
+        """Whether a writer that may have known of these changes surely had not seen a version."""
+        others = record.others or {}
+        if self.name in others:  # any of the changes may be the one that made it what it is
+            return all(known.get(store, 0) < number for store, number in others.items() if number)
+        name = self.name if record.seq > self.base else self.former
+        return known.get(name, 0) < record.seq
 
     def entry(self, record: Stored | None, as_plain: bool = False) -> Entry | None:
         """A record as it is sent; ``as_plain``: with the value itself, not where it lies in shared memory."""
@@ -194,17 +211,26 @@ class Records:
         stamp: Micros = 0,
         writer: PeerName = "",
         deps: Vector | None = None,
+        met: Sequence[Met] = (),
     ) -> Change:
         """A change of the key: count it, and replace the record; without a lattice the key is deleted."""
         before = self.find(key)
         others = None if before is None else self._others(before)
         return self._replace(
-            key, before, generation, lattice, others, stamp, writer, self._deps(before, deps)
+            key, before, generation, lattice, others, stamp, writer, self._deps(before, deps), met
         )
+
+    def note(self, key: str, met: Met) -> Change:
+        """Something met the current version, and left it as it is: no change is counted."""
+        before = self.live[key]
+        record = msgspec.structs.replace(before, met=[*before.met, met][-meetings.MET_MAX :])
+        self.put(key, record)
+        return Change(key, record, before, [])
 
     def absorb(self, key: str, entry: Entry, origin: Origin | None = None) -> Change | None:
         """Merge what another store has of the key: a change if it brings something, else None."""
         before = self.find(key)
+        met: Sequence[Met] = ()
         if before is not None:
             version = self.version(before)
             if covers(version, entry.version) and before.generation >= entry.generation:
@@ -213,6 +239,7 @@ class Records:
                 seen = joined(before.deps or {}, entry.deps)
                 entry = Entry(entry.generation, entry.lattice, joined(version, entry.version), seen)
             else:
+                met = self._between(before, version, entry)
                 mine = Entry(before.generation, before.lattice, version, before.deps or {})
                 entry = later(mine, entry)
         others = {self.name: 0, **entry.version}
@@ -220,7 +247,7 @@ class Records:
         if isinstance(entry.lattice, LWW):
             writer = entry.lattice.writer
         return self._replace(
-            key, before, entry.generation, entry.lattice, others, stamp, writer, entry.deps or None
+            key, before, entry.generation, entry.lattice, others, stamp, writer, entry.deps or None, met
         )
 
     def discard(self, key: str) -> list[tuple[str, Stored]]:
@@ -242,11 +269,12 @@ class Records:
         stamp: Micros,
         writer: PeerName,
         deps: Vector | None,
+        met: Sequence[Met],
     ) -> Change:
         nbytes = 0 if lattice is None else lattice.nbytes  # raises if it is nested too deeply
         self.seq += 1
         written = newest(lattice) or stamp
-        record = Stored(lattice, generation, self.seq, others, written, writer, nbytes, deps)
+        record = Stored(lattice, generation, self.seq, others, written, writer, nbytes, deps, met)
         dropped = [] if before is None else self._retire(key, before, record)
         self.put(key, record)
         if len(self.deleted) > self._config.tombstones_max:
@@ -331,6 +359,16 @@ class Records:
         return True
 
     # ------------------------------------------------------------ history
+
+    @staticmethod
+    def _between(before: Stored, version: Vector, entry: Entry) -> Sequence[Met]:
+        """What met if neither of two stores had heard of the other's value."""
+        mine, theirs = before.lattice, entry.lattice
+        if mine is None or theirs is None or isinstance(mine, Cold):
+            return ()
+        if before.generation != entry.generation or covers(entry.version, version):
+            return ()
+        return () if covers(version, entry.version) else meetings.between(mine, theirs)
 
     def _others(self, record: Stored) -> Vector | None:
         """The changes that a version includes and that do not count under our name."""

@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from cloudburst_runtime.anna import meetings
 from cloudburst_runtime.anna.deltas import Deltas, goes_on, is_worth
 from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.keeper import Keeper
@@ -46,6 +47,7 @@ from cloudburst_runtime.messages import (
     Keys,
     KeysReply,
     Message,
+    Met,
     Put,
     PutReply,
     Resync,
@@ -92,6 +94,7 @@ class ReplicaCore:
     def __init__(self, config: Config, name: PeerName = NODE, found: Recovered | None = None) -> None:
         self.name = name
         self._siblings_max = config.siblings_max
+        self._history_max = config.history_max
         self.records = Records(config, name)
         self.keeper = Keeper(self.records, config)
         self.watches = Watches()
@@ -206,6 +209,7 @@ class ReplicaCore:
             return [Send(peer, Failed(put.req, Failure(LOST, text)))]
         record = self.records.live.get(key)
         mine = None if record is None else record.lattice
+        met: Sequence[Met] = ()
         part = None
         try:
             if mine is None or put.generation > known:
@@ -214,13 +218,15 @@ class ReplicaCore:
             elif isinstance(mine, Cold):  # a later write replaces it, or it cannot be read
                 merged = theirs
             elif below(theirs, mine):
-                return [self._acknowledge(peer, put.req, known)]
+                return [*self._came_late(key, theirs, put.sync), self._acknowledge(peer, put.req, known)]
             else:
                 joined = join(mine, theirs, key)
                 merged = bounded(joined, self._siblings_max)
                 part = theirs if merged is joined else None
+            if record is not None and put.generation == known:
+                met = self._met(record, put, peer)
             merged = compact(merged, peer)
-            change = self.records.keep(key, put.generation, merged, put.stamp, peer, put.deps)
+            change = self.records.keep(key, put.generation, merged, put.stamp, peer, put.deps, met)
             effects = self._changed(change, put.sync, record is None, part)
             if self.deltas is not None:
                 self.deltas.note(change, part if goes_on(change) else None)
@@ -228,6 +234,19 @@ class ReplicaCore:
             return [_failed(peer, put.req, error)]
         effects.append(self._acknowledge(peer, put.req, put.generation))
         return effects
+
+    def _met(self, record: Stored, put: Put, peer: PeerName) -> Sequence[Met]:
+        """The write itself, if its writer had not seen the version that it comes upon."""
+        known = record.writer == peer or not self.records.unseen(record, put.seen)
+        mixed = isinstance(record.lattice, meetings.KEEP_BOTH)
+        return () if known or mixed else meetings.over(put, peer)
+
+    def _came_late(self, key: str, theirs: AnyLattice, sync: bool) -> list[Effect]:
+        """A write that changes nothing, for what is there includes it, or is later."""
+        if type(theirs) is not LWW or type(self.records.live[key].lattice) is not LWW:
+            return []
+        met = meetings.late(theirs, self.records.versions(key), self._history_max)
+        return [] if met is None else [*self.keeper.changed(self.records.note(key, met), sync)]
 
     def _delete(self, peer: PeerName, delete: Delete) -> list[Effect]:
         state = self.watches.peer(peer)

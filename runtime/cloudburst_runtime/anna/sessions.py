@@ -59,10 +59,10 @@ def see(session: Session, key: str, entry: Entry) -> None:
         _see(session, key, entry.generation, writes)
 
 
-def terms(session: Session | None, key: str, deps: Vector) -> Terms:
-    """What a write of the key by this session comes with."""
+def terms(session: Session | None, key: str, deps: Vector, known: Vector) -> Terms:
+    """What a write of the key by this session comes with, if its writer may have known of ``known``."""
     seen = None if session is None else session.seen.get(key)
-    return Terms(deps) if seen is None else Terms(deps, *seen)
+    return Terms(deps, known=known) if seen is None else Terms(deps, *seen, known=known)
 
 
 def write_at(session: Session, key: str, node: int) -> None:

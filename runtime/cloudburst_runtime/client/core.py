@@ -264,6 +264,9 @@ class ClientCore:
             self.clock.last = message.clock
         if message.floor != self.floor:
             self.floor = joined(self.floor, message.floor)
+        sights = self.requests.sights
+        if message.floor != sights.told:
+            sights.told = joined(sights.told, message.floor)
         call = self.calls.get(message.number)
         if call is None or message.attempt != call.attempt or call.header is None:
             return []

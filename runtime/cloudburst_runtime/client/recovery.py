@@ -172,7 +172,7 @@ class Recovery:
         call = self._calls.get(message.number)
         if call is None or message.attempt != call.attempt:
             return self._unwanted(message)
-        return [Observed(call.number, message)]
+        return [] if message.waits else [Observed(call.number, message)]
 
     def on_kept(self, message: Kept, now: Millis) -> Effects:
         """An executor keeps something for a call; if it is over, the word of that was lost."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from cloudburst_runtime.anna.cache import Answer, CacheCore
+from cloudburst_runtime.anna.meetings import Sights
 from cloudburst_runtime.client.calls import Answered, Store
 from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import Config
@@ -60,6 +61,7 @@ class Requests:
         self._resend_ms = config.resend_ms
         self._req = 0
         self._own = ClientSession()
+        self.sights = Sights()
         self._asked: dict[int, _Asked] = {}
         self.unanswered: dict[int, _Request] = {}
         self.store = CacheCore(config, name, clock, caching=False, next_req=self.next_req)
@@ -113,7 +115,7 @@ class Requests:
         if kind == "write":
             key, lattice, *waits = given
             sync = waits[0] if waits else None
-            terms = session.terms(key, floor)
+            terms = session.terms(key, floor, self.sights.of(key))
             return self._answered(self.store.write(op, key, lattice, now, sync, terms))
         return self._answered(self.store.delete(op, given[0], now))
 
@@ -142,7 +144,10 @@ class Requests:
         if isinstance(result, Failure):
             return Answered(answer.op, result)
         if asked.kind == "read":
-            pairs = zip(asked.keys, result, strict=True)
+            pairs = list(zip(asked.keys, result, strict=True))
+            for key, entry in pairs:
+                self.sights.note(key, entry.version)
             return Answered(answer.op, [asked.session.read(key, entry).lattice for key, entry in pairs])
+        self.sights.note(asked.keys[0], self.store.floor)
         asked.session.wrote(asked.keys[0], result, self.store.floor)
         return Answered(answer.op, None)

@@ -69,9 +69,12 @@ class ClientSession:
         if self.level in CAUSAL or isinstance(entry.lattice, Causal | Custom):
             sessions.see(self._session, key, entry)
 
-    def terms(self, key: str, floor: Vector) -> Terms:
-        """What a write comes with, by a client that has seen all changes up to ``floor``."""
-        return sessions.terms(self._session, key, floor if self.level in DEPENDENT else {})
+    def terms(self, key: str, floor: Vector, known: Vector) -> Terms:
+        """What a write comes with, by a client that has seen all changes up to ``floor``.
+
+        Of this key it may have ``known`` those up to there.
+        """
+        return sessions.terms(self._session, key, floor if self.level in DEPENDENT else {}, known)
 
     def onward(self, level: str, home: PeerName) -> Session:
         """What a call at some level begins with."""

@@ -270,7 +270,7 @@ class ExecutorCore:
         return self.waiting.advance(task, now)
 
     def _new_task(self, task_id: TaskId, header: Header) -> Task:
-        task = Task(task_id, header, clock=header.clock, floor=header.floor)
+        task = Task(task_id, header, clock=header.clock, floor=header.floor, told=header.floor)
         if header.session is not None:
             self.operations.levels.begin(task, header)
         if header.clock > self.clock.last:
@@ -286,6 +286,7 @@ class ExecutorCore:
         elif unused:
             task.unused.append(trigger)
         task.floor = joined(task.floor, trigger.header.floor)
+        task.told = joined(task.told, trigger.header.floor)
         self.operations.levels.begin(task, trigger.header)
         self.clock.observe(trigger.header.clock)
 

@@ -183,4 +183,7 @@ def probes_behind(header: Header, node: int, known: Known | None) -> Outputs:
 def news(task: Task, executor: PeerName) -> Send:
     """How far a task is, for its caller; who does not want it answers with a `Cancel`."""
     number, attempt, node = task.id.number, task.id.attempt, task.id.node
-    return Send(task.id.client, Running(number, attempt, node, executor, *task.progress, *task.printed))
+    waits = task.state == "waiting"
+    return Send(
+        task.id.client, Running(number, attempt, node, executor, *task.progress, *task.printed, waits)
+    )

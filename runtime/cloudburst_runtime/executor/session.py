@@ -77,12 +77,15 @@ class Levels:
             entry = self._snapshots.peek(task, key)
         else:
             entry = self._cache.peek(key, self.floor(task))
-        if entry is not None and (session is not None or type(entry.lattice) in _KEEPS_SIBLINGS):
-            self.see(task, key, entry)
+        if entry is not None:
+            task.met[key] = entry.version
+            if session is not None or type(entry.lattice) in _KEEPS_SIBLINGS:
+                self.see(task, key, entry)
         return entry
 
     def see(self, task: Task, key: str, entry: Entry) -> None:
         """The task has read this entry."""
+        task.met[key] = entry.version
         session = task.session
         if session is None:
             if type(entry.lattice) not in _KEEPS_SIBLINGS:
@@ -102,7 +105,8 @@ class Levels:
         """What a write of this task comes with."""
         session = task.session
         depends = session is not None and session.level in DEPENDENT
-        return sessions.terms(session, key, self.floor(task) if depends else {})
+        known = joined(task.told, task.met.get(key, {}))
+        return sessions.terms(session, key, self.floor(task) if depends else {}, known)
 
     def buffer(
         self, task: Task, key: str, lattice: AnyLattice | None, sync: bool | None = None
@@ -126,6 +130,7 @@ class Levels:
         task.floor = joined(task.floor, self._cache.floor)
         if entry is not None:
             self.see(task, key, entry)
+        task.met[key] = task.floor
         session = task.session
         if session is None:
             return

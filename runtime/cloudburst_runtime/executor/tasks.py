@@ -81,6 +81,10 @@ class Task(msgspec.Struct, eq=False, gc=False):
     ready_at: Millis = 0.0
     clock: Micros = 0
     floor: Vector = {}
+    told: Vector = {}
+    """The changes that whoever called it knew of: its floor, as long as it wrote nothing."""
+    met: dict[str, Vector] = {}
+    """By key, the changes that it has read or written there."""
     last_failure: Failure | None = None
     mailbox: list[tuple[str, Value]] = []
     cancelled: bool = False

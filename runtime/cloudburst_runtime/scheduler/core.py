@@ -43,6 +43,7 @@ from cloudburst_runtime.messages import (
     Load,
     Message,
     Place,
+    Ran,
     Register,
     Registered,
     Retire,
@@ -314,6 +315,10 @@ class SchedulerCore:
         self.pool.executors[peer].doing = message.running
         return []
 
+    def _ran(self, peer: PeerName, message: Ran, now: Millis) -> list[Effect]:
+        self.registry.count(message.runs)
+        return []
+
     def _relieve(self, now: Millis) -> list[Effect]:
         """Move waiting tasks, after pinning their functions where they go."""
         effects = self.pool.relieve(now, self.registry.gpu_only())
@@ -426,4 +431,5 @@ _FROM_EXECUTORS: dict[type, Method] = {
     Load: SchedulerCore._load,
     Idle: SchedulerCore._idle,
     Doing: SchedulerCore._doing,
+    Ran: SchedulerCore._ran,
 }

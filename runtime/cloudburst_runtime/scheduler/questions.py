@@ -9,7 +9,7 @@ import msgspec
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import CloudburstError, FunctionNotFound
 from cloudburst_runtime.ids import PeerName
-from cloudburst_runtime.messages import Describe, Description, ExecutorStatus, FunctionSpec, StatusReply
+from cloudburst_runtime.messages import Describe, Description, ExecutorStatus, FunctionSpec, Runs, StatusReply
 from cloudburst_runtime.scheduler.pool import Pool
 from cloudburst_runtime.scheduler.registry import Registry
 
@@ -21,7 +21,7 @@ VERSIONS_DESCRIBED_MAX = 50
 
 
 def describe(registry: Registry, message: Describe) -> Description:
-    """A function or its versions without the payload, one version with it, a DAG, or the names of all.
+    """A function or its versions without the payload, one version with it, its runs, a DAG, or all names.
 
     Raises
     ------
@@ -35,6 +35,9 @@ def describe(registry: Registry, message: Describe) -> Description:
         registry.latest(message.name)
         kept = sorted(registry.functions[message.name].items())
         reply.versions = [_light(spec) for _, spec in kept[-VERSIONS_DESCRIBED_MAX:]]
+    elif message.what == "runs":
+        registry.latest(message.name)
+        reply.runs = registry.runs.get(message.name, Runs(message.name))
     elif message.what == "version":
         reply.function = _version(registry, message.name, message.version)
     elif message.what == "dag":
@@ -45,7 +48,7 @@ def describe(registry: Registry, message: Describe) -> Description:
         reply.names = sorted(registry.dags)
     else:
         raise CloudburstError(
-            f"cannot describe {message.what!r}: function, versions, version, dag, functions or dags"
+            f"cannot describe {message.what!r}: function, versions, version, runs, dag, functions or dags"
         )
     return reply
 

@@ -20,9 +20,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from cloudburst_runtime import runs
 from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.errors import DagExists, DagNotFound, FunctionNotFound, check_name
-from cloudburst_runtime.messages import DagNode, DagSpec, FunctionSpec, Plan
+from cloudburst_runtime.messages import DagNode, DagSpec, FunctionSpec, Plan, Runs
 from cloudburst_runtime.scheduler.dag import Topology, compose, validate
 from cloudburst_runtime.scheduler.names import suggest
 
@@ -64,6 +65,8 @@ class Registry:
         self.functions: dict[str, dict[int, FunctionSpec]] = {}
         self.dags: dict[str, DagSpec] = {}
         self.plans: OrderedDict[int, Planned] = OrderedDict()
+        self.runs: dict[str, Runs] = {}
+        """By function, since this runtime began."""
         self.damage: list[str] = []
         """A line on each damage that was found on disk."""
         self._plans_kept_max = plans_kept_max
@@ -75,6 +78,12 @@ class Registry:
         self._number = 0
 
     # ------------------------------------------------------------ functions
+
+    def count(self, told: list[Runs]) -> None:
+        """Functions have run."""
+        for each in told:
+            if each.name in self.functions:
+                runs.add(self.runs.setdefault(each.name, Runs(each.name)), each)
 
     def register(self, function: FunctionSpec) -> FunctionSpec:
         """Keep a function as the next version of its name, and return it with its version.

@@ -79,6 +79,8 @@ class ClientShell:
     ----------
     where
         The runtime's directory, or the connection file of one on another host.
+    mark
+        Is given what an interrupt raises while this client waits.
 
     Attributes
     ----------
@@ -95,7 +97,9 @@ class ClientShell:
         If no runtime listens there, or it does not let this client in.
     """
 
-    def __init__(self, where: str | Ticket) -> None:
+    def __init__(
+        self, where: str | Ticket, mark: Callable[[BaseException], None] = lambda error: None
+    ) -> None:
         self.where = where
         self.address = SCHEME + where if isinstance(where, str) else where.address
         self.name = "c" + uuid.uuid4().hex[:12]
@@ -116,7 +120,7 @@ class ClientShell:
             Dispatched: self._stay_connected,
             SetTimer: self._set_timer,
         }
-        self._interrupts = Interrupts()
+        self._interrupts = Interrupts(mark)
         self.loop = Loop(self.core, self.hub, carry, interrupts=self._interrupts)
         self.loop.before_waiting = self._send_now
         self._alarm: Alarm | None = None

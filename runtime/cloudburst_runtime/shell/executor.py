@@ -17,9 +17,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from cloudburst_runtime import inplace
+from cloudburst_runtime import inplace, messages
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import SetTimer
+from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.errors import RuntimeUnavailable
 from cloudburst_runtime.executor import departures
 from cloudburst_runtime.executor.core import ExecutorCore
@@ -34,6 +34,7 @@ from cloudburst_runtime.executor.tasks import (
     Measure,
     Measured,
     Op,
+    Outcome,
     Ran,
     Reply,
     StillRunning,
@@ -42,6 +43,7 @@ from cloudburst_runtime.executor.tasks import (
 from cloudburst_runtime.executor.witness import WitnessLibrary
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Failure, Hello
+from cloudburst_runtime.runs import Counter
 from cloudburst_runtime.shell import holding
 from cloudburst_runtime.shell.alarm import Alarm
 from cloudburst_runtime.shell.arena import Arena
@@ -88,6 +90,7 @@ class ExecutorProcess:
         self.todo: deque[list[Task]] = deque()
         self._replies: dict[int, Any] = {}
         self._numbers = itertools.count(1)
+        self.counter = Counter()
         self._shown = ("", "")
         self._used = (0.0, now_ms())
         self._shown_for: Task | None = None
@@ -127,10 +130,13 @@ class ExecutorProcess:
         gc.freeze()
         todo, sandbox, loop = self.todo, self.sandbox, self.loop
         while True:
-            if not todo:
-                loop.wait(todo.__len__)  # type: ignore[arg-type]
+            while not todo:
+                loop.wait(todo.__len__, self.counter.due)  # type: ignore[arg-type]
+                self._tell_if_due()
             tasks = todo.popleft()
-            loop.post(Ran(tasks, sandbox.run(tasks)))
+            outcomes = sandbox.run(tasks)
+            loop.post(Ran(tasks, outcomes))
+            self._count(tasks, outcomes)
             if HOLDING.ended:
                 HOLDING.settle()
 
@@ -138,6 +144,24 @@ class ExecutorProcess:
         self.loop.set_timer(effect)
         if effect.key == departures.TIMER:  # it is for what user code is not to hold up
             self._alarm.set(effect.due)
+
+    # ------------------------------------------------------------ what is counted
+
+    def _count(self, tasks: list[Task], outcomes: list[Outcome]) -> None:
+        """Count these runs; their results are on the way already."""
+        now = now_ms()
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            if task.function is not None and not task.cancelled:
+                failed = outcome.failure is not None
+                self.counter.note(task.function.name, outcome.ended - outcome.started, failed, now)
+        if self.todo:
+            self._tell_if_due()
+
+    def _tell_if_due(self) -> None:
+        now = now_ms()
+        if self.counter.due is not None and now >= self.counter.due:
+            with self.loop.lock:
+                self.loop.perform([Send(NODE, messages.Ran(self.counter.take(now)))])
 
     # ------------------------------------------------------------ what user code asks for
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 _getsignal = _signal.getsignal
@@ -19,9 +20,15 @@ class Interrupts:
     """Defers SIGINT while the main thread is in a section between `guard` or `begin` and `end`.
 
     Within a section, what lies between `open` and the setting of ``opened`` to False may be interrupted.
+
+    Parameters
+    ----------
+    mark
+        Is given what an interrupt raises in a section, before anybody else sees it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mark: Callable[[BaseException], None] = lambda error: None) -> None:
+        self._mark = mark
         self.opened = False
         self._depth = 0
         self._pending = False
@@ -70,10 +77,20 @@ class Interrupts:
     def _raise(self) -> None:
         self._pending = False
         if callable(self._previous):
-            self._previous(_SIGINT, None)
+            self._interrupt(_SIGINT, None)
 
     def _on_signal(self, number: int, frame: Any) -> None:
         if self._depth > 0 and not self.opened:
             self._pending = True
         elif callable(self._previous):
+            if self._depth > 0:
+                self._interrupt(number, frame)
+            else:
+                self._previous(number, frame)
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        try:
             self._previous(number, frame)
+        except BaseException as error:
+            self._mark(error)
+            raise
