@@ -38,10 +38,11 @@ class Received(Record, frozen=True):
 
 
 class PeerLost(Record, frozen=True):
-    """The connection to ``peer`` ended: the process is gone, or cannot be reached any more."""
+    """The connection to ``peer`` ended: it is gone, cannot be reached, or ``runs`` and wants none."""
 
     peer: PeerName
     reason: str = ""
+    runs: bool = False
 
 
 class Timer(Record, frozen=True):

@@ -401,6 +401,19 @@ def test_an_interrupt_while_many_calls_fly_leaves_a_client_that_works(home):
         assert script.process.returncode == 0, script.errors
 
 
+def test_a_runtime_that_ends_only_the_connection_is_not_said_to_be_gone() -> None:
+    client = cb.up(executors=1)
+    client.put("k", 1)
+    hub = client._shell.hub
+    hub.send_on(hub.peers["node"], b"\x03\x00\x00\x00abc")
+    with pytest.raises(
+        RuntimeUnavailable, match=r"the runtime runs, but has ended the connection.*cb\.connect"
+    ):
+        eventually(lambda: client.get("k") != 1)
+    assert cb.connect(client.address).get("k") == 1
+    client.down()
+
+
 # ---------------------------------------------------------------- the runtime is gone
 
 

@@ -335,9 +335,13 @@ class ClientCore:
             return self.requests.handle(event, now)
         if event.peer != NODE:
             return self.recovery.on_disconnected(event.peer, now)
-        self.unavailable = Failure(
-            "RuntimeUnavailable", f"the runtime is gone ({event.reason}): start a new one with cb.up()"
-        )
+        text = f"the runtime is gone ({event.reason}): start a new one with cb.up()"
+        if event.runs:
+            text = (
+                "the runtime runs, but has ended the connection to this client, as it does after a message "
+                "that it cannot read: cb.connect(client.address) makes a new one"
+            )
+        self.unavailable = Failure("RuntimeUnavailable", text)
         effects: Effects = []
         for call in list(self.calls.values()):
             if call.number in self.calls:

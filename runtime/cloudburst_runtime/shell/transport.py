@@ -237,6 +237,16 @@ class Hub:
         for data in self.held.pop(peer, []):
             self.send_on(connection, data)
 
+    def _listens(self, peer: PeerName) -> bool:
+        """Whether a peer still accepts connections: the sockets of a process that ended close together."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.setblocking(False)
+            try:
+                sock.connect(os.path.join(self.directory, peer))
+            except OSError:
+                return False
+        return True
+
     def drop(self, connection: Connection, reason: str) -> None:
         """Close a connection; `collect` will report the loss if it was the one to its peer."""
         fd = connection.sock.fileno()
@@ -246,7 +256,7 @@ class Hub:
         connection.sock.close()
         if connection.peer and self.peers.get(connection.peer) is connection:
             del self.peers[connection.peer]
-            self.lost.append(PeerLost(connection.peer, reason))
+            self.lost.append(PeerLost(connection.peer, reason, self._listens(connection.peer)))
             self.wake()
 
     def close(self) -> None:
