@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cloudburst_runtime.anna.durable import Factor, factor_place, pack, recover
@@ -69,6 +69,7 @@ STEPS = st.lists(
 
 
 @given(STEPS, st.sampled_from(["", "somewhere"]))
+@example([("spawn", 0), ("join", 0), ("lose", 0), ("settle", 0), ("lose", 0)], "somewhere")
 def test_whatever_happens_it_ends_settled_with_the_stores_that_there_are(
     steps: list[tuple[str, int]], state_dir: str
 ) -> None:

@@ -144,7 +144,8 @@ class Membership:
         if self._config.state_dir and (was_live or was_heir):
             self._bequeath(name)
         self.afar.pop(name, None)
-        if not was_live and not (was_heir and self.ring.former):
+        told = bool(self.ring.former) or name in self.ring.heirs.values()
+        if not was_live and not (was_heir and told):  # else somebody waits for what it was to take over
             return []
         live = [other for other in self.ring.live if other != name]
         names = [other for other in self.ring.current.names if other != name]
