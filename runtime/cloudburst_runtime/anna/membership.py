@@ -140,13 +140,11 @@ class Membership:
             each.pop(name, None)
         self._stats.pop(name, None)
         self._joined.pop(name, None)
-        was_live, was_heir = name in self.ring.live, name in self.heirs.values()
-        if self._config.state_dir and (was_live or was_heir):
-            self._bequeath(name)
         self.afar.pop(name, None)
-        told = bool(self.ring.former) or name in self.ring.heirs.values()
-        if not was_live and not (was_heir and told):  # else somebody waits for what it was to take over
+        if name not in self.ring.live and name not in self.heirs.values():
             return []
+        if self._config.state_dir:  # else nobody has left anything
+            self._bequeath(name)
         live = [other for other in self.ring.live if other != name]
         names = [other for other in self.ring.current.names if other != name]
         return self._announce(Members(names, self.ring.current.factors), live, now)
