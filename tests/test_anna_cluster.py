@@ -15,7 +15,7 @@ from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.lattices import Mixed
-from cloudburst_runtime.lattices.compound import met
+from cloudburst_runtime.lattices.compound import lub
 from cloudburst_runtime.messages import (
     Compared,
     Entry,
@@ -166,7 +166,7 @@ class LetsOneTypeWin(StoreCore):
         for key, entry in zip(message.keys, message.entries, strict=True):
             record = self.replica.records.live.get(key)
             mine: Any = None if record is None else record.lattice
-            if mine is not None and entry.lattice is not None and isinstance(met(mine, entry.lattice), Mixed):
+            if mine is not None and entry.lattice is not None and isinstance(lub(mine, entry.lattice), Mixed):
                 entry.lattice = mine
         return super()._on_gossip(peer, message, now)
 

@@ -14,7 +14,7 @@ from cloudburst_runtime.anna import deltas
 from cloudburst_runtime.anna.deltas import PARTS_MAX, Deltas
 from cloudburst_runtime.anna.records import Records
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.lattices import AnyLattice, Max, SetLattice, met
+from cloudburst_runtime.lattices import AnyLattice, Max, SetLattice, lub
 from cloudburst_runtime.lattices.laws import exact
 from cloudburst_runtime.messages import Delete, Entry, Get, Gossip, Heard, Put, PutReply, Resync, Update
 from tests.test_anna_store import Bench, sent
@@ -45,7 +45,7 @@ def test_the_join_of_parts_is_the_join_of_states(kind: str, monkeypatch: pytest.
         states = [puts[0]]
         kept.note(records.keep("k", 0, puts[0]), None)
         for part in puts[1:]:
-            states.append(met(states[-1], part))
+            states.append(lub(states[-1], part))
             kept.note(records.keep("k", 0, states[-1]), part)
         for index, state in enumerate(states[:-1]):
             news = kept.since("k", index + 2)
@@ -53,7 +53,7 @@ def test_the_join_of_parts_is_the_join_of_states(kind: str, monkeypatch: pytest.
             base, entry = news
             assert base == index + 1
             assert entry.version == {"s2": len(puts)}
-            assert exact(met(state, entry.lattice)) == exact(states[-1])
+            assert exact(lub(state, entry.lattice)) == exact(states[-1])
 
     holds()
 
@@ -81,7 +81,7 @@ def test_what_goes_on_from_a_change_brings_all_of_the_sender_s_later_ones(
             kept.note(change, None)
             mine.append((change.record.seq, generation, None))
         else:
-            state: Any = part if found is None else met(found.lattice, part)
+            state: Any = part if found is None else lub(found.lattice, part)
             change = records.keep("k", generation, state)
             is_part = what == "put" and deltas.goes_on(change)
             kept.note(change, part if is_part else None)
@@ -91,7 +91,7 @@ def test_what_goes_on_from_a_change_brings_all_of_the_sender_s_later_ones(
         if news is not None:
             assert (news[0], base_generation) == (base, generation)
             brought = [part for number, _, part in mine if number >= first]
-            assert exact(news[1].lattice) == exact(reduce(met, brought))
+            assert exact(news[1].lattice) == exact(reduce(lub, brought))
 
 
 # ---------------------------------------------------------------- between stores
@@ -130,7 +130,7 @@ def test_a_store_that_has_not_what_was_before_is_sent_the_whole() -> None:
     assert (heard.number, heard.plain, theirs.store.key_count) == (0, True, 0)
     [(_, again)] = sent(ours.tell("s2", Heard(1, ours.told(0, 0), plain=True)), Gossip)
     assert again.bases == {}
-    assert again.entries == [Entry(0, met(whole(100), one(b"new")), {"node": 2})]
+    assert again.entries == [Entry(0, lub(whole(100), one(b"new")), {"node": 2})]
 
 
 def test_a_part_is_merged_by_who_has_more_than_it_goes_on_from() -> None:
@@ -174,7 +174,7 @@ def test_a_cache_that_watches_is_told_what_was_new() -> None:
     assert (peer, update.base) == ("e1", {"node": 1})
     assert update.entry == Entry(0, one(b"new"), {"node": 2})
     [(_, update)] = sent(bench.tell("c1", Put(4, key, whole(2000))), Update)
-    assert (update.base, update.entry.lattice) == ({}, met(whole(2000), one(b"new")))
+    assert (update.base, update.entry.lattice) == ({}, lub(whole(2000), one(b"new")))
     [(_, update)] = sent(bench.tell("c1", Delete(5, key, 9)), Update)
     assert (update.base, update.entry.lattice) == ({}, None)
     [(_, update)] = sent(bench.tell("c1", Put(6, key, Max(3), generation=9)), Update)

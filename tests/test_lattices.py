@@ -31,7 +31,7 @@ from cloudburst_runtime.lattices import (
     VectorClock,
     below,
     join,
-    met,
+    lub,
 )
 from cloudburst_runtime.lattices.causal import Context, Sibling
 from cloudburst_runtime.lattices.laws import check_all, exact
@@ -115,7 +115,7 @@ def maps(draw: st.DrawFn, depth: int = 2) -> tuple[MapLattice, MapLattice, MapLa
 anything = st.one_of(*STRATEGIES.values())
 MIXED = {
     "mixed": st.lists(anything, min_size=2, max_size=3)
-    .map(lambda some: reduce(met, some))
+    .map(lambda some: reduce(lub, some))
     .filter(lambda element: isinstance(element, Mixed))
 }
 """What elements of several types become where they meet."""
@@ -221,7 +221,7 @@ def test_mismatch_under_a_key_that_is_no_encoding() -> None:
 
 
 def test_two_types_that_met_are_an_error_that_names_both_and_each_can_be_read() -> None:
-    both = met(met(delta({1, 2}, None, "w", 1), Max(7)), delta({3}, None, "w", 2))
+    both = lub(lub(delta({1, 2}, None, "w", 1), Max(7)), delta({3}, None, "w", 2))
     told = r"key 'k' holds 'max' and 'set' lattices.*get\(key, lattice='max'\)"
     with pytest.raises(LatticeMismatch, match=told):
         reveal(both, key="k")
@@ -235,7 +235,7 @@ def test_two_types_that_met_are_an_error_that_names_both_and_each_can_be_read() 
 
 def test_two_types_that_met_inside_a_map_leave_the_rest_of_it_usable() -> None:
     left = delta({"a": 1, "b": 2}, "map[max]", "w", 1)
-    both = met(left, delta({"a": 5}, "map[min]", "w", 1))
+    both = lub(left, delta({"a": 5}, "map[min]", "w", 1))
     with pytest.raises(
         LatticeMismatch, match=r"'a' of the map under key 'k' holds 'max' and 'min'.*map\[max\]"
     ):
@@ -248,11 +248,11 @@ def test_two_types_that_met_inside_a_map_leave_the_rest_of_it_usable() -> None:
 
 
 def test_what_is_known_of_a_plain_write_is_known_of_two_types_that_met() -> None:
-    both: AnyLattice = met(LWW(5, "w", encode(1)), Max(7))
+    both: AnyLattice = lub(LWW(5, "w", encode(1)), Max(7))
     assert newest(both) == 5
     assert below(LWW(4, "w", encode(0)), both)
     assert not below(LWW(6, "w", encode(0)), both)
-    assert reveal(one_of(met(both, dotted(delta(2, "causal", "w", 9), "w", 1, Context())), "lww", "k")) == 2
+    assert reveal(one_of(lub(both, dotted(delta(2, "causal", "w", 9), "w", 1, Context())), "lww", "k")) == 2
 
 
 # ---------------------------------------------------------------- lattice=

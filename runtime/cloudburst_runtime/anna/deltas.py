@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cloudburst_runtime.anna.records import Change, Origin, Records, Stored
-from cloudburst_runtime.lattices import AnyLattice, met
+from cloudburst_runtime.lattices import AnyLattice, lub
 from cloudburst_runtime.messages import Entry
 from cloudburst_runtime.vectors import Vector, joined
 
@@ -98,7 +98,7 @@ class Deltas:
             return None
         lattice, deps = wanted[0].lattice, wanted[0].deps
         for part in wanted[1:]:
-            lattice, deps = met(lattice, part.lattice), joined(deps, part.deps)
+            lattice, deps = lub(lattice, part.lattice), joined(deps, part.deps)
         if not is_worth(lattice, record):
             return None
         return wanted[0].base, Entry(record.generation, lattice, {self._records.name: number}, deps)

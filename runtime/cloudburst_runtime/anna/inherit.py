@@ -14,7 +14,7 @@ import msgspec
 
 from cloudburst_runtime.anna.durable import Recovered, version_place
 from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
-from cloudburst_runtime.lattices import below, met
+from cloudburst_runtime.lattices import below, lub
 from cloudburst_runtime.vectors import joined
 
 Read = Callable[[bytes], Stored | None]
@@ -64,4 +64,4 @@ def _merged(mine: Stored | None, theirs: Stored) -> Stored | None:
         return theirs
     if isinstance(theirs.lattice, Cold) or below(theirs.lattice, mine.lattice):
         return None
-    return msgspec.structs.replace(theirs, lattice=met(mine.lattice, theirs.lattice))
+    return msgspec.structs.replace(theirs, lattice=lub(mine.lattice, theirs.lattice))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from cloudburst_runtime.ids import Micros
-from cloudburst_runtime.lattices import met
+from cloudburst_runtime.lattices import lub
 from cloudburst_runtime.lattices.wrap import private_bytes
 from cloudburst_runtime.messages import Entry
 from cloudburst_runtime.vectors import joined
@@ -111,7 +111,7 @@ def later(mine: Entry, theirs: Entry) -> Entry:
 def _merged(mine: Entry, theirs: Entry) -> Entry:
     if mine.lattice is None or theirs.lattice is None:
         return mine if theirs.lattice is None else theirs
-    merged = met(mine.lattice, theirs.lattice)
+    merged = lub(mine.lattice, theirs.lattice)
     if merged is mine.lattice:
         return mine
     return Entry(mine.generation, merged, theirs.version, theirs.deps)

@@ -4,7 +4,7 @@ from .atomic import Atomic
 from .base import Lattice
 from .basic import LWW, Bool, Max, Min, Number, OrderedSet, Priority, SetLattice
 from .causal import Causal
-from .compound import AnyLattice, MapLattice, Mixed, below, join, met
+from .compound import AnyLattice, MapLattice, Mixed, below, join, lub
 from .counters import Counter, Grow, VectorClock
 from .custom import Custom
 
@@ -29,5 +29,5 @@ __all__ = [
     "VectorClock",
     "below",
     "join",
-    "met",
+    "lub",
 ]

@@ -1,13 +1,13 @@
 """A map whose values are lattices, two types under one key, and what happens where two elements meet.
 
-Law: what stores and caches have learned always merges (`met`), for a store may not refuse what another one
+Law: what stores and caches have learned always merges (`lub`), for a store may not refuse what another one
 has acknowledged; only a put may be refused (`join`). So where two stores took puts of two types under one new
 key before they heard of each other, both are kept, in a `Mixed`, until somebody decides.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from cloudburst_runtime.errors import LatticeMismatch, SerializationError
 from cloudburst_runtime.values import from_canonical
@@ -19,6 +19,8 @@ from .causal import Causal
 from .counters import Counter, Grow, VectorClock
 from .custom import Custom
 
+K = TypeVar("K", bytes, str)
+
 
 class MapLattice(Lattice, tag="map", frozen=True, array_like=True):
     """Keys are canonical bytes, values any lattices."""
@@ -28,14 +30,10 @@ class MapLattice(Lattice, tag="map", frozen=True, array_like=True):
     entries: dict[bytes, AnyLattice] = {}  # noqa: RUF012
 
     def merge(self, other: MapLattice) -> MapLattice:
-        merged: dict[bytes, Any] = dict(self.entries)
-        for key, theirs in other.entries.items():
-            mine = merged.get(key)
-            merged[key] = theirs if mine is None else met(mine, theirs)
-        return MapLattice(merged)
+        return MapLattice(_key_by_key(self.entries, other.entries))
 
     def __le__(self, other: MapLattice) -> bool:
-        return all(below(mine, other.entries.get(key)) for key, mine in self.entries.items())
+        return _all_below(self.entries, other.entries)
 
     def reveal(self) -> dict[Any, Any]:
         return {from_canonical(key): entry.reveal() for key, entry in sorted(self.entries.items())}
@@ -53,14 +51,10 @@ class Mixed(Lattice, tag="mixed", frozen=True, array_like=True):
     parts: dict[str, AnyLattice]
 
     def merge(self, other: Mixed) -> Mixed:
-        merged: dict[str, Any] = dict(self.parts)
-        for kind, theirs in other.parts.items():
-            mine = merged.get(kind)
-            merged[kind] = theirs if mine is None else met(mine, theirs)
-        return Mixed(dict(sorted(merged.items())))
+        return Mixed(dict(sorted(_key_by_key(self.parts, other.parts).items())))
 
     def __le__(self, other: Mixed) -> bool:
-        return all(below(mine, other.parts.get(kind)) for kind, mine in self.parts.items())
+        return _all_below(self.parts, other.parts)
 
     def reveal(self) -> Any:
         raise LatticeMismatch(self.told("this key"))
@@ -98,8 +92,21 @@ AnyLattice: TypeAlias = (
 )
 """Every lattice that may cross the wire."""
 
-FAMILIES = {"atomic": "lww", "causal": "lww"}
-"""Types that merge with another one, by `LIFTS`."""
+_above = {above for _, above in LIFTS}
+FAMILIES = {above.name: least.name for least, above in LIFTS if least not in _above}
+"""Types that merge with another one, by the name of the least that they merge with."""
+
+
+def _key_by_key(mine: dict[K, AnyLattice], theirs: dict[K, AnyLattice]) -> dict[K, AnyLattice]:
+    """Both, with the least upper bound under each key that both have."""
+    merged = dict(mine)
+    for key, part in theirs.items():
+        merged[key] = lub(merged[key], part) if key in merged else part
+    return merged
+
+
+def _all_below(mine: dict[K, AnyLattice], theirs: dict[K, AnyLattice]) -> bool:
+    return all(below(part, theirs.get(key)) for key, part in mine.items())
 
 
 def called(element: Lattice) -> str:
@@ -120,12 +127,12 @@ def family(element: Lattice) -> str:
     return FAMILIES.get(element.name, element.name)
 
 
-def met(mine: Any, theirs: Any) -> Any:
+def lub(mine: Any, theirs: Any) -> Any:
     """The least upper bound of any two elements.
 
     Examples
     --------
-    >>> met(Max(3), Max(5)), met(Max(3), Bool(True))
+    >>> lub(Max(3), Max(5)), lub(Max(3), Bool(True))
     (Max(value=5), Mixed(parts={'bool': Bool(value=True), 'max': Max(value=3)}))
     """
     if type(mine) is type(theirs) and (type(mine) is not Custom or mine.kind == theirs.kind):
@@ -154,7 +161,7 @@ def join(mine: Any, theirs: Any, key: str) -> Any:
     """
     if type(mine) is not type(theirs) or type(mine) in _MIXABLE:
         _agree(mine, theirs, f"key {key!r}")
-    return met(mine, theirs)
+    return lub(mine, theirs)
 
 
 _MIXABLE = (MapLattice, Mixed, Custom)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from cloudburst_runtime.lattices.base import Lattice
-from cloudburst_runtime.lattices.compound import below, met
+from cloudburst_runtime.lattices.compound import below, lub
 
 T = TypeVar("T", bound=Lattice)
 
@@ -65,7 +65,7 @@ def check_all(a: T, b: T, c: T) -> None:
 
 
 def _join(x: T, y: T) -> T:
-    merged: T = met(x, y)
+    merged: T = lub(x, y)
     return merged
 
 
