@@ -28,6 +28,23 @@ def functions(client):
     client.register(inc._packed)
 
 
+class Clock:
+    """A coroutine that counts how often it had its turn."""
+
+    def __init__(self):
+        self.ticks = 0
+        self._task = asyncio.create_task(self._tick())
+
+    async def _tick(self):
+        while True:
+            self.ticks += 1
+            await asyncio.sleep(0)
+
+    def stop(self):
+        self._task.cancel()
+        return self.ticks
+
+
 def test_a_future_is_awaited():
     async def main():
         return await inc(1)
@@ -37,18 +54,9 @@ def test_a_future_is_awaited():
 
 def test_futures_are_gathered_while_other_coroutines_run():
     async def main():
-        ticks = 0
-
-        async def tick():
-            nonlocal ticks
-            while True:
-                ticks += 1
-                await asyncio.sleep(0)
-
-        ticking = asyncio.create_task(tick())
+        clock = Clock()
         values = await asyncio.gather(*(awaited(inc(n)) for n in range(100)))
-        ticking.cancel()
-        return values, ticks
+        return values, clock.stop()
 
     async def awaited(future):
         return await future
@@ -60,21 +68,12 @@ def test_futures_are_gathered_while_other_coroutines_run():
 
 def test_awaiting_call_after_call_lets_other_coroutines_run():
     async def main():
-        ticks = 0
-
-        async def tick():
-            nonlocal ticks
-            while True:
-                ticks += 1
-                await asyncio.sleep(0)
-
-        ticking = asyncio.create_task(tick())
+        clock = Clock()
         for n in range(10_000):
             await inc(n)  # it may come so quickly that nothing is to be waited for
-            if ticks > 10:
+            if clock.ticks > 10:
                 break
-        ticking.cancel()
-        return ticks
+        return clock.stop()
 
     assert asyncio.run(main()) > 10
 

@@ -114,12 +114,8 @@ class StoreCore:
         self.safety = Safety(replica, self.exchange, self.deltas, self._partners)
         self._elastic = config.stores_max > 1
         self._early: list[Received] = []
-        self._counted = (
-            0,
-            0,
-            0,
-            0,
-        )  # ring, changes and keys when the first owner's keys were counted; how many
+        self._counted = ((0, 0, 0), 0)
+        """Ring, changes and keys when the first owner's keys were counted last, and how many those were."""
         self._armed: Millis | None = None
         self._handlers: dict[type, Callable[[PeerName, Any, Millis], Effects]] = {
             Ring: self._on_ring,
@@ -162,11 +158,10 @@ class StoreCore:
         if self.owners is None:
             return self.key_count
         state = (self.owners.epoch, self.replica.seq, self.key_count)
-        if state != self._counted[:-1]:
+        if state != self._counted[0]:
             of = self.owners.of
-            count = sum(of(key)[0] == self.name for key in self.replica.records.live)
-            self._counted = (*state, count)
-        return self._counted[-1]
+            self._counted = state, sum(of(key)[0] == self.name for key in self.replica.records.live)
+        return self._counted[1]
 
     def holders(self, key: str) -> list[PeerName]:
         """The peers that have cached the key from here."""

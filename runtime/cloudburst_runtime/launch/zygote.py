@@ -284,9 +284,7 @@ class Supervisor:
         """Leave nothing behind: no process, no socket, no file."""
         self._see_out(GATEWAY)  # it hands on to remote clients what was said to them last
         if self.config.state_dir:
-            self._see_out(
-                NODE
-            )  # it writes what nobody waited for, and so do the other stores when it has ended
+            self._see_out(NODE)  # it writes what nobody waited for; so do the other stores, once it has ended
             self._wait_for([name for name in self.pids if is_store(name)])
         for pid in list(self.children):
             self._kill(pid)

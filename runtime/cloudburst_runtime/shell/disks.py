@@ -9,7 +9,7 @@ import contextlib
 import functools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -94,15 +94,7 @@ def take_over(
         left = open_state(config, name, anew=estates is None)
         assert left is not None
         disk.found.said += left.found.said
-        changes: dict[bytes, bytes | None] = {}
-        read, read_left = functools.partial(_read, disk), functools.partial(_read, left)
-        for change in inherit(replica.records, read, left.found, read_left):
-            changes |= _packed(replica.keeper.changed(change, True))
-            replica.keeper.shrink()
-            if len(changes) >= BATCH_MAX:
-                disk.storage.write(changes)
-                changes = {}
-        disk.storage.write(changes)
+        _write(disk, _inherited(disk, replica, left))
         left.storage.close()
         remove_state(config, name)
 
@@ -112,20 +104,28 @@ def publish_rest(disk: Disk, replica: ReplicaCore) -> None:
 
     Where there is no room for that, it is left to the next start.
     """
-    changes: dict[bytes, bytes | None] = {}
-    read = functools.partial(_read, disk)
     with contextlib.suppress(StorageFull):
-        for persists in finish(replica, read):
-            changes |= _packed(persists)
-            if len(changes) >= BATCH_MAX:
-                disk.storage.write(changes)
-                changes = {}
-        if changes:
+        _write(disk, finish(replica, functools.partial(_read, disk)))
+
+
+def _inherited(disk: Disk, replica: ReplicaCore, left: Disk) -> Iterator[list[Persist]]:
+    read, read_left = functools.partial(_read, disk), functools.partial(_read, left)
+    for change in inherit(replica.records, read, left.found, read_left):
+        yield replica.keeper.changed(change, True)
+        replica.keeper.shrink()
+
+
+def _write(disk: Disk, pieces: Iterable[list[Persist]]) -> None:
+    """Write what a store has taken over, many pieces at a time."""
+    changes: dict[bytes, bytes | None] = {}
+    for piece in pieces:
+        for each in piece:
+            changes[each.place] = None if each.record is None else pack(each.place, each.record)
+        if len(changes) >= BATCH_MAX:
             disk.storage.write(changes)
-
-
-def _packed(persists: list[Persist]) -> dict[bytes, bytes | None]:
-    return {each.place: None if each.record is None else pack(each.place, each.record) for each in persists}
+            changes = {}
+    if changes:
+        disk.storage.write(changes)
 
 
 def _left_behind(state_dir: str) -> list[PeerName]:

@@ -24,7 +24,10 @@ GAIN_US = 100.0
 """What a look that was worth it gives back."""
 
 REST_MS_MIN, REST_MS_MAX = 32.0, 1_000.0
-"""The while: twice as long after each time that nothing came of it."""
+"""The while: twice as long after each time that nothing came of it …"""
+
+REST_SHARE = 0.9
+"""… and shorter by so much with each look that was worth it."""
 
 BREAK_US_MIN = 30.0
 """Two looks that lie this far apart: another process wanted this processor, and had it meanwhile."""
@@ -64,7 +67,7 @@ class Patience:
     def found(self) -> None:
         """A look was worth it."""
         self._loss_us = max(0.0, self._loss_us - GAIN_US)
-        self._rest_ms = max(REST_MS_MIN, self._rest_ms * 0.9)
+        self._rest_ms = max(REST_MS_MIN, self._rest_ms * REST_SHARE)
 
     def lost(self, spent_us: float, now: float) -> None:
         """A look that took so long was in vain."""
