@@ -8,13 +8,13 @@ import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cloudburst_runtime.anna.census import TIMER as COUNT_TIMER
 from cloudburst_runtime.anna.durable import Factor, factor_place, pack, recover
 from cloudburst_runtime.anna.membership import Membership
 from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import PARTITIONS
 from cloudburst_runtime.anna.steward import (
-    COUNT_TIMER,
     FACTORS_MAX,
     LOAD_TIMER,
     REMIND_TIMER,

@@ -91,7 +91,7 @@ class NodeCore:
         kind = type(event)
         if kind is Received:
             if type(event.message) is Status and self.steward is not None and self.steward.store.owners:
-                return self.steward.count(event, now)
+                return self.steward.census.count(event, now)
             if not self.scheduler.takes(event.message):
                 return self._to_stores(event, now)
             if type(event.message) is Hello and event.message.role == STORE_ROLE:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from cloudburst_runtime.anna import census
+from cloudburst_runtime.anna.census import Asker, Census
 from cloudburst_runtime.anna.durable import Factor, factor_place
 from cloudburst_runtime.anna.membership import SILENT_PERIODS, Membership
 from cloudburst_runtime.anna.owners import Owners
@@ -29,7 +31,6 @@ from cloudburst_runtime.messages import (
     Failed,
     Failure,
     Hello,
-    Inquire,
     RemoveStore,
     Replicate,
     Reported,
@@ -37,7 +38,6 @@ from cloudburst_runtime.messages import (
     Settled,
     StoreAdded,
     Stores,
-    StoresReply,
     StoreStats,
 )
 
@@ -45,9 +45,6 @@ REMIND_TIMER, LOAD_TIMER, SPAWN_TIMER = "stores:remind", "stores:load", "stores:
 
 FACTORS_MAX = 10_000
 """Keys that may have a replication factor of their own: every store and cache knows them all."""
-COUNT_TIMER = "stores:count"
-COUNT_MS = 1_000.0
-"""How long a question waits for the stores to say how many keys they have."""
 
 ANSWERS_KEPT_MAX = 256
 """Answers that are kept for a request that comes again."""
@@ -56,8 +53,6 @@ SAID_MAX = 1_000
 """Lines on what was lost or damaged that are kept."""
 
 Effects = list[Any]
-Asker = tuple[PeerName, int]
-"""A client, and the number of its request."""
 
 
 class Steward:
@@ -76,7 +71,7 @@ class Steward:
     said
         Where a line is added on whatever is lost or damaged.
     counts_for
-        Answers a question for which it was counted how many keys there are.
+        As the `Census` wants it.
 
     Examples
     --------
@@ -105,17 +100,14 @@ class Steward:
         self._config = config
         self._spawn = spawn
         self._said = [] if said is None else said
-        self._counts_for = counts_for
+        self.census = Census(self.membership, store, counts_for)
         self._late: list[PeerName] = []
         """Stores to start in a moment, because the one before could not."""
         self._enlisting: dict[PeerName, PeerName] = {}  # as which peer a store asked for which name
         self._adding: dict[Asker, PeerName] = {}
         self._removing: dict[Asker, PeerName] = {}
         self._replicating: dict[Asker, None] = {}
-        self._inquiries: dict[Asker, dict[PeerName, StoreStats]] = {}
         self._answers: dict[Asker, Any] = {}
-        self._counting: dict[Asker, tuple[Received, Millis]] = {}
-        self._counted = (0, 0)
         self._handlers: dict[type, Callable[[PeerName, Any, Millis], Effects]] = {
             Settled: self._on_settled,
             StoreStats: self._on_stats,
@@ -161,29 +153,13 @@ class Steward:
 
     @property
     def key_count(self) -> int:
-        """How many keys there are, as the stores said when they were asked last (`count`)."""
-        return self.store.key_count if self.store.owners is None else self._counted[0]
+        """How many keys there are, as the stores said when they were asked last (`Census.count`)."""
+        return self.store.key_count if self.store.owners is None else self.census.keys
 
     @property
     def nbytes(self) -> int:
         """About how many bytes they take, each counted once; as of then, too."""
-        return self.store.nbytes if self.store.owners is None else self._counted[1]
-
-    def count(self, event: Received, now: Millis) -> Effects:
-        """Find out what there is before the scheduler answers this question."""
-        message: Any = event.message
-        asker = (event.peer, message.req)
-        self._counting[asker] = event, now + COUNT_MS
-        self._inquiries.setdefault(asker, {})
-        late = SetTimer(COUNT_TIMER, now + COUNT_MS)
-        return [*self._inquire(asker), late, *self._report(asker, now)]
-
-    def _give_up_counting(self, now: Millis) -> Effects:
-        """A store is silent: what was counted last must do."""
-        late = [(asker, event) for asker, (event, due) in self._counting.items() if due <= now]
-        for asker, _ in late:
-            del self._counting[asker], self._inquiries[asker]
-        return [effect for _, event in late for effect in self._counts_for(event, now)]
+        return self.store.nbytes if self.store.owners is None else self.census.nbytes
 
     # ------------------------------------------------------------ processes
 
@@ -232,7 +208,7 @@ class Steward:
             effects += [SetTimer(SPAWN_TIMER, now + self._config.resend_ms)] if new else []
         else:
             effects += self._start(new)
-        return [*refused, *effects, *self._report_all(now)]
+        return [*refused, *effects, *self.census.report(now)]
 
     def _replenish(self) -> None:
         """Name as many stores as there are to be at least."""
@@ -274,9 +250,8 @@ class Steward:
         if membership.due is not None and sends:
             effects.append(SetTimer(REMIND_TIMER, membership.due))
         effects += [Send(name, Retire()) for name in membership.gone()]
-        for asker in self._inquiries if sends else ():
-            effects += self._inquire(asker)
-        return effects + self._settle_askers()
+        again = self.census.ask_again() if sends else []
+        return [*effects, *again, *self._settle_askers()]
 
     def _settle_askers(self) -> Effects:
         ring = self.membership.ring
@@ -308,8 +283,8 @@ class Steward:
     def _on_timer(self, key: str, now: Millis) -> Effects:
         if key == LOAD_TIMER:
             return self._adapt(now)
-        if key == COUNT_TIMER:
-            return self._give_up_counting(now)
+        if key == census.TIMER:
+            return self.census.on_timer(now)
         if key == SPAWN_TIMER:
             late, self._late = self._late, []
             return self._start(name for name in late if name in self.membership.spawned)
@@ -381,54 +356,13 @@ class Steward:
         return [refused, *self._lead(self.membership.choose(message.key, before, now), now)]
 
     def _on_stores(self, peer: PeerName, message: Stores, now: Millis) -> Effects:
-        asker = (peer, message.req)
-        self._inquiries.setdefault(asker, {})
-        return self._inquire(asker) + self._report(asker, now)
-
-    def _inquire(self, asker: Asker) -> Effects:
-        """Ask the stores that have not said what they have."""
-        found = self._inquiries[asker]
-        live = self.membership.ring.live
-        return [Send(name, Inquire(asker[1])) for name in live if name != NODE and name not in found]
-
-    def _report(self, asker: Asker, now: Millis) -> Effects:
-        """Answer a client that asked for the stores, once all have said what they have."""
-        ring, store, found = self.membership.ring, self.store, self._inquiries[asker]
-        if any(name not in found for name in ring.live if name != NODE):
-            return []
-        del self._inquiries[asker]
-        mine = StoreStats(NODE, store.key_count, store.nbytes, 0, 0.0, first=store.first_count())
-        others = sorted((name for name in ring.live if name != NODE), key=lambda name: int(name[1:]))
-        stores = [mine, *(found[name] for name in others)]
-        if asker in self._counting:
-            return self._tell_count(self._counting.pop(asker)[0], stores, now)
-        rates = {stats.name: stats for stats in self.membership.stats(0.0)}
-        for stats in stores:
-            last = rates.get(stats.name)
-            if last is not None:
-                stats.operations, stats.span_ms = last.operations, last.span_ms
-            stats.host = self.membership.afar.get(stats.name, "")
-        settled = not ring.former
-        reply = StoresReply(asker[1], stores, ring.replication, ring.epoch, settled, ring.current.factors)
-        return [Send(asker[0], reply)]
-
-    def _tell_count(self, event: Received, stores: list[StoreStats], now: Millis) -> Effects:
-        copies = sum(stats.keys for stats in stores)
-        keys = sum(stats.first for stats in stores)
-        share = keys / copies if copies else 0.0
-        self._counted = (keys, round(share * sum(stats.nbytes for stats in stores)))
-        return self._counts_for(event, now)
-
-    def _report_all(self, now: Millis) -> Effects:
-        return [effect for asker in list(self._inquiries) for effect in self._report(asker, now)]
+        return self.census.ask((peer, message.req), now)
 
     # ------------------------------------------------------------ policies
 
     def _on_stats(self, peer: PeerName, message: StoreStats, now: Millis) -> Effects:
         if message.req:
-            for found in self._inquiries.values():
-                found[message.name] = message
-            return self._report_all(now)
+            return self.census.note(message, now)
         self.membership.note(message, now)
         return self._adapt(now)
 
