@@ -285,6 +285,8 @@ class ExecutorCore:
             task.last_failure = trigger.failure
         elif unused:
             task.unused.append(trigger)
+        if trigger.header is task.header:  # then the task began with what it says
+            return
         task.floor = joined(task.floor, trigger.header.floor)
         task.told = joined(task.told, trigger.header.floor)
         self.operations.levels.begin(task, trigger.header)
