@@ -14,10 +14,22 @@ from cloudburst_runtime.anna import deltas
 from cloudburst_runtime.anna.deltas import PARTS_MAX, Deltas
 from cloudburst_runtime.anna.records import Records
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.lattices import AnyLattice, Max, SetLattice, lub
+from cloudburst_runtime.lattices import AnyLattice, Causal, Max, SetLattice, lub
 from cloudburst_runtime.lattices.laws import exact
-from cloudburst_runtime.messages import Delete, Entry, Get, Gossip, Heard, Put, PutReply, Resync, Update
+from cloudburst_runtime.messages import (
+    Delete,
+    Entry,
+    Get,
+    GetReply,
+    Gossip,
+    Heard,
+    Put,
+    PutReply,
+    Resync,
+    Update,
+)
 from tests.test_anna_store import Bench, sent
+from tests.test_causal import write
 from tests.test_lattices import STRATEGIES
 
 
@@ -179,3 +191,21 @@ def test_a_cache_that_watches_is_told_what_was_new() -> None:
     assert (update.base, update.entry.lattice) == ({}, None)
     [(_, update)] = sent(bench.tell("c1", Put(6, key, Max(3), generation=9)), Update)
     assert (update.base, update.entry.lattice) == ({}, Max(3))
+
+
+def test_where_siblings_are_too_many_a_cache_is_told_of_the_new_one_and_of_that_which_it_replaced() -> None:
+    bench = Bench("s2", replication=1)
+    key, siblings_max = bench.key("node"), Config().siblings_max
+    for number in range(1, siblings_max + 1):
+        bench.tell("c1", Put(number, key, write("value", "e9", number, number)))
+    bench.tell("e1", Resync(1))
+    [(_, reply)] = sent(bench.tell("e1", Get(100, [key], watch=True)), GetReply)
+    latest = write("latest", "e9", siblings_max + 1, siblings_max + 1)
+    [(_, update)] = sent(bench.tell("c1", Put(101, key, latest)), Update)
+    assert isinstance(update.entry.lattice, Causal)
+    assert len(update.entry.lattice.siblings) == 1
+    entry = bench.store.replica.entry(key)
+    assert entry is not None
+    assert exact(lub(reply.entries[0].lattice, update.entry.lattice)) == exact(entry.lattice)
+    assert isinstance(entry.lattice, Causal)
+    assert [one.number for one in entry.lattice.siblings] == list(range(2, siblings_max + 2))

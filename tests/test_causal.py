@@ -15,6 +15,7 @@ from cloudburst_runtime.lattices.causal import EMPTY, Context, draft, is_draft, 
 from cloudburst_runtime.lattices.laws import check_all, exact
 from cloudburst_runtime.lattices.wrap import delta, is_causal_draft, newest, reveal, siblings
 from cloudburst_runtime.values import encode
+from tests.test_lattices import STRATEGIES
 
 
 def write(value: object, writer: str, number: int, stamp: int, seen: Context = EMPTY) -> Causal:
@@ -98,6 +99,15 @@ def test_too_many_siblings_lose_the_oldest_and_that_converges():
     assert whole.bounded(5) is whole
     assert below(whole, whole.bounded(3))
     assert siblings(merged(whole.bounded(3), *parts)) == [5, 4, 3]
+
+
+@given(STRATEGIES["causal"], STRATEGIES["causal"], st.integers(1, 4))
+def test_what_a_write_brought_to_a_value_that_is_then_bounded_is_all_that_changed(value, part, siblings_max):
+    whole = value.merge(part)
+    bounded = whole.bounded(siblings_max)
+    brought = whole.brought(part, bounded)
+    assert exact(value.merge(brought)) == exact(bounded)
+    assert exact(brought.merge(value)) == exact(bounded)
 
 
 def test_a_draft_has_no_number():

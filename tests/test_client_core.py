@@ -51,10 +51,12 @@ from cloudburst_runtime.messages import (
 )
 from cloudburst_runtime.values import decode, encode
 
+FAN = [(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4)]
 PLANS = {
     "f": Plan(1, "f", [DagNode("f")], [1], []),
     "slow": Plan(2, "slow", [DagNode("slow")], [1], [], timeout=2.0),
     "p": Plan(3, "p", [DagNode("a"), DagNode("b")], [1, 1], [(0, 1)]),
+    "wide": Plan(5, "wide", [DagNode(name) for name in "abcde"], [1] * 5, FAN),
     "two": Plan(4, "two", [DagNode("a"), DagNode("b"), DagNode("c")], [1, 1, 1], [(0, 2), (1, 2)]),
 }
 
@@ -81,7 +83,7 @@ class Bench:
         return self.take(Timer("tick"))
 
     def submit(self, number, target="f", args=None, **options):
-        kind = "dag" if target in ("p", "two") else "function"
+        kind = "dag" if target in ("p", "two", "wide") else "function"
         given = {None: Args(encode(((number,), {})))} if args is None else args
         return self.take(Submit(OwnedCall(number, kind, target, given, **options)))
 
@@ -208,6 +210,21 @@ def test_a_failure_among_the_arguments_is_the_calls_own(bench):
     bench.submit(2, args={None: args}, depends={1: [(args, 0)]})
     failed = bench.result(1, failure=Failure("user", "boom"))
     assert outcomes(failed) == [(1, "user"), (2, "user")]
+
+
+@pytest.mark.parametrize(
+    ("target", "places", "home"),
+    [
+        ("wide", ["e1", "e2", "e3", "e3", "e1"], "e3"),
+        ("wide", ["e1", "e2", "e3", "e4", "e1"], "e2"),
+        ("p", ["e2", "e1"], "e2"),
+    ],
+)
+def test_parallel_steps_agree_where_most_of_them_run(bench, target, places, home):
+    _, place = one(bench.submit(1, target, level="dsrr"), Place)
+    lease = Lease(PLANS[target], [[name] for name in places], "locality", 1)
+    _, call = one(bench.tell("node", Placed(place.req, lease)), Call)
+    assert call.header.session.home == home
 
 
 # ---------------------------------------------------------------- the session

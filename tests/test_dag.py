@@ -13,6 +13,7 @@ from cloudburst_runtime.errors import FunctionNotFound, InvalidDag
 from cloudburst_runtime.messages import DagNode, DagSpec, Plan
 from cloudburst_runtime.scheduler.dag import (
     Topology,
+    alone,
     compose,
     sink,
     sources,
@@ -80,6 +81,10 @@ def test_the_topology_agrees_with_networkx(spec: DagSpec) -> None:
     for node in graph:
         assert set(topology.preds[node]) == set(graph.predecessors(node))
         assert set(topology.succs[node]) == set(graph.successors(node))
+    assert list(alone(topology)) == [
+        len(nx.ancestors(graph, node)) + len(nx.descendants(graph, node)) + 1 == len(graph)
+        for node in range(len(graph))
+    ]
     generations = list(nx.topological_generations(graph))
     assert [set(generations[d]) for d in range(len(generations))] == [
         {node for node in graph if topology.depth[node] == depth} for depth in range(len(generations))

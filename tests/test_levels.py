@@ -15,6 +15,8 @@ from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
 from cloudburst_runtime.executor.atomic import TIMER as RECORDS_TIMER
 from cloudburst_runtime.executor.atomic import record_key
 from cloudburst_runtime.executor.core import ExecutorCore
+from cloudburst_runtime.executor.releases import RELEASE_AFTER_MS, RELEASES_MAX, Releases
+from cloudburst_runtime.executor.releases import TIMER as RELEASES_TIMER
 from cloudburst_runtime.executor.snapshots import RECALL_TIMER, WANTED_TIMER
 from cloudburst_runtime.executor.tasks import Op, Outcome, Ran, Reply, Task
 from cloudburst_runtime.ids import HybridClock
@@ -154,11 +156,14 @@ class Cluster:
         element = delta(value, None, name, core.clock.tick(self.now), level)
         assert self.replies[self.ask(name, "write", key, element, *waits)] is None
 
-    def end(self, name: str, failure: Failure | None = None) -> None:
+    def end(self, name: str, failure: Failure | None = None, settles: bool = True) -> None:
+        """What runs has ended; ``settles``: and what then waits for company leaves."""
         outcome = Outcome(None if failure else encode(0), failure, self.now, self.now)
         tasks = list(self.executors[name].running)
         self.perform(name, self.executors[name].handle(Ran(tasks, [outcome]), self.now))
         self.settle()
+        if settles and RELEASES_TIMER in self.timers[name]:
+            self.fire(name, RELEASES_TIMER)
 
     def outside(self, key: str, value: object, stamp: int = 10**9) -> None:
         """Somebody else writes."""
@@ -282,6 +287,37 @@ def test_what_was_kept_is_released_however_the_call_ends(cluster, how):
     assert cluster.kept() == []
 
 
+def test_the_word_that_calls_are_over_leaves_together(cluster):
+    cluster.outside("k", "old", 1)
+    for number in (1, 2, 3):
+        cluster.start("dsrr", number=number)
+        assert cluster.get("e1", "k") == "old"
+        cluster.end("e1")
+        cluster.end("e2")
+        cluster.end("e3", settles=False)
+    assert len(cluster.executors["e1"].operations.snapshots.kept) == 3
+    releases = cluster.executors["e3"].handle(Timer(RELEASES_TIMER), cluster.now)
+    attempts = [("c1", number, 0) for number in (1, 2, 3)]
+    assert releases == [Send(name, Release(attempts)) for name in ("e1", "e2")]
+    cluster.perform("e3", releases)
+    cluster.settle()
+    assert cluster.kept() == []
+
+
+def test_one_executor_is_told_of_so_many_at_once_and_one_that_is_gone_of_none():
+    releases = Releases()
+    assert releases.add("e2", ("c1", 0, 0), 5.0) == [SetTimer(RELEASES_TIMER, 5.0 + RELEASE_AFTER_MS)]
+    for number in range(1, RELEASES_MAX - 1):
+        assert releases.add("e2", ("c1", number, 0), 6.0) == []
+    [send] = releases.add("e2", ("c1", RELEASES_MAX - 1, 0), 6.0)
+    assert send == Send("e2", Release([("c1", number, 0) for number in range(RELEASES_MAX)]))
+    releases.add("e2", ("c1", 99, 0), 7.0)
+    releases.add("e3", ("c1", 99, 0), 7.0)
+    releases.lose("e2")
+    assert releases.on_timer(25.0) == [Send("e3", Release([("c1", 99, 0)]))]
+    assert releases.on_timer(45.0) == []
+
+
 def test_if_the_release_is_lost_the_client_is_asked(cluster):
     cluster.outside("k", "old", 1)
     cluster.start("dsrr")
@@ -337,7 +373,7 @@ def test_an_attempt_astray_whose_client_is_gone_is_given_up(cluster):
     assert cluster.get("e1", "k") == "old"
     cluster.end("e1")
     cluster.outside("k", "new", 2)
-    cluster.tell("e3", "e1", Release("c1", 1, 0))
+    cluster.tell("e3", "e1", Release([("c1", 1, 0)]))
     cluster.ask("e2", "read", ["k"])
     assert isinstance(cluster.told[-1], Astray)
     for _ in range(Config().unanswered_max + 1):
@@ -377,7 +413,7 @@ def test_an_attempt_that_has_lost_its_version_goes_astray_until_it_is_cancelled(
     assert cluster.get("e1", "k") == "old"
     cluster.outside("k", "new", 2)
     cluster.end("e1")
-    cluster.tell("e3", "e1", Release("c1", 1, 0))
+    cluster.tell("e3", "e1", Release([("c1", 1, 0)]))
     op = cluster.ask("e2", "read", ["k"])
     assert op not in cluster.replies
     astray = cluster.told[-1]
@@ -397,7 +433,7 @@ def test_an_attempt_astray_waits_before_it_says_so_again_though_another_recall_w
     for key in ("k", "j"):
         cluster.outside(key, "new", 2)
     cluster.end("e1")
-    cluster.tell("e3", "e1", Release("c1", 1, 0))
+    cluster.tell("e3", "e1", Release([("c1", 1, 0)]))
     cluster.held = lambda sender, receiver, message: isinstance(message, Recall) and message.key == "j"
     cluster.ask("e2", "read", ["k", "j"])
     for _ in range(4):

@@ -220,7 +220,7 @@ class Session(Wire):
     level
         One of `levels.LEVELS`.
     home
-        The executor at which parallel steps agree on versions: that of the first node.
+        The executor at which parallel steps agree on versions: one that most of them run on.
     seen
         Of each key that is or may become a causal value: its generation, and the writes that the session
         has read or made. A write replaces these.
@@ -1188,11 +1188,12 @@ class Recalled(Wire, tag=73):
 
 
 class Release(Wire, tag=74):
-    """The call's last executor → the others: this attempt is over, keep nothing for it."""
+    """The executor of calls' last steps → others: these attempts are over, keep nothing for them.
 
-    client: PeerName
-    number: int
-    attempt: int
+    An attempt is its client, its call's number, and which try it is.
+    """
+
+    attempts: list[tuple[PeerName, int, int]]
 
 
 class Kept(Wire, tag=75):

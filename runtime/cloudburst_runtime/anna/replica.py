@@ -31,7 +31,7 @@ from cloudburst_runtime.effects import Load, Loaded, PeerLost, Persist, Received
 from cloudburst_runtime.errors import InvalidName, LatticeMismatch, check_name
 from cloudburst_runtime.ids import NODE, Micros, Millis, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice, below, join
-from cloudburst_runtime.lattices.wrap import bounded, is_lost
+from cloudburst_runtime.lattices.wrap import bounded, brought, is_lost
 from cloudburst_runtime.messages import (
     TAKEN,
     Delete,
@@ -220,9 +220,9 @@ class ReplicaCore:
             elif below(theirs, mine):
                 return [*self._came_late(key, theirs, put.sync), self._acknowledge(peer, put.req, known)]
             else:
-                joined = join(mine, theirs, key)
-                merged = bounded(joined, self._siblings_max)
-                part = theirs if merged is joined else None
+                whole = join(mine, theirs, key)
+                merged = bounded(whole, self._siblings_max)
+                part = brought(theirs, whole, merged)
             if record is not None and put.generation == known:
                 met = self._met(record, put, peer)
             merged = compact(merged, peer)

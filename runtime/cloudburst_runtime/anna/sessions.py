@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cloudburst_runtime.anna.outbox import Terms
 from cloudburst_runtime.ids import Micros
-from cloudburst_runtime.lattices.causal import EMPTY, Context
+from cloudburst_runtime.lattices.causal import Context
 from cloudburst_runtime.lattices.wrap import seen_of
 from cloudburst_runtime.messages import Entry, Fix, Session
 from cloudburst_runtime.vectors import Vector, joined
@@ -78,11 +78,11 @@ def after(entry: Entry) -> Vector:
 
 
 def _see(session: Session, key: str, generation: Micros, writes: Context) -> None:
-    known = session.seen.pop(key, (generation, EMPTY))
-    if known[0] == generation:
-        known = (generation, known[1].joined(writes))
-    elif known[0] < generation:
+    known = session.seen.pop(key, None)
+    if known is None or known[0] < generation:
         known = (generation, writes)
+    elif known[0] == generation:
+        known = (generation, known[1].joined(writes))
     session.seen[key] = known
     if len(session.seen) > SEEN_MAX:
         del session.seen[next(iter(session.seen))]

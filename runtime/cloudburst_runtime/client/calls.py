@@ -42,6 +42,8 @@ class Held(msgspec.Struct):
     differences: list[int] = []
     """By how much the loads of these were above the least when ``schedule`` was made, which is used again."""
     schedule: list[PeerName] = []
+    beside: list[int] | None = None
+    """The nodes that may run beside others; None: nobody has asked yet."""
 
     @classmethod
     def of(cls, lease: Lease) -> Held:

@@ -6,6 +6,7 @@ to send, and when to give an attempt up, is decided elsewhere.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -17,8 +18,9 @@ from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
+from cloudburst_runtime.levels import REPEATABLE
 from cloudburst_runtime.messages import Args, Call, Cancel, Header, Session, Trigger
-from cloudburst_runtime.scheduler.dag import Topology
+from cloudburst_runtime.scheduler.dag import Topology, alone
 from cloudburst_runtime.scheduler.policy import assign
 from cloudburst_runtime.values import Value, encode
 from cloudburst_runtime.vectors import Vector
@@ -93,7 +95,7 @@ class Dispatcher:
             call.output_key,
             call.record,
             call.watched,
-            _session_of(call, schedule),
+            _session_of(call, held, schedule),
         )
         waits = held.simple and load.get(schedule[0], 0) >= self._together_after and _is_plain(call, header)
         sends = [] if waits else starts(call, header, held)
@@ -192,12 +194,22 @@ def _is_plain(call: OwnedCall, header: Header) -> bool:
     )
 
 
-def _session_of(call: OwnedCall, schedule: list[PeerName]) -> Session | None:
+def _session_of(call: OwnedCall, held: Held, schedule: list[PeerName]) -> Session | None:
     """What the call begins with at another level than ``lww``."""
     if call.level == "lww":
         return None
     session = ClientSession(call.level) if call.session is None else call.session
-    return session.onward(call.level, schedule[0])
+    home = _home(held, schedule) if call.level in REPEATABLE and not held.simple else schedule[0]
+    return session.onward(call.level, home)
+
+
+def _home(held: Held, schedule: list[PeerName]) -> PeerName:
+    """Where steps that may run beside others agree on versions: where most of them run, who need not ask."""
+    if held.beside is None:
+        held.beside = [node for node, is_alone in enumerate(alone(held.topology)) if not is_alone]
+    if not held.beside:
+        return schedule[0]
+    return Counter([schedule[node] for node in held.beside]).most_common(1)[0][0]
 
 
 def cancels(header: Header) -> Effects:

@@ -24,7 +24,7 @@ from typing import Any
 
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, Timer
-from cloudburst_runtime.executor import atomic, catalog, departures, load, snapshots, waiting
+from cloudburst_runtime.executor import atomic, catalog, departures, load, releases, snapshots, waiting
 from cloudburst_runtime.executor.catalog import Catalog
 from cloudburst_runtime.executor.departures import Departures
 from cloudburst_runtime.executor.load import LoadWatch
@@ -32,6 +32,7 @@ from cloudburst_runtime.executor.operations import Operations
 from cloudburst_runtime.executor.outgoing import (
     Outputs,
     handover,
+    keepers,
     news,
     outputs,
     plain_result,
@@ -40,6 +41,7 @@ from cloudburst_runtime.executor.outgoing import (
     steps,
 )
 from cloudburst_runtime.executor.past import Past
+from cloudburst_runtime.executor.releases import Releases
 from cloudburst_runtime.executor.runner import Runner
 from cloudburst_runtime.executor.tasks import (
     Away,
@@ -109,6 +111,7 @@ class ExecutorCore:
         self.load = LoadWatch(config, self.tasks)
         self.runner = Runner(config.batch_max, self.load)
         self.departures = Departures(config, self.runner)
+        self.releases = Releases()
         self.operations = Operations(config, name, clock, self.runner)
         self.cache = self.operations.cache
         self.catalog = Catalog(config.resend_ms)
@@ -149,6 +152,7 @@ class ExecutorCore:
             snapshots.RECALL_TIMER: self.operations.snapshots.on_recall_timer,
             snapshots.WANTED_TIMER: self._on_wanted_timer,
             departures.TIMER: self.departures.on_timer,
+            releases.TIMER: self.releases.on_timer,
             atomic.TIMER: self.operations.publishing.on_timer,
         }
 
@@ -285,6 +289,8 @@ class ExecutorCore:
             task.last_failure = trigger.failure
         elif unused:
             task.unused.append(trigger)
+        if trigger.header is task.header:  # then the task began with what it says
+            return
         task.floor = joined(task.floor, trigger.header.floor)
         task.told = joined(task.told, trigger.header.floor)
         self.operations.levels.begin(task, trigger.header)
@@ -334,7 +340,8 @@ class ExecutorCore:
         return dropped + self.operations.snapshots.release(attempt)
 
     def _on_release(self, message: Release, now: Millis) -> Effects:
-        return self.operations.snapshots.release((message.client, message.number, message.attempt))
+        snapshots = self.operations.snapshots
+        return [effect for attempt in message.attempts for effect in snapshots.release(attempt)]
 
     def _on_wanted_timer(self, now: Millis) -> Effects:
         """What a client wants that never answers is cancelled, as if it had said so itself."""
@@ -348,6 +355,7 @@ class ExecutorCore:
             return [Leave()]
         self.past.lose_peer(peer)
         self.departures.lose(peer)
+        self.releases.lose(peer)
         dropped = self._drop([task for task in self.tasks.values() if task.id.client == peer])
         snapshots = self.operations.snapshots
         effects = [*dropped, *snapshots.release_all(peer), *snapshots.lose(peer, now)]
@@ -474,7 +482,21 @@ class ExecutorCore:
         floor = joined(task.floor, self.cache.floor)
         sent = outputs(task, value, failure, targets, self.clock.last, floor)
         self._keep(task, sent, value)
-        return [*self._deliver(sent, now), *self.operations.snapshots.watch(now)]
+        effects = self._deliver(sent, now)
+        if not targets:
+            effects += self._release(task, now)
+        return [*effects, *self.operations.snapshots.watch(now)]
+
+    def _release(self, task: Task, now: Millis) -> Effects:
+        """The attempt is over: nothing is to be kept for it any more, here and elsewhere."""
+        effects: Effects = []
+        attempt = task.id[:3]
+        for peer in keepers(task):
+            if peer == self.name:
+                effects += self.operations.snapshots.release(attempt)
+            else:
+                effects += self.releases.add(peer, attempt, now)
+        return effects
 
     def _keep(self, task: Task, sent: Outputs, value: Value | None) -> None:
         """For a repetition, unless it is large."""

@@ -22,7 +22,6 @@ from cloudburst_runtime.messages import (
     Message,
     Probe,
     Produced,
-    Release,
     Result,
     Running,
     Session,
@@ -53,7 +52,7 @@ def outputs(
         number, attempt = task.id.number, task.id.attempt
         session = _told(task.session)
         result = Result(number, attempt, value, task.steps, failure, clock, floor, session, task.published)
-        return [(task.id.client, result), *releases(task)]
+        return [(task.id.client, result)]
     header = _onward(task.header, clock, floor, task.session)
     node, steps = task.id.node, task.steps
     triggers: Outputs = [
@@ -85,14 +84,13 @@ def _told(session: Session | None) -> Session | None:
     return Session(session.level, "", session.seen, {}, session.wrote)
 
 
-def releases(task: Task) -> Outputs:
-    """To all that may keep something for the call: it is over."""
-    session, header = task.session, task.header
+def keepers(task: Task) -> list[PeerName]:
+    """All executors that may keep something for the task's attempt."""
+    session = task.session
     if session is None or session.level not in REPEATABLE:
         return []
     holders = (fix.holder for fix in session.fixed.values())
-    release = Release(header.client, header.number, header.attempt)
-    return [(peer, release) for peer in dict.fromkeys([*header.schedule, session.home, *holders])]
+    return list(dict.fromkeys([*task.header.schedule, session.home, *holders]))
 
 
 def _onward(header: Header, clock: Micros, floor: Vector, session: Session | None) -> Header:

@@ -4,8 +4,8 @@ Law: one version per attempt, key and own writes before it, on whichever executo
 holder keeps the entry until the attempt is over; the call carries version and holder along. Whoever
 reads the key later uses an entry of that version if one is at hand, else recalls it from the holder.
 
-A step that may run beside another one cannot know what the other fixes. So the call's *home*, the executor of
-its first node, fixes for all such steps; a step that is before or after all others fixes for itself.
+A step that may run beside another one cannot know what the other fixes. So the call's *home*, an executor
+that has such a step, fixes for all of them; a step that is before or after all others fixes for itself.
 
 What is kept is released when the call's last step ends; when it is cancelled, as after a failure; when its
 client is gone. Should all that be lost, the client is asked now and then whether the call is under way. One
@@ -26,7 +26,7 @@ from cloudburst_runtime.executor.bounded import BoundedDict
 from cloudburst_runtime.executor.tasks import Task
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.messages import Astray, Entry, Failure, Fix, Kept, Recall, Recalled, Session, UnderWay
-from cloudburst_runtime.scheduler.dag import Topology
+from cloudburst_runtime.scheduler.dag import alone
 
 Effects = list[Any]
 Attempt: TypeAlias = tuple[PeerName, int, int]
@@ -125,7 +125,8 @@ class Snapshots:
 
     def peek(self, task: Task, key: str) -> Entry | None:
         """What the task reads of a key, if that can be said, or fixed, here and at once."""
-        session, wrote = _session(task), _session(task).wrote.get(key, {})
+        session = _session(task)
+        wrote = session.wrote.get(key, {})
         if key in session.writes:
             return Entry(0, session.writes[key])
         kept = self._kept(_attempt(task), key, wrote)
@@ -191,9 +192,11 @@ class Snapshots:
         session = _session(task)
         wrote = session.wrote.get(key, {})
         kept = self._keep(_attempt(task), key, wrote, entry, waited)
-        session.fixed[key] = Fix(kept.version, holder, wrote, atomic.order_of(kept))
         if session.level == "atomic":
+            session.fixed[key] = Fix(kept.version, holder, wrote, atomic.order_of(kept))
             atomic.note(session, kept)
+        else:
+            session.fixed[key] = Fix(kept.version, holder, wrote)
         return kept
 
     def _finish(self, op: int, now: Millis) -> Effects:
@@ -454,30 +457,8 @@ class Snapshots:
         return [SetTimer(timer, due)]
 
 
-def alone(topology: Topology) -> tuple[bool, ...]:
-    """For each node, whether every other node is before it or after it.
-
-    Examples
-    --------
-    >>> from cloudburst_runtime.messages import DagNode, DagSpec
-    >>> diamond = DagSpec("d", [DagNode(name) for name in "abcd"], [(0, 1), (0, 2), (1, 3), (2, 3)])
-    >>> alone(Topology.of(diamond))
-    (True, False, False, True)
-    """
-    before: dict[int, int] = {}
-    for node in topology.order:
-        before[node] = 0
-        for source in topology.preds[node]:
-            before[node] |= before[source] | 1 << source
-    after = {
-        node: sum(1 << other for other in before if before[other] >> node & 1) for node in topology.order
-    }
-    everything = (1 << len(topology.order)) - 1
-    return tuple(before[node] | after[node] | 1 << node == everything for node in range(len(topology.order)))
-
-
 def _attempt(task: Task) -> Attempt:
-    return (task.id.client, task.id.number, task.id.attempt)
+    return task.id[:3]
 
 
 def _session(task: Task) -> Session:
@@ -494,4 +475,4 @@ def _read(task: Task) -> Session | None:
 
 
 def _place(key: str, wrote: dict[int, int]) -> Place:
-    return key, tuple(sorted(wrote.items()))
+    return key, tuple(sorted(wrote.items())) if wrote else ()

@@ -18,7 +18,9 @@ used in causal calls, and the other way round. An atomic write is to a causal va
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable
+from heapq import nsmallest
 from typing import ClassVar, TypeAlias
 
 import msgspec
@@ -68,7 +70,7 @@ class Context(msgspec.Struct, array_like=True, frozen=True):
 
     def joined(self, other: Context) -> Context:
         """The union; one of the two themselves where it is one of them."""
-        if other <= self:
+        if other is self or other == self or other <= self:
             return self
         if self <= other:
             return other
@@ -87,11 +89,16 @@ class Context(msgspec.Struct, array_like=True, frozen=True):
         return Context(upto, beyond, max(self.plain, other.plain))
 
     def __le__(self, other: Context) -> bool:
-        return (
-            self.plain <= other.plain
-            and all(number <= other.upto.get(writer, 0) for writer, number in self.upto.items())
-            and all(other.has(writer, number) for writer, more in self.beyond.items() for number in more)
-        )
+        # asked at each read: loops are three times faster than generators
+        upto = other.upto
+        for writer, number in self.upto.items():
+            if number > upto.get(writer, 0):
+                return False
+        for writer, more in self.beyond.items():
+            for number in more:
+                if not other.has(writer, number):
+                    return False
+        return self.plain <= other.plain
 
     @property
     def nbytes(self) -> int:
@@ -122,17 +129,23 @@ class Causal(Lattice, tag="causal", frozen=True, array_like=True):
     context: Context = EMPTY
 
     def merge(self, other: Causal) -> Causal:
-        mine = {(one.writer, one.number): one for one in self.siblings}
+        upto, beyond = other.context.upto, other.context.beyond
         theirs = {(one.writer, one.number): one for one in other.siblings}
-        kept = {dot: one for dot, one in mine.items() if dot in theirs or not other.context.has(*dot)}
-        for dot, one in theirs.items():
-            if dot in mine:
-                kept[dot] = max(one, mine[dot], key=_content)
-            elif not self.context.has(*dot):
-                kept[dot] = one
+        kept = []
+        for one in self.siblings:  # there may be many, and mostly one comes: nothing is sorted again
+            writer, number = one.writer, one.number
+            if number > upto.get(writer, 0) and number not in beyond.get(writer, ()):
+                kept.append(one)
+                continue
+            twin = theirs.pop((writer, number), None)
+            if twin is not None:
+                kept.append(max(twin, one, key=_content))
+        for dot, new in theirs.items():
+            if not self.context.has(*dot):
+                insort(kept, new, key=_dot)
         context = self.context.joined(other.context)
         plain = _alive(_later(self.plain, other.plain), context)
-        merged = Causal(tuple(kept[dot] for dot in sorted(kept)), plain, context)
+        merged = Causal(tuple(kept), plain, context)
         return self if merged == self else merged
 
     def __le__(self, other: Causal) -> bool:
@@ -160,9 +173,14 @@ class Causal(Lattice, tag="causal", frozen=True, array_like=True):
         return [*self.siblings] if self.plain is None else [*self.siblings, self.plain]
 
     @property
+    def contents(self) -> list[Value]:
+        """The same values, in no order that means anything."""
+        return [one.value for one in self._all()]
+
+    @property
     def newest(self) -> Micros:
         """The latest stamp in it."""
-        return max((one.stamp for one in self._all()), default=0)
+        return max([one.stamp for one in self._all()], default=0)
 
     @property
     def seen(self) -> Context:
@@ -177,7 +195,7 @@ class Causal(Lattice, tag="causal", frozen=True, array_like=True):
 
     @property
     def nbytes(self) -> int:
-        return self.context.nbytes + sum(value.nbytes + 24 for value in self.values)
+        return self.context.nbytes + sum([value.nbytes + 24 for value in self.contents])
 
     def bounded(self, siblings_max: int) -> Causal:
         """The same, with the oldest siblings replaced where there are too many: a write of nothing.
@@ -187,9 +205,25 @@ class Causal(Lattice, tag="causal", frozen=True, array_like=True):
         excess = len(self.siblings) - siblings_max
         if excess <= 0:
             return self
-        oldest = sorted(self.siblings, key=_order)[excess - 1]
-        kept = tuple(one for one in self.siblings if _order(one) > _order(oldest))
+        last = _order(nsmallest(excess, self.siblings, key=_order)[-1])
+        kept = tuple([one for one in self.siblings if (one.stamp, one.writer) > last])
         return Causal(kept, self.plain, self.context)
+
+    def brought(self, part: Causal, merged: Causal) -> Causal:
+        """What made ``merged`` of a value: ``part``, and that some siblings are too many.
+
+        ``merged`` is this element, the value's join with ``part``, as `bounded` has left it. The value's join
+        with what is returned is ``merged`` too.
+        """
+        if merged is self:
+            return part
+        kept = {(one.writer, one.number) for one in merged.siblings}
+        context = part.context
+        for one in self.siblings:
+            if (one.writer, one.number) not in kept:
+                context = context.plus(one.writer, one.number)
+        siblings = tuple(one for one in part.siblings if (one.writer, one.number) in kept)
+        return Causal(siblings, part.plain, context)
 
     def changed(self, change: Callable[[Value], Value]) -> Causal:
         """The same element with each value replaced by an equal one, as one that lies elsewhere."""
@@ -239,6 +273,10 @@ def _alive(plain: LWW | None, context: Context) -> LWW | None:
 
 def _order(one: Sibling | LWW) -> Order:
     return (one.stamp, one.writer)
+
+
+def _dot(one: Sibling) -> tuple[PeerName, int]:
+    return (one.writer, one.number)
 
 
 def _content(one: Sibling) -> tuple[Micros, bytes]:

@@ -229,6 +229,18 @@ def bounded(lattice: AnyLattice, siblings_max: int) -> AnyLattice:
     return lattice.bounded(siblings_max) if isinstance(lattice, Causal) else lattice
 
 
+def brought(part: AnyLattice, whole: AnyLattice, merged: AnyLattice) -> AnyLattice | None:
+    """What made ``merged`` of a value, if ``whole``, its join with ``part``, was `bounded` to that.
+
+    None if only ``merged`` itself says so.
+    """
+    if merged is whole:
+        return part
+    assert isinstance(whole, Causal), whole
+    assert isinstance(merged, Causal), merged
+    return whole.brought(part, merged) if isinstance(part, Causal) else None
+
+
 def detached(lattice: AnyLattice) -> AnyLattice:
     """The same element without a view of anybody's memory: later changes of an array do not reach it."""
     if isinstance(lattice, MapLattice):
@@ -271,7 +283,7 @@ def _values(lattice: AnyLattice | None) -> list[Value]:
         return [lattice.value]
     if isinstance(lattice, Mixed):
         return [value for part in lattice.parts.values() for value in _values(part)]
-    return lattice.values if isinstance(lattice, Causal) else []
+    return lattice.contents if isinstance(lattice, Causal) else []
 
 
 def _with_values(lattice: AnyLattice, change: Callable[[Value], Value]) -> AnyLattice:

@@ -76,6 +76,30 @@ class Topology(NamedTuple):
         )
 
 
+def alone(topology: Topology) -> tuple[bool, ...]:
+    """For each node, whether every other node is before it or after it.
+
+    Examples
+    --------
+    >>> diamond = DagSpec("d", [DagNode(name) for name in "abcd"], [(0, 1), (0, 2), (1, 3), (2, 3)])
+    >>> alone(Topology.of(diamond))
+    (True, False, False, True)
+    """
+    before = _reached(topology.order, topology.preds)
+    after = _reached(topology.order[::-1], topology.succs)
+    everything = (1 << len(topology.order)) - 1
+    return tuple(before[node] | after[node] | 1 << node == everything for node in range(len(topology.order)))
+
+
+def _reached(order: Sequence[int], onward: Sequence[Sequence[int]]) -> list[int]:
+    """For each node, the set of those on all ways from it, as bits; ``order``: each after those."""
+    reached = [0] * len(order)
+    for node in order:
+        for other in onward[node]:
+            reached[node] |= reached[other] | 1 << other
+    return reached
+
+
 def validate(spec: DagSpec, known: Callable[[str], bool], names: Iterable[str] = ()) -> None:
     """Accept a DAG with one sink over registered functions.
 
