@@ -93,7 +93,7 @@ class SchedulerCore:
     --------
     >>> scheduler = SchedulerCore(Config(executors_min=1), holders=lambda key: [], uniform=lambda: 0.5)
     >>> scheduler.start(0.0)[0]
-    Spawn(name='e1')
+    Spawn(name='e1', estates=())
     """
 
     def __init__(
