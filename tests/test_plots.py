@@ -161,9 +161,31 @@ def test_latency_over_time_has_a_dot_for_each_call_and_a_running_median() -> Non
     axes = plots.over_time([*calls, future()]).axes[0]
     dots, _, *medians = axes.lines
     assert len(dots.get_xdata()) == 60
-    assert len(medians[0].get_xdata()) > 10
+    assert len(medians[0].get_xdata()) == 12
     assert words(axes.figure) == ["square (60)"]
     assert (axes.get_yscale(), axes.get_xlabel()) == ("log", "since the first call, seconds")
+
+
+def test_a_short_time_is_in_milliseconds_and_a_narrow_axis_has_its_numbers() -> None:
+    calls = [done(number, "square", [step(0, "e1", 1000.0, 1.0)]) for number in range(20)]
+    for number, call in enumerate(calls):
+        call._submitted += 0.02 * number
+        call._ended = call._submitted + 12 + 0.4 * number
+    for axes, side in ((plots.over_time(calls).axes[0], "y"), (plots.latency(calls).axes[0], "x")):
+        axes.figure.canvas.draw()
+        labels = axes.get_yticklabels() if side == "y" else axes.get_xticklabels()
+        assert {"14", "16", "18"} <= {label.get_text() for label in labels}
+    axes = plots.over_time(calls).axes[0]
+    assert axes.get_xlabel() == "since the first call, milliseconds"
+    assert axes.xaxis.get_major_formatter()(0.0002) == "0.2"
+    assert plots.throughput(calls).axes[1].get_xlabel() == "since the first call, milliseconds"
+
+
+def test_a_wide_logarithmic_axis_names_powers_of_ten_and_little_between() -> None:
+    axes = plots.latency([timings(value) for value in (0.0021, 0.01, 0.15)]).axes[0]
+    axes.figure.canvas.draw()
+    assert [text for text in map(axes.xaxis.get_minor_formatter(), (2, 3, 50)) if text] == ["2", "50"]
+    assert axes.xaxis.get_major_formatter()(10) == "10"
 
 
 def test_throughput_counts_what_ended_and_who_was_busy() -> None:

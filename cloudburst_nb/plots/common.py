@@ -1,4 +1,4 @@
-"""What the figures have in common: colours, calls by target, legends.
+"""What the figures have in common: colours, calls by target, legends, the numbers beside axes.
 
 Colours are Okabe and Ito's, which the colour-blind tell apart, those of them that are seen on white and on
 black; whatever differs by colour differs by a dash, a hatch or a name as well.
@@ -6,9 +6,10 @@ black; whatever differs by colour differs by a dash, a hatch or a name as well.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from cloudburst_nb.display.chart import GREY
 from cloudburst_nb.display.html import QUEUED, RUN, TRANSFER
@@ -23,6 +24,8 @@ STAGE_COLOURS = dict(zip(STAGES, (QUEUED, TRANSFER, RUN), strict=True))
 ROWS_MAX = 40
 FLOOR_MS = 1e-4
 """What a logarithmic axis shows a time of 0 as."""
+NARROW = 5
+"""A logarithmic axis whose ends differ by no more than so many times is numbered like a linear one."""
 
 
 def past_calls(calls: Any, what: str) -> list[PastCall]:
@@ -58,3 +61,23 @@ def plain(value: float, _: object = None) -> str:
     ('0.123', '12,345')
     """
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def number_logarithmic(axes: Axes, side: Literal["x", "y"]) -> None:
+    """Number a logarithmic axis, on which everything is drawn: there are some numbers on the shortest too."""
+    axis = axes.xaxis if side == "x" else axes.yaxis
+    low, high = axes.get_xlim() if side == "x" else axes.get_ylim()
+    axis.set_major_formatter(FuncFormatter(plain))
+    if high / low <= NARROW:
+        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        axis.set_minor_locator(NullLocator())
+        return
+    named = "23457" if high / low < 10 else "25" if high / low < 1000 else ""
+    axis.set_minor_formatter(FuncFormatter(lambda value, _: plain(value) if f"{value:e}"[0] in named else ""))
+
+
+def number_time(axes: Axes, seconds_max: float) -> None:
+    """Number and name a horizontal axis of seconds since the first call: in milliseconds if it is short."""
+    unit, factor = ("milliseconds", 1000) if seconds_max < 1 else ("seconds", 1)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: plain(seconds * factor)))
+    axes.set_xlabel(f"since the first call, {unit}")

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter
 
 from cloudburst_nb.display.chart import GREY, Chart, quiet
 from cloudburst_nb.latency import PERCENTS, measured, percentile
-from cloudburst_nb.plots.common import COLOURS, DASHES, FLOOR_MS, by_target, legend, plain
+from cloudburst_nb.plots.common import COLOURS, DASHES, FLOOR_MS, by_target, legend, number_logarithmic, plain
 
 __all__ = ["latency"]
 
@@ -59,8 +59,7 @@ def curves(axes: Axes, groups: dict[str, list[float]]) -> None:
         shown = [max(value, FLOOR_MS) for value in values]
         _distribution(axes, target, shown, index, alone=len(groups) == 1)
     axes.set(xlabel="latency, milliseconds", ylabel="share of the calls", ylim=(0, 1.03))
-    axes.xaxis.set_major_formatter(FuncFormatter(plain))
-    axes.xaxis.set_minor_formatter(FuncFormatter(_between(axes)))
+    number_logarithmic(axes, "x")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
     axes.grid(which="major", color=GREY, alpha=0.25, linewidth=0.6)
     if len(groups) == 1:
@@ -98,14 +97,3 @@ def _name_mark(axes: Axes, value: float, percent: int) -> None:
         color=GREY,
         size=9,
     )
-
-
-def _between(axes: Axes) -> Any:
-    """Labels between the powers of ten, the more the fewer of these are in sight."""
-
-    def label(value: float, _: object) -> str:
-        low, high = axes.get_xlim()
-        shown = "23457" if high / low < 10 else "25" if high / low < 1000 else ""
-        return plain(value) if f"{value:e}"[0] in shown else ""
-
-    return label

@@ -12,10 +12,20 @@ from matplotlib.ticker import FuncFormatter
 
 from cloudburst_nb.display.chart import GREY, Chart, quiet
 from cloudburst_nb.past import PastCall
-from cloudburst_nb.plots.common import COLOURS, FLOOR_MS, legend, past_calls, plain
+from cloudburst_nb.plots.common import (
+    COLOURS,
+    FLOOR_MS,
+    legend,
+    number_logarithmic,
+    number_time,
+    past_calls,
+    plain,
+)
 
 WINDOWS = 40
 """The medians and rates are taken over so many equal spans of time, at most."""
+WINDOW_CALLS = 5
+"""Medians are taken of so many calls at least, in the mean: of fewer they would only follow the dots."""
 MARKERS = "o^svDP"
 
 
@@ -30,7 +40,7 @@ def over_time(futures: Any) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Seconds since the first call to the right, milliseconds upwards on a logarithmic scale.
+        Time since the first call to the right, milliseconds upwards on a logarithmic scale.
 
     Raises
     ------
@@ -58,9 +68,9 @@ def over_time(futures: Any) -> Figure:
         latencies = np.array([max(call.ended - call.submitted, FLOOR_MS) for call in group])
         _course(axes, f"{target} ({len(group):,})", seconds, latencies, index)
     axes.set_yscale("log")
-    axes.set(xlabel="since the first call, seconds", ylabel="latency, milliseconds")
-    axes.yaxis.set_major_formatter(FuncFormatter(plain))
-    axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: _between_tens(axes, value)))
+    axes.set_ylabel("latency, milliseconds")
+    number_logarithmic(axes, "y")
+    number_time(axes, (max(call.submitted for call in calls) - zero) / 1000)
     axes.grid(which="major", axis="y", color=GREY, alpha=0.25, linewidth=0.6)
     quiet(axes)
     legend(axes, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(groups), 3))
@@ -84,10 +94,11 @@ def running_median(seconds: Any, values: Any) -> tuple[list[float], list[float]]
 
     Examples
     --------
-    >>> running_median(np.array([0.0, 1.0, 9.0]), np.array([1.0, 3.0, 8.0]))
-    ([0.1125, 1.0125, 8.8875], [1.0, 3.0, 8.0])
+    >>> running_median(np.arange(10.0), np.arange(10.0) ** 2)
+    ([2.25, 6.75], [4.0, 49.0])
     """
-    edges = np.linspace(seconds.min(), seconds.max(), WINDOWS + 1)
+    spans = min(max(len(values) // WINDOW_CALLS, 1), WINDOWS)
+    edges = np.linspace(seconds.min(), seconds.max(), spans + 1)
     middles, medians = [], []
     for index, (low, high) in enumerate(pairwise(edges)):
         last = index == len(edges) - 2
@@ -96,12 +107,6 @@ def running_median(seconds: Any, values: Any) -> tuple[list[float], list[float]]
             middles.append(round(float(low + high) / 2, 9))
             medians.append(float(np.median(inside)))
     return middles, medians
-
-
-def _between_tens(axes: Axes, value: float) -> str:
-    """Names also 2 and 5 where less than two powers of ten are in sight."""
-    low, high = axes.get_ylim()
-    return plain(value) if high / low < 100 and f"{value:e}"[0] in "25" else ""
 
 
 def throughput(futures: Any) -> Figure:
@@ -152,7 +157,8 @@ def throughput(futures: Any) -> Figure:
     below.stairs(busy, edges, color=COLOURS[2], linewidth=1.8, fill=False)
     below.stairs(busy, edges, color=COLOURS[2], alpha=0.15, fill=True)
     above.set(ylabel="calls per second", ylim=(0, None))
-    below.set(xlabel="since the first call, seconds", ylabel="executors\nin user code", ylim=(0, None))
+    below.set(ylabel="executors\nin user code", ylim=(0, None))
+    number_time(below, float(ended[-1]))
     above.yaxis.set_major_formatter(FuncFormatter(plain))
     for axes in (above, below):
         axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.6)

@@ -28,6 +28,10 @@ CALL = re.compile(
     rf"(?P<owner>[^\W\d]\w*)\.(?P<method>{'|'.join(CALLS)})\(\s*(?P<quote>['\"])(?P<begun>[^'\"]*)$"
 )
 """A method that takes a name, with the name begun."""
+MAGIC = re.compile(r"\s*(?P<line>%{1,2}cloudburst\s.*)$")
+BEGUN = re.compile(r"\S*$")
+BEGUN_IN_DAG = re.compile(r"[^\s\[\](),>]*$")
+"""In an expression like ``[load,total]>>merge`` names stand beside its signs."""
 KEYS_MAX = 1_000
 """No front end shows more."""
 
@@ -54,6 +58,23 @@ def complete(line: str, namespace: Mapping[str, Any]) -> list[str]:
     if not done:
         return list(USAGES)
     return _arguments(done, namespace)
+
+
+def complete_magic(line: str, namespace: Mapping[str, Any]) -> tuple[str, list[str]] | None:
+    """What is begun at the end of a magic's line, and what may stand there; None if it is no such line.
+
+    Examples
+    --------
+    >>> complete_magic("%cloudburst up --ex", {})
+    ('--ex', ['--executors'])
+    >>> complete_magic("cloudburst", {})
+    """
+    found = MAGIC.match(line)
+    if found is None:
+        return None
+    pattern = BEGUN_IN_DAG if found["line"].split()[:2] == ["%cloudburst", "dag"] else BEGUN
+    begun = pattern.findall(line)[0]
+    return begun, [word for word in complete(found["line"], namespace) if word.startswith(begun)]
 
 
 def complete_call(line: str, namespace: Mapping[str, Any]) -> tuple[str, list[str]] | None:

@@ -258,32 +258,27 @@ def _entry(found: Captured, handle: Any) -> Entry:
     return Entry(handle.name, version, found.kind, found.signature)
 
 
-def _complete(shell: Shell, event: Any) -> list[str]:
-    """The shell's completion hook."""
-    return completion.complete(event.text_until_cursor, shell.user_ns)
-
-
-@context_matcher()  # type: ignore[untyped-decorator]
+@context_matcher(priority=100)  # type: ignore[untyped-decorator]
 def _match(context: CompletionContext) -> SimpleMatcherResult:
-    """The shell's matcher for names in quotes."""
+    """The shell's matcher for the magics' lines and for names in quotes.
+
+    It goes first, so that where it knows something nobody else is asked: Python means nothing there.
+    """
     line = context.line_with_cursor[: context.cursor_position]
-    found = completion.complete_call(line, get_ipython().user_ns)
-    begun, names = found if found is not None else ("", [])
+    names = get_ipython().user_ns
+    found = completion.complete_magic(line, names) or completion.complete_call(line, names)
+    begun, words = found if found is not None else ("", [])
     return {
-        "completions": [SimpleCompletion(name, type="name") for name in names],
+        "completions": [SimpleCompletion(word, type="name") for word in words],
         "matched_fragment": begun,
-        "suppress": bool(names),
+        "suppress": bool(words),
+        "ordered": True,
     }
-
-
-_HOOKED = ("%cloudburst", "%%cloudburst")
 
 
 def load_ipython_extension(shell: Shell) -> None:
     """Give the shell the magics and their completion: what ``%load_ext`` calls."""
     shell.register_magics(CloudburstMagics)
-    for command in _HOOKED:
-        shell.set_hook("complete_command", _complete, str_key=command)
     if _match not in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.append(_match)
 
@@ -292,7 +287,5 @@ def unload_ipython_extension(shell: Shell) -> None:
     """Take them away again: what ``%unload_ext`` calls."""
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("cloudburst", None)
-    for command in _HOOKED:
-        shell.strdispatchers["complete_command"].strs.pop(command, None)
     if _match in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.remove(_match)

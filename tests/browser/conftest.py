@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 WIDTH, HEIGHT = 1200, 1000
 WANTED = (
-    "the browser tests need Chromium and the packages jupyterlab and playwright: `make test` installs them "
-    "where it can, elsewhere install Chromium (Debian, Ubuntu: apt-get install chromium fonts-dejavu-core; "
-    "macOS: brew install --cask chromium) and, in the environment, `pip install jupyterlab playwright`"
+    "the browser tests need Chromium and the packages jupyterlab, notebook and playwright: `make test` "
+    "installs them where it can, elsewhere install Chromium (Debian, Ubuntu: apt-get install chromium "
+    "fonts-dejavu-core; macOS: brew install --cask chromium) and, in the environment, `pip install "
+    "jupyterlab notebook playwright`"
 )
 
 Opener = Callable[..., "Notebook"]
@@ -49,6 +50,7 @@ def absent(what: str) -> Any:
 def browser() -> Iterator[Browser]:
     try:
         import jupyterlab  # noqa: F401
+        import notebook  # noqa: F401
         from playwright.sync_api import sync_playwright
 
         from tests.browser import lab
@@ -83,8 +85,9 @@ def address(browser: Browser) -> Iterator[Address]:
 def notebook(browser: Browser, address: Address, request: pytest.FixtureRequest) -> Iterator[Opener]:
     """``notebook(cells)``: a new notebook in a page of its own, with its kernel ready.
 
-    ``notebook(path=…)`` opens one that is there, ``theme=`` is the theme's name. If the test fails, there
-    is a picture of each page. No page may ask any machine but this one for anything.
+    ``notebook(path=…)`` opens one that is there, ``theme=`` is the theme's name, ``classic=True`` is
+    Notebook 7. If the test fails, there is a picture of each page. No page may ask any machine but this one
+    for anything.
     """
     from tests.browser import lab
 
@@ -92,7 +95,9 @@ def notebook(browser: Browser, address: Address, request: pytest.FixtureRequest)
     asked: list[str] = []
     title = re.sub(r"\W+", "_", request.node.name).strip("_")
 
-    def open_one(cells: Sequence[str] = (), path: str = "", theme: str = lab.LIGHT) -> Notebook:
+    def open_one(
+        cells: Sequence[str] = (), path: str = "", theme: str = lab.LIGHT, classic: bool = False
+    ) -> Notebook:
         name = path or f"{title}_{len(opened)}.ipynb"
         if not path:
             lab.write_notebook(address.folder / name, cells)
@@ -101,7 +106,7 @@ def notebook(browser: Browser, address: Address, request: pytest.FixtureRequest)
         page.on("request", lambda request: asked.append(request.url))
         made = lab.Notebook(page, address, name)
         opened.append(made)
-        made.open()
+        made.open_classic() if classic else made.open()
         made.theme(theme)  # the server remembers that of the test before
         return made
 

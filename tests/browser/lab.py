@@ -1,4 +1,4 @@
-"""A real JupyterLab, seen by a headless Chromium: for the tests of this folder, and for the README's picture.
+"""A real JupyterLab and Notebook 7, seen by a headless Chromium: for these tests, and the README's picture.
 
 Law: a server gets folders of its own for settings, kernels and everything else, so that nothing depends on
 whose machine it is; whoever starts one ends it. Waiting is for conditions, never for a time.
@@ -90,8 +90,12 @@ class Address(NamedTuple):
     folder: Path
 
     def notebook(self, name: str) -> str:
-        """The page of a notebook, in a fresh workspace."""
+        """The page of a notebook in JupyterLab, in a fresh workspace."""
         return f"{self.url}/lab/tree/{name}?reset&token={self.token}"
+
+    def classic(self, name: str) -> str:
+        """The page of a notebook in Notebook 7, which the same server has where it is installed."""
+        return f"{self.url}/notebooks/{name}?token={self.token}"
 
 
 def chromium() -> str | None:
@@ -119,6 +123,7 @@ def server(folder: Path) -> Iterator[Address]:
     command += [f"--ServerApp.root_dir={notebooks}", "--LabApp.news_url=None"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     command += ["--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"]
+    command += ["--JupyterNotebookApp.expose_app_in_browser=True"]
     with open(folder / "server.log", "wb") as log:
         process = subprocess.Popen(
             command, env=surroundings(folder), stdout=log, stderr=log, start_new_session=True
@@ -202,6 +207,11 @@ class Notebook:
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
         self.wait_for(IDLE, seconds=READY_SECONDS_MAX)
         self.command("application:toggle-left-area")
+
+    def open_classic(self) -> None:
+        """The same in Notebook 7, which has no splash and nothing at the left."""
+        self.page.goto(self.address.classic(self.name))
+        self.wait_for(IDLE, seconds=READY_SECONDS_MAX)
 
     def wait_for(self, condition: str, argument: object = None, seconds: float = WAIT_SECONDS_MAX) -> None:
         """Wait until a JavaScript function is true."""

@@ -5,6 +5,7 @@ from IPython.core.completer import provisionalcompleter
 import cloudburst_nb
 from cloudburst_kernel import client, commands, magics
 from cloudburst_kernel.completion import complete
+from cloudburst_kernel.line import OPTIONS
 
 
 def completions(shell, line):
@@ -20,6 +21,25 @@ def test_tab_completes_subcommands_options_and_names_in_the_shell(run, shell):
     assert {"alpha", "almost", "also"} <= set(completions(shell, "%cloudburst call al"))
     assert {"alpha", "almost"} <= set(completions(shell, "%cloudburst dag pipe alpha >> [al"))
     assert "--retries" in completions(shell, "%%cloudburst --gpu --r")
+
+
+def test_what_the_magics_offer_comes_alone_and_in_their_order(run, shell):
+    run("%%cloudburst\ndef alpha(): ...\ndef Almost(): ...\n")
+    assert completions(shell, "%cloudburst ") == list(commands.USAGES)
+    assert completions(shell, "x = 1\n  %cloudburst s") == ["status"]
+    assert completions(shell, "%cloudburst up --") == list(commands.UP_OPTIONS)
+    assert completions(shell, "%%cloudburst --") == list(OPTIONS)
+    assert completions(shell, "%cloudburst call ") == ["Almost", "alpha"]
+    for expression in ("alpha >> [al", "alpha>>al", "[Almost,al"):
+        assert completions(shell, f"%cloudburst dag pipe {expression}") == ["alpha"]
+
+
+def test_python_is_completed_as_ever_where_the_magics_have_nothing_to_say(shell, tmp_path, monkeypatch):
+    (tmp_path / "kept").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert "format" in completions(shell, "%%cloudburst --gpu\nfor")
+    assert "%cloudburst" in completions(shell, "%cloudb")
+    assert completions(shell, "%cloudburst up --state-dir ke") == ["kept/"]
 
 
 def test_completion_knows_where_it_stands(cb):
