@@ -89,7 +89,7 @@ class Context(msgspec.Struct, array_like=True, frozen=True):
         return Context(upto, beyond, max(self.plain, other.plain))
 
     def __le__(self, other: Context) -> bool:
-        # asked at each read: loops are three times faster than generators
+        # asked at each read: plain loops, they cost less than generators
         upto = other.upto
         for writer, number in self.upto.items():
             if number > upto.get(writer, 0):
