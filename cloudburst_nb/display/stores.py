@@ -149,8 +149,8 @@ def browser(rows: Sequence[Row], prefix: str, state: State, detail: str = "") ->
     return card(
         STATES["done"],
         _heading(rows, prefix),
-        _filter(),
-        _table(shown, state) if chosen else line(faint("no key matches")),
+        _filter() if rows else line(faint("a key appears here once something is put there")),
+        _table(shown, state) if chosen else line(faint("no key matches")) if rows else "",
         _turning(len(chosen), state),
         detail,
     )
