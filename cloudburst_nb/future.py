@@ -41,8 +41,8 @@ class CloudburstFuture:
     stdout, stderr : str
         What the call has printed; live while a long call runs, complete when it is done.
     node_states : dict
-        Function name → ``"waiting"``, ``"running"``, ``"done"``, ``"failed"`` or, of what had not ended when the
-        call failed or was given up, ``"cancelled"``.
+        Function name → ``"waiting"``, ``"running"``, ``"done"`` or ``"failed"``; ``"cancelled"`` is what had
+        not ended when the call failed or was given up.
 
     Examples
     --------
