@@ -275,6 +275,15 @@ class Publishing:
             effects += self._try_rest(rest, now) if rest.names else self._delete(rest.key, now)
         return [*effects, *([SetTimer(TIMER, self._kept[0][0])] if self._kept else [])]
 
+    def kept(self) -> dict[str, None]:
+        """The records that this executor sees to; not those of which it is writing the keys."""
+        return {rest.key: None for _, rest in self._kept}
+
+    def finish(self, key: str, record: MapLattice, names: list[str], now: Millis) -> Effects:
+        """See to a record of which these keys are left to be written."""
+        rest = _Rest(key, record, tuple(names), None)
+        return self._try_rest(rest, now) if names else self._keep(rest, now)
+
     def _try_rest(self, rest: _Rest, now: Millis) -> Effects:
         return self._write(rest, lambda failures, later: self._keep(rest.after(failures), later), now)
 
