@@ -39,6 +39,7 @@ from cloudburst_runtime.messages import (
     FunctionSpec,
     Header,
     Kept,
+    Keys,
     Message,
     Pin,
     Plan,
@@ -557,18 +558,31 @@ def test_a_second_attempt_publishes_what_the_first_had_committed(cluster):
 
 def test_who_has_read_one_write_is_given_the_others_though_they_are_not_there_yet(cluster):
     run(cluster, 7, x="old", y="old")
-    cluster.held = lambda sender, receiver, message: isinstance(message, Put) and message.key == "y"
+    cluster.held = lambda sender, receiver, message: (sender, getattr(message, "key", "")) == ("e3", "y")
     run(cluster, 8, x="new", y="new")
     assert reveal(cluster.stored("y").lattice) == "old"
     cluster.start("atomic", number=9)
     assert cluster.get("e1", "x") == "new"
     cluster.end("e1")
     assert cluster.get("e2", "y") == "new"
+    assert reveal(cluster.stored("y").lattice) == "new", "who reads after it must not find less"
+
+
+def test_what_was_deleted_since_does_not_come_back_from_the_record(cluster):
+    run(cluster, 7, x="old", y="old")
+    cluster.held = lambda sender, receiver, message: (sender, getattr(message, "key", "")) == ("e3", "y")
+    run(cluster, 8, x="new", y="new")
+    cluster.tell("c9", "node", Delete(10**12, "y", 10**12))
+    cluster.start("atomic", number=9)
+    assert cluster.get("e1", "x") == "new"
+    cluster.end("e1")
+    cluster.get("e2", "y")
+    assert cluster.stored("y").lattice is None
 
 
 def test_what_a_record_had_is_no_change_of_a_store_that_does_not_exist(cluster):
     run(cluster, 7, x="old", y="old")
-    cluster.held = lambda sender, receiver, message: isinstance(message, Put) and message.key == "y"
+    cluster.held = lambda sender, receiver, message: (sender, getattr(message, "key", "")) == ("e3", "y")
     run(cluster, 8, x="new", y="new")
     cluster.start("atomic", DIAMOND, number=9)
     assert cluster.get("e1", "x") == "new"
@@ -668,6 +682,21 @@ def test_the_records_of_the_living_are_left_to_them(cluster):
     assert cluster.stored(key).lattice is not None, "it came after the loss"
     assert cluster.replica.entry("y") is None
     assert cluster.timers["e1"].get(RECORDS_TIMER) is None
+
+
+def test_the_heir_asks_until_it_is_told(cluster):
+    key = leave_behind(cluster, x="new")
+    cluster.held = lambda sender, receiver, message: isinstance(message, Keys)
+    inherit(cluster)
+    cluster.fire("e1", LEFT_TIMER)
+    assert [(sender, message.req) for sender, _, message in cluster.back] == [
+        ("e1", cluster.back[0][2].req)
+    ] * 2
+    cluster.release()
+    for timer in (LEFT_TIMER, RECORDS_TIMER):
+        cluster.fire("e1", timer)
+    assert cluster.stored(key).lattice is None
+    assert cluster.executors["e1"].operations.pending == {}
 
 
 def test_the_heirs_heir_finds_what_the_heir_had_not_done(cluster):

@@ -8,10 +8,11 @@ call that fails or is tried again has published nothing, and one whose last step
 finds the record, and publishes that, and no other.
 
 Who reads one of these writes knows what the others are due (`due`): if a key is found to be older than that,
-the record has what it is to be. If, the other way round, a key was read before it was overwritten by the call
-that made what is read now, the two do not go together (`fractured`), and the attempt goes astray: another one
-begins. The reads are after Bailis et al., "Scalable Atomic Visibility with RAMP Transactions" (SIGMOD 2014),
-the writes after Sreekanti et al., "A Fault-Tolerance Shim for Serverless Computing" (EuroSys 2020).
+the record has what it is to be, and it is put there before it is shown, for others may read it next. If, the
+other way round, a key was read before it was overwritten by the call that made what is read now, the two do
+not go together (`fractured`), and the attempt goes astray: another one begins. The reads are after Bailis et
+al., "Scalable Atomic Visibility with RAMP Transactions" (SIGMOD 2014), the writes after Sreekanti et al., "A
+Fault-Tolerance Shim for Serverless Computing" (EuroSys 2020).
 """
 
 from __future__ import annotations

@@ -375,7 +375,7 @@ class ExecutorCore:
 
     def _on_executor_lost(self, message: ExecutorLost, now: Millis) -> Effects:
         self.past.lose_executor(message.name)
-        return self.operations.leftovers.inherit() if message.heir == self.name else []
+        return self.operations.leftovers.inherit(now) if message.heir == self.name else []
 
     def _on_keys(self, message: KeysReply, now: Millis) -> Effects:
         return self.operations.conclude(message.req, message.keys, now)

@@ -35,51 +35,59 @@ class Leftovers:
 
     Parameters
     ----------
+    resend_ms
+        How often it asks which records there are, until it is told.
     cache, publishing
         The executor's.
-    begin, pass_on
-        Of its operations: a new one, and the cache's effects.
+    begin, cancel, pass_on
+        Of its operations: a new one, the end of one, and the cache's effects.
     """
 
     def __init__(
         self,
+        resend_ms: Millis,
         cache: CacheCore,
         publishing: Publishing,
         begin: Callable[[Callable[[Any, Millis], Effects]], int],
+        cancel: Callable[[int], Effects],
         pass_on: Callable[[Effects, Millis], Effects],
     ) -> None:
+        self._resend_ms = resend_ms
         self._cache = cache
         self._publishing = publishing
         self._begin = begin
+        self._cancel = cancel
         self._pass_on = pass_on
         self._suspects: dict[str, Millis] = {}  # records, and when they are abandoned if they are there
+        self._look = 0  # the operation that asks which there are
+        self._is_first = False  # whether all of them become suspects
 
-    def inherit(self) -> Effects:
+    def inherit(self, now: Millis) -> Effects:
         """An executor is gone, and this one is its heir."""
-        return [Send(NODE, Keys(self._begin(self._suspect), RECORDS_PREFIX))]
-
-    def _suspect(self, keys: list[str], now: Millis) -> Effects:
-        for key in keys:
-            self._suspects.setdefault(key, now + ABANDONED_MS)
-        return self._again()
-
-    def _again(self) -> Effects:
-        return [SetTimer(TIMER, min(self._suspects.values()))] if self._suspects else []
+        self._is_first = True
+        return [*(self._cancel(self._look) if self._look else []), *self._ask(self._begin(self._told), now)]
 
     def on_timer(self, now: Millis) -> Effects:
-        """Look for the second time."""
-        if not self._suspects:
-            return []
-        look = Send(NODE, Keys(self._begin(self._find), RECORDS_PREFIX))
-        return [look, SetTimer(TIMER, now + ABANDONED_MS)]  # should it be lost
+        """Look for the second time, or ask again what was not answered."""
+        if self._look:
+            return self._ask(self._look, now)
+        return self._ask(self._begin(self._told), now) if self._suspects else []
 
-    def _find(self, keys: list[str], now: Millis) -> Effects:
-        there, mine = dict.fromkeys(keys), self._publishing.kept()
+    def _ask(self, look: int, now: Millis) -> Effects:
+        self._look = look
+        return [Send(NODE, Keys(look, RECORDS_PREFIX)), SetTimer(TIMER, now + self._resend_ms)]
+
+    def _told(self, keys: list[str], now: Millis) -> Effects:
+        self._look = 0
         due = [key for key, abandoned in self._suspects.items() if abandoned <= now]
         for key in due:
             del self._suspects[key]
-        effects = [self._take(key, now) for key in due if key in there and key not in mine]
-        return [*(each for taken in effects for each in taken), *self._again()]
+        for key in keys if self._is_first else ():
+            self._suspects.setdefault(key, now + ABANDONED_MS)
+        self._is_first = False
+        there, mine = dict.fromkeys(keys), self._publishing.kept()
+        effects = [each for key in due if key in there and key not in mine for each in self._take(key, now)]
+        return [*effects, SetTimer(TIMER, min(self._suspects.values()))] if self._suspects else effects
 
     # ------------------------------------------------------------ one record
 

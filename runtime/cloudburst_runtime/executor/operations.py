@@ -59,7 +59,9 @@ class Operations:
         )
         self.levels = Levels(self.cache, self.snapshots)
         self.publishing = Publishing(name, clock, self.cache, self.begin, self.pass_on)
-        self.leftovers = Leftovers(self.cache, self.publishing, self.begin, self.pass_on)
+        self.leftovers = Leftovers(
+            config.resend_ms, self.cache, self.publishing, self.begin, self.cancel, self.pass_on
+        )
 
     def next_req(self) -> int:
         """A fresh number for a request or an operation."""
