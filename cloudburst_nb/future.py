@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudburst_nb.errors import CallCancelled, CallTimeout, ErrorKinds, RemoteTraceback, SerializationError
 from cloudburst_nb.past import PastCall
+from cloudburst_runtime.anna.results import result_key
 from cloudburst_runtime.messages import Failure, Result, Running
 from cloudburst_runtime.values import decode_own
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from cloudburst_nb.client import Client
 
 _UNSET: Any = object()
-RESULTS_PREFIX = "result/"
-"""Keys under which results were put because somebody asked for a future's key."""
 
 
 class CloudburstFuture:
@@ -343,10 +342,11 @@ class CloudburstFuture:
         """The key of the call's value in the store.
 
         With ``output_key`` it is that one. Otherwise asking for the key puts the value there when the call
-        is done, so that it can be read by anybody who is given the key; delete it when it has served.
+        is done, so that it can be read by anybody who is given the key. A store keeps the latest 10,000 of
+        such values, up to 1 GiB together.
         """
         if self._key is None:
-            self._key = f"{RESULTS_PREFIX}{self._client.name}/{self._number}"
+            self._key = result_key(self._client.name, self._number)
         if not self._published:
             self._published = True
             self._client._publish(self)
