@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.processes.chaos.judge import Found, Violation, closure, judge
+from tests.processes.chaos.judge import DELETED, Found, Violation, closure, judge
 from tests.processes.chaos.ledger import ACKNOWLEDGED, BEGUN, ERROR, RAN, READ, UNKNOWN, Ledger, Line
 
 
@@ -90,16 +90,21 @@ def test_a_call_that_failed_may_still_run_and_a_put_keeps_its_stamp(told: Told, 
     assert not found if by == "call" else only(found, later)
 
 
-def test_what_was_deleted_stays_away(told: Told) -> None:
-    name = told.write("gone", "k")
-    assert not told.judged({("gone", "k"): name})
-    only(told.judged({("gone", "k"): None}), name, "nothing is there")
-    number = told.begin("gone", "k", "deleted")
-    assert not told.judged({("gone", "k"): name})
-    assert not told.judged({("gone", "k"): None})
+def test_what_was_deleted_stays_away_and_what_was_put_after_it_stays(told: Told) -> None:
+    name = told.write("again", "k")
+    assert not told.judged({("again", "k"): name})
+    only(told.judged({("again", "k"): None}), name, "nothing is there")
+    number = told.begin("again", "k", DELETED)
+    assert not told.judged({("again", "k"): name})
+    assert not told.judged({("again", "k"): None})
     told.say("a", number, ACKNOWLEDGED)
-    assert not told.judged({("gone", "k"): None})
-    only(told.judged({("gone", "k"): name}), "deleted, and")
+    assert not told.judged({("again", "k"): None})
+    only(told.judged({("again", "k"): name}), f"the deletion a:{number} was acknowledged, and {name!r}")
+    after = told.write("again", "k")
+    assert not told.judged({("again", "k"): after})
+    only(told.judged({("again", "k"): None}), after, "nothing is there")
+    told.read("again", "k", None)
+    only(told.judged({("again", "k"): after}), after)
 
 
 def test_a_set_has_what_was_acknowledged(told: Told) -> None:

@@ -59,18 +59,18 @@ def write_beside(cloudburst: Any, page: Page, key: str) -> str:
     return made[0]
 
 
-def plant(cloudburst: Any, page: Page, key: str) -> tuple[str, str]:
+def plant(cloudburst: Any, page: Page, key: str) -> list[str]:
     """The first step of a trail."""
-    return write_beside(cloudburst, page, key), key
+    return [write_beside(cloudburst, page, key), key]
 
 
-def spot(cloudburst: Any, planted: tuple[str, str]) -> list[Any]:
+def spot(cloudburst: Any, planted: list[str]) -> list[Any]:
     """A later step: what was written, and what is there."""
     name, key = planted
     return [name, [sibling[0] for sibling in cloudburst.get(key, siblings=True)]]
 
 
-def spot_too(cloudburst: Any, planted: tuple[str, str]) -> list[Any]:
+def spot_too(cloudburst: Any, planted: list[str]) -> list[Any]:
     """As `spot`, beside it."""
     return spot(cloudburst, planted)
 
@@ -100,13 +100,13 @@ def third(cloudburst: Any, left: list[Any], right: list[Any]) -> list[Any]:
     return [*left[1:], *right[2:], cloudburst.get(left[0])]
 
 
-def put_left(cloudburst: Any, page: Page, key: str, name: str) -> tuple[str, str]:
+def put_left(cloudburst: Any, page: Page, key: str, name: str) -> list[str]:
     """The first half of what is written all or none."""
     cloudburst.put(f"{key}/left", name)
-    return key, name
+    return [key, name]
 
 
-def put_right(cloudburst: Any, half: tuple[str, str]) -> str:
+def put_right(cloudburst: Any, half: list[str]) -> str:
     """The second half, in a step of its own."""
     key, name = half
     cloudburst.put(f"{key}/right", name)

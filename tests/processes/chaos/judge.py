@@ -5,7 +5,7 @@ Law: pure, and ignorant of how the store works; from a ledger and what was found
 ==========  ================================================================================================
 ``value``   the latest writer wins: something begun, and no write that began after its end was acknowledged;
             also ``large``, ``own`` and ``pair``, of which both halves are the same
-``gone``    deleted for good if that was acknowledged, and there if it was never begun
+``again``   the same with deletions among the writes
 ``add``     all that was acknowledged, and nothing that was not begun
 ``count``   what was acknowledged once each, and at most each run that began
 ``max``     at least the greatest acknowledged, and something begun
@@ -27,6 +27,9 @@ from tests.processes.chaos.ledger import Ledger, Line, Write
 
 Found: TypeAlias = dict[tuple[str, str], Any]
 """What is there in the end, by kind and key."""
+
+DELETED = "deleted"
+"""The value of a write that is a deletion."""
 
 
 class Violation(NamedTuple):
@@ -76,23 +79,29 @@ def _errors(ledger: Ledger) -> list[Violation]:
 # ---------------------------------------------------------------- the latest writer wins
 
 
-def superseded(shown: Any, writes: Iterable[Write], before: float = math.inf) -> Write | None:
-    """A write, acknowledged ``before``, that began only after ``shown`` had ended; None if there is none."""
-    ended = next((write.ended for write in writes if write.name == shown), -math.inf)
+def _made(write: Write) -> str | None:
+    """What a write leaves: its name, or nothing."""
+    return None if write.value == DELETED else write.name
+
+
+def superseded(shown: Any, writes: list[Write], before: float = math.inf) -> Write | None:
+    """A write, acknowledged ``before``, that began only after all had ended which explains what is shown."""
+    ended = max((write.ended for write in writes if _made(write) == shown), default=-math.inf)
     later = [write for write in writes if write.acknowledged and write.begun > ended and write.ended < before]
     return max(later, key=lambda write: write.begun, default=None)
 
 
 def latest(kind: str, key: str, writes: list[Write], shown: Any) -> list[Violation]:
     """What is shown was begun, and is not older than what was acknowledged."""
-    own = tuple(write for write in writes if write.name == shown)
+    own = tuple(write for write in writes if _made(write) == shown)[-1:]
     if shown is not None and not own:
         return [Violation(kind, key, f"{shown!r} is there, which nobody ever wrote")]
     lost = superseded(shown, writes)
     if lost is None:
         return []
     what = "nothing is there" if shown is None else f"{shown!r} is there, which is older"
-    return [Violation(kind, key, f"{lost.name} was acknowledged, and {what}", (*own, lost))]
+    deed = "the deletion " if _made(lost) is None else ""
+    return [Violation(kind, key, f"{deed}{lost.name} was acknowledged, and {what}", (*own, lost))]
 
 
 def pair(kind: str, key: str, writes: list[Write], shown: Any) -> list[Violation]:
@@ -102,15 +111,6 @@ def pair(kind: str, key: str, writes: list[Write], shown: Any) -> list[Violation
         own = tuple(write for write in writes if write.name in (left, right))
         return [Violation(kind, key, f"half of one call beside half of another: {left!r}, {right!r}", own)]
     return latest(kind, key, writes, left)
-
-
-def gone(kind: str, key: str, writes: list[Write], shown: Any) -> list[Violation]:
-    """A key that is put once and then deleted."""
-    put = [write for write in writes if write.value != "deleted"]
-    deleted = [write for write in writes if write.value == "deleted"]
-    if shown is not None and any(write.acknowledged for write in deleted):
-        return [Violation(kind, key, f"deleted, and {shown!r} is there", tuple(writes))]
-    return latest(kind, key, put, shown) if shown is not None or not deleted else []
 
 
 # ---------------------------------------------------------------- what adds up
@@ -215,7 +215,7 @@ RULES: dict[str, Callable[[str, str, list[Write], Any], list[Violation]]] = {
     "large": latest,
     "own": latest,
     "pair": pair,
-    "gone": gone,
+    "again": latest,
     "add": add,
     "count": count,
     "max": greatest,
@@ -276,6 +276,7 @@ def read_trail(read: Line, keys: Keys) -> list[Violation]:
 
 READS: dict[str, Callable[[Line, Keys], list[Violation]]] = {
     "own": read_own,
+    "again": read_own,
     "large": read_any,
     "pair": read_pair,
     "same": read_same,

@@ -81,10 +81,15 @@ def _asked(hub: Hub, stores: list[str], keys: list[str]) -> dict[str, dict[str, 
     return entries
 
 
+def _state(entry: Entry | None) -> Any:
+    """What there is; that a key was deleted need not be remembered by all."""
+    return None if entry is None or entry.lattice is None else (entry.generation, entry.lattice)
+
+
 def _compare(entries: dict[str, dict[str, Entry | None]], copies: int) -> list[str]:
     told = []
     for key, by_store in entries.items():
-        states = [None if entry is None else (entry.generation, entry.lattice) for entry in by_store.values()]
+        states = [_state(entry) for entry in by_store.values()]
         if any(state != states[0] for state in states):
             told.append(f"{key}: the stores {', '.join(by_store)} do not agree: {states!r:.600}")
         if len(by_store) < copies:

@@ -74,9 +74,13 @@ class Report(NamedTuple):
     def _explained(self, violation: Violation) -> list[str]:
         lines = [f"{violation.kind} {violation.key!r}: {violation.text}"]
         events = [line for write in violation.writes for line in self._story(write)]
-        events += [] if violation.at is None else [(violation.at, "this is seen")]
-        since = min((at for at, _ in events), default=math.inf) - KILLED_BEFORE_SECONDS
-        events += [(at, f"killed: {what}") for at, what in self.told if at >= since][:KILLS_SHOWN]
+        kills = [(at, f"killed: {what}") for at, what in self.told]
+        if violation.at is None:
+            since = min((at for at, _ in events), default=math.inf) - KILLED_BEFORE_SECONDS
+            events += [kill for kill in kills if kill[0] >= since][:KILLS_SHOWN]
+        else:
+            events += [kill for kill in kills if kill[0] <= violation.at][-KILLS_SHOWN:]
+            events.append((violation.at, "this is seen"))
         events.sort()
         return [*lines, *(f"  {at - self.began:9.4f} s  {text}" for at, text in events)]
 

@@ -17,13 +17,14 @@ import numpy as np
 from cloudburst_nb.client import Client
 from cloudburst_nb.errors import CallTimeout, ConsistencyError, ExecutorLost, RuntimeUnavailable
 from cloudburst_nb.sessions import Session
+from tests.processes.chaos.judge import DELETED
 from tests.processes.chaos.ledger import ACKNOWLEDGED, BEGUN, ERROR, READ, UNKNOWN, Pen
 
 LEVELS = ("lww", "dsrr", "sk", "mk", "dsc", "atomic")
 SESSIONS = ("sk", "mk", "dsc")
 """Levels whose sessions a client's own puts are in: at ``dsrr`` it would read for ever what it read once."""
 RETRIES = 8
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds that anything may take, on a machine that is busy forking what was killed."""
 BURST = 8
 """Calls that are under way at once, in an operation of several."""
@@ -62,7 +63,7 @@ class Work:
         """One operation, at one level."""
         self.level = self.luck.choice(self.levels)
         operations = [self.put, self.put_own, self.put_large, self.add, self.count, self.maximum]
-        operations += [self.put_and_delete, self.put_beside, self.read_own, self.read_large]
+        operations += [self.put_again, self.put_beside, self.read_own, self.read_large]
         operations += [self.assign, self.burst]
         if self.level == "atomic":
             operations += [self.pair, self.pair, self.read_pair, self.next_number, self.next_number]
@@ -170,13 +171,16 @@ class Work:
         key, number = f"max/{self.luck.randrange(4)}", self.luck.randrange(1 << 40)
         self._write("max", key, number, lambda: self.client.put(key, number, "max", timeout=PATIENCE))
 
-    def put_and_delete(self) -> None:
-        """A key that is there for a moment."""
-        name = self._name()
-        key = f"gone/{name}"
-        self._put("gone", key, name)
-        self._name()
-        self._write("gone", key, "deleted", lambda: self.client.delete(key, timeout=PATIENCE))
+    def put_again(self) -> None:
+        """A key that comes and goes: of this writer alone, which then reads it, or of many."""
+        own = self.luck.random() < 0.7
+        key, name = f"again/{self.who if own else self.luck.randrange(4)}", self._name()
+        if self.luck.random() < 0.5:
+            self._put("again", key, name)
+        else:
+            self._write("again", key, DELETED, lambda: self.client.delete(key, timeout=PATIENCE))
+        if own:
+            self._read("again", key, lambda: self.client.get(key, None, timeout=PATIENCE))
 
     def put_beside(self) -> None:
         """A causal write, which replaces what was read before and no more."""
