@@ -36,7 +36,7 @@ def test_nothing_acknowledged_is_lost_whoever_is_killed(setting: Setting) -> Non
 
 MUTANTS = [
     (Setting(1, 1, True, "lww", 2, "acknowledge-before-persisting"), "was acknowledged"),
-    (Setting(3, 2, False, "lww", 2, "hand-nothing-over"), "and 2 must"),
+    (Setting(3, 2, False, "lww", 2, "hand-nothing-over"), "do not agree"),
     (Setting(1, 1, False, "sk", 2, "drop-siblings"), "none of them had seen it"),
 ]
 

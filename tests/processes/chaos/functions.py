@@ -49,19 +49,19 @@ def look(cloudburst: Any, key: str) -> Any:
     return cloudburst.get(key)
 
 
-def write_beside(cloudburst: Any, page: Page, key: str) -> str:
-    """Write what replaces all that this run has seen of the key, and is told from what other runs write."""
+def write_beside(cloudburst: Any, page: Page, key: str, known: list[str]) -> str:
+    """Write what replaces all that its session and this run have seen of the key, under a name of its own."""
     _, who, number = page
-    seen = [sibling[0] for sibling in cloudburst.get(key, siblings=True)]
+    seen = list(dict.fromkeys([*known, *(sibling[0] for sibling in cloudburst.get(key, siblings=True))]))
     made = (f"{who}:{number}:{uuid.uuid4().hex[:8]}", seen)
     _say(page, made)
     cloudburst.put(key, made, lattice="causal")
     return made[0]
 
 
-def plant(cloudburst: Any, page: Page, key: str) -> list[str]:
+def plant(cloudburst: Any, page: Page, key: str, known: list[str]) -> list[str]:
     """The first step of a trail."""
-    return [write_beside(cloudburst, page, key), key]
+    return [write_beside(cloudburst, page, key, known), key]
 
 
 def spot(cloudburst: Any, planted: list[str]) -> list[Any]:

@@ -83,6 +83,6 @@ class Killer:
         self.rig.kill_client(slot)
 
     def _kill_everything(self) -> None:
-        one = self._luck.random() < 0.4
+        one = self.counts["everything"] > 0 and self._luck.random() < 0.4
         self._tell("the supervisor" if one else "every process of the runtime")
         self.rig.kill_everything(one)

@@ -22,6 +22,7 @@ from tests.processes.chaos.rig import Rig, Setting
 KILLS_SHOWN = 6
 KILLED_BEFORE_SECONDS = 2.0
 VIOLATIONS_SHOWN = 10
+TROUBLES_SHOWN = 20
 
 
 class Report(NamedTuple):
@@ -68,7 +69,7 @@ class Report(NamedTuple):
             lines += ["", *self._explained(violation)]
         if len(self.violations) > VIOLATIONS_SHOWN:
             lines += ["", f"… and {len(self.violations) - VIOLATIONS_SHOWN} more"]
-        lines += ["", *self.troubles] if self.troubles else []
+        lines += ["", *self.troubles[:TROUBLES_SHOWN]] if self.troubles else []
         return "\n".join(lines)
 
     def _explained(self, violation: Violation) -> list[str]:

@@ -23,6 +23,8 @@ from tests.processes.chaos.ledger import ACKNOWLEDGED, BEGUN, ERROR, READ, UNKNO
 LEVELS = ("lww", "dsrr", "sk", "mk", "dsc", "atomic")
 SESSIONS = ("sk", "mk", "dsc")
 """Levels whose sessions a client's own puts are in: at ``dsrr`` it would read for ever what it read once."""
+OUTSIDE = "outside"
+"""In the place of a level: what a client has seen of causal keys without a session."""
 RETRIES = 8
 PATIENCE = 30.0
 """Seconds that anything may take, on a machine that is busy forking what was killed."""
@@ -58,6 +60,7 @@ class Work:
         self._number = 0
         self._chain = 0  # of the calls that count on each other
         self._sessions: dict[str, Session] = {}
+        self._seen: dict[str, dict[str, list[str]]] = {OUTSIDE: {}}  # of causal keys, in each session
 
     def step(self) -> None:
         """One operation, at one level."""
@@ -83,6 +86,7 @@ class Work:
     def _session(self) -> Session:
         if self.level not in self._sessions or self.luck.random() < RENEWAL:
             self._sessions[self.level] = self.client.session(self.level)
+            self._seen[self.level] = {}
         return self._sessions[self.level]
 
     # ------------------------------------------------------------ the ledger
@@ -184,20 +188,29 @@ class Work:
 
     def put_beside(self) -> None:
         """A causal write, which replaces what was read before and no more."""
-        key = f"causal/{self.luck.randrange(6)}"
-        seen: list[str] = []
+        key, seen = self._causal()
+        if self.luck.random() < 0.5:
+            try:
+                seen[key] = [one[0] for one in self.client.get(key, [], siblings=True, timeout=PATIENCE)]
+            except Exception as error:
+                self._explain(error, key)
+                return
+        made = (self._name(), seen.get(key, []))
 
-        def act() -> None:
-            self.client.put(key, (name, seen), lattice="causal", timeout=PATIENCE)
+        def act() -> str:
+            self.client.put(key, made, lattice="causal", timeout=PATIENCE)
+            return made[0]
 
-        try:
-            shown = self.client.get(key, [], siblings=True, timeout=PATIENCE)
-        except Exception as error:
-            self._explain(error, key)
-            return
-        seen += [sibling[0] for sibling in shown]
-        name = self._name()
-        self._write("causal", key, (name, seen), act)
+        self._written(key, self._write("causal", key, made, act))
+
+    def _causal(self) -> tuple[str, dict[str, list[str]]]:
+        """A key of many causal writers, and what of all such keys has been seen where the next write is."""
+        return f"causal/{self.luck.randrange(3)}", self._seen.get(self.level, self._seen[OUTSIDE])
+
+    def _written(self, key: str, name: str | None) -> None:
+        """A causal write, if acknowledged, has replaced all that was seen."""
+        if name is not None:
+            self._causal()[1][key] = [name]
 
     # ------------------------------------------------------------ by functions and DAGs
 
@@ -234,19 +247,25 @@ class Work:
 
     def write_beside(self) -> None:
         """A function makes a causal write."""
-        key, name, page = f"causal/{self.luck.randrange(6)}", self._name(), self._page()
-        self._write("causal", key, (name, []), lambda: self._call("write_beside", page, key).get(), "call")
+        (key, seen), name, page = self._causal(), self._name(), self._page()
+        known = seen.get(key, [])
+
+        def act() -> str:
+            return str(self._call("write_beside", page, key, known).get())
+
+        self._written(key, self._write("causal", key, (name, []), act, "call"))
 
     def trail(self) -> None:
         """Steps of a DAG look for what the first of them has written."""
-        key, name, page = f"causal/{self.luck.randrange(6)}", self._name(), self._page()
+        (key, seen), name, page = self._causal(), self._name(), self._page()
+        known = seen.get(key, [])
         spotted: list[Any] = []
 
         def act() -> str:
-            spotted[:] = self._call("trail", page, key, kind="dag").get()
+            spotted[:] = self._call("trail", page, key, known, kind="dag").get()
             return str(spotted[0])
 
-        self._write("causal", key, (name, []), act, "call")
+        self._written(key, self._write("causal", key, (name, []), act, "call"))
         if spotted and self.level != "mk":  # at which each cache has a past of its own
             self._read("trail", key, lambda: spotted)
 
