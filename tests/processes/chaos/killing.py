@@ -13,6 +13,8 @@ from collections import Counter
 from tests.processes.chaos.rig import Rig
 from tests.processes.watching import eventually
 
+SUPERVISOR_SHARE = 0.4
+"""How often the supervisor alone is killed, on which all others must end."""
 PAUSE_SECONDS = (0.1, 1.2)
 WORK_SECONDS_MAX = 60.0
 ACKNOWLEDGED_MIN = 20
@@ -34,26 +36,30 @@ class Killer:
         self.counts: Counter[str] = Counter()
         self._luck = random.Random(f"{seed}/killer")
 
+        setting = rig.setting
+        self._kinds = ["executor", "client"]
+        if setting.stores > 1 and (setting.durable or setting.replication > 1):
+            self._kinds.append("stores")
+        if setting.durable:
+            self._kinds.append("everything")
+
     def go_on(self, seconds: float) -> None:
         """Kill again and again, for so long; each kind that there is at least once."""
-        setting = self.rig.setting
-        kinds = ["executor", "client"]
-        kinds += ["stores"] if setting.stores > 1 and (setting.durable or setting.replication > 1) else []
-        kinds += ["everything"] if setting.durable else []
-        due = self._luck.sample(kinds, len(kinds))
+        due = self._luck.sample(self._kinds, len(self._kinds))
         end = time.monotonic() + seconds
         while due or time.monotonic() < end:
             self._let_work()
-            kind = due.pop() if due else self._luck.choice(kinds)
-            getattr(self, f"_kill_{kind}")()
-            self.counts[kind] += 1
+            self._kill(due.pop() if due else self._luck.choice(self._kinds))
         self._let_work()
 
-    def end_all(self) -> None:
-        """Kill everything once more, when nobody is at work."""
-        self._tell("every process of the runtime")
-        self.rig.kill_everything()
-        self.counts["everything"] += 1
+    def end(self) -> None:
+        """Kill as much as may be killed once more, when nobody is at work who would write it again."""
+        if self._kinds[-1] != "client":
+            self._kill(self._kinds[-1])
+
+    def _kill(self, kind: str) -> None:
+        getattr(self, f"_kill_{kind}")()
+        self.counts[kind] += 1
 
     def _let_work(self) -> None:
         ledger = self.rig.keeper.ledger
@@ -83,6 +89,6 @@ class Killer:
         self.rig.kill_client(slot)
 
     def _kill_everything(self) -> None:
-        one = self.counts["everything"] > 0 and self._luck.random() < 0.4
+        one = self.counts["everything"] > 0 and self._luck.random() < SUPERVISOR_SHARE
         self._tell("the supervisor" if one else "every process of the runtime")
         self.rig.kill_everything(one)

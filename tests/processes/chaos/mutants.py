@@ -17,7 +17,7 @@ import msgspec
 
 
 def acknowledge_before_persisting() -> None:
-    """Answers leave at once, and what they acknowledge is written a tenth of a second later."""
+    """Answers leave at once, and what they acknowledge is written half a second later."""
     from cloudburst_runtime.anna.journal import Journal
 
     settle = Journal._settle
@@ -27,6 +27,7 @@ def acknowledge_before_persisting() -> None:
             group._replace(persists=[msgspec.structs.replace(each, sync=False) for each in group.persists])
             for group in groups
         ]
+        self._flush_ms = 500.0
         return settle(self, later, now, flush)
 
     Journal._settle = hasty  # type: ignore[method-assign]

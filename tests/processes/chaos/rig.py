@@ -147,9 +147,12 @@ class Rig:
         return list(pids)
 
     def kill_everything(self, one: bool = False) -> None:
-        """Kill all processes of the runtime, or ``one`` without which it must end; then start it again."""
+        """Kill all processes of the runtime, or ``one`` without which it must end; then start it again.
+
+        Of all, the supervisor is the last: nobody is to see its end, and write what is left to be written.
+        """
         directory = self.directory
-        pids = [supervisor_of(directory)] if one else processes_of(directory)
+        pids = [supervisor_of(directory)] if one else sorted(processes_of(directory), reverse=True)
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -115,8 +115,7 @@ def run(setting: Setting, seed: int, seconds: float) -> Report:
 def _what_is_left(rig: Rig, killer: Killer) -> Found:
     """Heal, and read everything back: as a client, and from each store."""
     rig.end_clients()
-    if rig.setting.durable:
-        killer.end_all()
+    killer.end()
     rig.settle()
     keys = sorted(rig.keeper.ledger.keys())
     found = found_by(rig.client, keys)

@@ -30,6 +30,8 @@ PATIENCE = 30.0
 """Seconds that anything may take, on a machine that is busy forking what was killed."""
 BURST = 8
 """Calls that are under way at once, in an operation of several."""
+VALUES = 100
+"""Keys of values: most are not written again soon after a store has died."""
 NAME_BYTES = 32
 LARGE_ROWS = 4_000
 """Times ``NAME_BYTES``: a large value lies in shared memory."""
@@ -143,7 +145,7 @@ class Work:
 
     def put(self) -> None:
         """A value of many writers, of which the latest wins."""
-        self._put("value", f"value/{self.luck.randrange(20)}", self._name())
+        self._put("value", f"value/{self.luck.randrange(VALUES)}", self._name())
 
     def put_own(self) -> None:
         """A value of this writer alone, and what it then reads."""
@@ -217,7 +219,7 @@ class Work:
     def assign(self) -> None:
         """A function writes a value: of this client alone, which then reads it, or of many."""
         own = self.luck.random() < 0.5
-        key = f"own/{self.who}" if own else f"value/{self.luck.randrange(20)}"
+        key = f"own/{self.who}" if own else f"value/{self.luck.randrange(VALUES)}"
         name, page = self._name(), self._page()
         kind = "own" if own else "value"
         self._write(kind, key, name, lambda: self._call("assign", page, key, name).get(), "call")
@@ -239,7 +241,7 @@ class Work:
         """Several calls that are under way together."""
         begun = []
         for _ in range(BURST):
-            key, name, page = f"value/{self.luck.randrange(20)}", self._name(), self._page()
+            key, name, page = f"value/{self.luck.randrange(VALUES)}", self._name(), self._page()
             self.pen.say(self._number, BEGUN, "value", key, name)
             begun.append((self._number, key, self._call("assign", page, key, name)))
         for number, key, future in begun:
@@ -303,7 +305,7 @@ class Work:
 
     def read_same(self) -> None:
         """One key in each step of a DAG."""
-        key = f"value/{self.luck.randrange(20)}"
+        key = f"value/{self.luck.randrange(VALUES)}"
         self._read("same", key, lambda: self._call("same", key, kind="dag").get())
 
 
