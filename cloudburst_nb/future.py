@@ -40,7 +40,8 @@ class CloudburstFuture:
     stdout, stderr : str
         What the call has printed; live while a long call runs, complete when it is done.
     node_states : dict
-        Function name → ``"waiting"``, ``"running"``, ``"done"`` or ``"failed"``.
+        Function name → ``"waiting"``, ``"running"``, ``"done"`` or ``"failed"``; ``"cancelled"`` is what had
+        not ended when the call failed or was given up.
 
     Examples
     --------
@@ -388,12 +389,14 @@ class CloudburstFuture:
 
     @property
     def node_states(self) -> dict[str, str]:
-        """Function name → ``"waiting"``, ``"running"``, ``"done"`` or ``"failed"``."""
+        """Function name → ``"waiting"``, ``"running"``, ``"done"``, ``"failed"`` or ``"cancelled"``."""
         names = self._node_names()
         states = dict.fromkeys(names, "waiting")
         for node in list(self._news or ()):
             states[names[node]] = "running"
         if self._result is not None:
+            if self._result.failure is not None:
+                states = dict.fromkeys(names, "cancelled")
             for step in self._result.steps:
                 states[names[step.node]] = "done"
             if self._result.failure is not None and self._result.steps:

@@ -60,7 +60,7 @@ def test_the_node_takes_over_what_other_stores_have_left(tmp_path: Path) -> None
         "max": Stored(Max(5), 0, 40, {"node": 1}),
         "gone": Stored(Max(1), 0, 41),
         "both": Stored(Max(7), 0, 42),
-        "large": Stored(large, 0, 43, nbytes=large.nbytes),
+        "large": Stored(large, 0, 43, {"s3": 2}, nbytes=large.nbytes, deps={"s4": 84}),
         "type": Stored(SetLattice({b"a": None}), 5, 44, nbytes=1),
     }
     leave(config, "s2", theirs)
@@ -86,6 +86,7 @@ def test_the_node_takes_over_what_other_stores_have_left(tmp_path: Path) -> None
         assert entries["both"].lattice == Max(8)
         assert entries["large"] is not None
         assert entries["large"].nbytes == large.nbytes
+        assert (entries["large"].others, entries["large"].deps) == (None, None), "no store counts so any more"
         assert entries["type"] is not None
         assert entries["type"].generation == 5
 
