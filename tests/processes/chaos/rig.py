@@ -174,12 +174,20 @@ class Rig:
 
     def settle(self, without: Sequence[str] = ()) -> None:
         """Wait until these stores are forgotten, all others there, and each key kept as often as need be."""
-        eventually(lambda: self._is_settled(without), SETTLE_SECONDS, "the stores have settled")
+        try:
+            eventually(lambda: self._is_settled(without), SETTLE_SECONDS)
+        except AssertionError:
+            raise AssertionError(f"the stores have not settled: {self._stores()}") from None
 
     def _is_settled(self, without: Sequence[str]) -> bool:
-        reply = self.client._shell.ask(messages.Stores)
+        reply = self._stores()
         names = {store.name for store in reply.stores}
         return reply.settled and len(names) == self.setting.stores and names.isdisjoint(without)
+
+    def _stores(self) -> messages.StoresReply:
+        reply = self.client._shell.ask(messages.Stores)
+        assert isinstance(reply, messages.StoresReply)
+        return reply
 
     # ------------------------------------------------------------ the clients
 
