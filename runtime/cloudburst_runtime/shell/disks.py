@@ -54,7 +54,7 @@ def open_state(config: Config, name: PeerName, anew: bool = True) -> Disk | None
     Raises
     ------
     StorageError
-        If it cannot be opened, or was written by another version of this package.
+        If it cannot be opened, or was written by another version of this package, or by something else.
     """
     if not config.state_dir:
         return None
@@ -68,6 +68,11 @@ def open_state(config: Config, name: PeerName, anew: bool = True) -> Disk | None
             f"the store in {directory} has format {found.here.format}, and this version of cloudburst-nb "
             f"reads format {FORMAT}: use the version that wrote it, or another state_dir"
         )
+    if found.is_strange and not storage.faults:
+        storage.close()
+        raise StorageError(
+            f"{os.path.join(directory, DATA_NAME)} is a database of something else: use another state_dir"
+        )
     found.said[:0] = storage.faults
     if anew:
         begin_anew(found)
@@ -78,6 +83,8 @@ def take_over(
     config: Config, disk: Disk, replica: ReplicaCore, estates: Iterable[PeerName] | None = None
 ) -> None:
     """Give a store what others have left in the ``state_dir``.
+
+    It may be more than the store's file may have: others will have their share of it, or keys are deleted.
 
     Parameters
     ----------
@@ -94,8 +101,12 @@ def take_over(
         left = open_state(config, name, anew=estates is None)
         assert left is not None
         disk.found.said += left.found.said
-        _write(disk, _inherited(disk, replica, left))
-        left.storage.close()
+        try:
+            _write(disk, _inherited(disk, replica, left), beyond=True)
+        except StorageFull as error:
+            raise StorageFull(f"what the store {name} has left cannot be taken over: {error}") from error
+        finally:
+            left.storage.close()
         remove_state(config, name)
 
 
@@ -115,17 +126,17 @@ def _inherited(disk: Disk, replica: ReplicaCore, left: Disk) -> Iterator[list[Pe
         replica.keeper.shrink()
 
 
-def _write(disk: Disk, pieces: Iterable[list[Persist]]) -> None:
-    """Write what a store has taken over, many pieces at a time."""
+def _write(disk: Disk, pieces: Iterable[list[Persist]], beyond: bool = False) -> None:
+    """Write what a store has taken over, many pieces at a time; ``beyond``: its limit, if need be."""
     changes: dict[bytes, bytes | None] = {}
     for piece in pieces:
         for each in piece:
             changes[each.place] = None if each.record is None else pack(each.place, each.record)
         if len(changes) >= BATCH_MAX:
-            disk.storage.write(changes)
+            disk.storage.write(changes, beyond)
             changes = {}
     if changes:
-        disk.storage.write(changes)
+        disk.storage.write(changes, beyond)
 
 
 def _left_behind(state_dir: str) -> list[PeerName]:
