@@ -120,7 +120,6 @@ class ExecutorProcess:
     def run(self) -> NoReturn:
         """Serve calls until the node is gone or says to leave."""
         self.streams.install()
-        self.sandbox.moves.install()
         signal.signal(INTERRUPT_SIGNAL, self._on_interrupt)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.register_at_fork(after_in_child=self._after_fork)
