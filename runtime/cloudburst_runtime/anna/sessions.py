@@ -28,6 +28,8 @@ def begun(session: Session) -> Session:
         dict(session.writes),
         dict(session.due),
         session.waits,
+        session.start,
+        session.beside,
     )
 
 
