@@ -220,7 +220,8 @@ class Session(Wire):
     level
         One of `levels.LEVELS`.
     home
-        The executor at which parallel steps agree on versions: one that most of them run on.
+        The executor at which steps that may run beside others agree on versions, if there are such: one that
+        most of them run on.
     seen
         Of each key that is or may become a causal value: its generation, and the writes that the session
         has read or made. A write replaces these.

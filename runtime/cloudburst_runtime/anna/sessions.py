@@ -48,6 +48,9 @@ def join(session: Session, other: Session) -> None:
             session.due[key] = due
     if not other.fixed and not other.wrote:
         return
+    if not session.fixed and not session.wrote:
+        session.fixed, session.wrote = dict(other.fixed), dict(other.wrote)
+        return
     for key, nodes in other.wrote.items():
         session.wrote[key] = _most(session.wrote.get(key, {}), nodes)
     both = [*other.fixed.items(), *session.fixed.items()]

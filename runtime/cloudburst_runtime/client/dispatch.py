@@ -14,7 +14,6 @@ import msgspec
 
 from cloudburst_runtime.client.calls import Dispatched, Held, OwnedCall
 from cloudburst_runtime.client.gathering import Gathered
-from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
@@ -198,11 +197,9 @@ def _session_of(call: OwnedCall, held: Held, schedule: list[PeerName], floor: Ve
     """What the call begins with at another level than ``lww``."""
     if call.level == "lww":
         return None
-    session = ClientSession(call.level) if call.session is None else call.session
-    if call.level not in REPEATABLE or held.simple:
-        return session.onward(call.level, schedule[0])
-    beside = _beside(held, schedule)
-    begun = session.onward(call.level, beside[0] if beside else schedule[0])
+    beside = [] if held.simple or call.level not in REPEATABLE else _beside(held, schedule)
+    home = beside[0] if beside else ""
+    begun = Session(call.level, home) if call.session is None else call.session.onward(call.level, home)
     if call.level == "dsrr" and floor and len(beside) > 1:
         begun.start, begun.beside = floor, beside
     return begun
@@ -215,6 +212,8 @@ def _beside(held: Held, schedule: list[PeerName]) -> list[PeerName]:
     """
     if held.beside is None:
         held.beside = [node for node, is_alone in enumerate(alone(held.topology)) if not is_alone]
+    if not held.beside:
+        return []
     return [name for name, _ in Counter([schedule[node] for node in held.beside]).most_common()]
 
 

@@ -143,7 +143,8 @@ class Claims:
 
     def release(self, attempt: Attempt) -> None:
         """This attempt is over."""
-        self._given.pop(attempt, None)
+        if self._given:
+            self._given.pop(attempt, None)
         if self._questions:
             left = self._questions.items()
             self._questions = {req: each for req, each in left if each.round.attempt != attempt}

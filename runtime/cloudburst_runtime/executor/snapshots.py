@@ -47,6 +47,9 @@ Effects = list[Any]
 Place: TypeAlias = tuple[str, tuple[tuple[int, int], ...]]
 """A key, and the call's own writes of it before the read."""
 
+NO_WRITES: dict[int, int] = {}
+NO_FLOOR: Vector = {}
+
 WANTED_AFTER = 10
 """After so many resend intervals it is asked whether what is kept is still wanted."""
 
@@ -137,23 +140,27 @@ class Snapshots:
     def peek(self, task: Task, key: str) -> Entry | None:
         """What the task reads of a key, if that can be said, or fixed, here and at once."""
         session = _session(task)
-        wrote = session.wrote.get(key, {})
-        if key in session.writes:
+        if session.writes and key in session.writes:
             return Entry(0, session.writes[key])
-        kept = self._kept(_attempt(task), key, wrote)
+        kept = self.kept.get(task.id[:3])
+        found = None if kept is None else kept.get(_place(key, session.wrote.get(key, NO_WRITES)))
         fix = session.fixed.get(key)
-        if fix is not None:
-            if kept is None:
-                held = self._cache.peek(key, {})
-                return held if held is not None and held.version == fix.version else None
-            return kept
-        entry = self._cache.peek(key, task.floor) if kept is None else kept
-        if entry is None or (kept is None and self._asks(task, key, entry)):
+        if fix is None:
+            return self._peek_first(task, session, key, found)
+        if found is not None:
+            return found
+        held = self._cache.peek(key, NO_FLOOR)
+        return held if held is not None and held.version == fix.version else None
+
+    def _peek_first(self, task: Task, session: Session, key: str, kept: Entry | None) -> Entry | None:
+        """What is read of a key that is not fixed for the task yet."""
+        entry = kept or self._cache.peek(key, task.floor)
+        if entry is None or (session.home and kept is None and self._asks(task, session, key, entry)):
             return None
-        if not self._goes(session, _attempt(task), key, entry):
+        if session.level == "atomic" and not self._goes(session, _attempt(task), key, entry):
             return None
         found = self._fix(task, key, entry, self._name)
-        if kept is None and session.beside and not self._decides(task) and self._has_given(task, key):
+        if session.beside and kept is None and self._has_given(task, key):
             self._unfix(task, key)
             return None
         return found
@@ -169,13 +176,12 @@ class Snapshots:
     def _has_given(self, task: Task, key: str) -> bool:
         return self.claims.is_given(_attempt(task), key)
 
-    def _asks(self, task: Task, key: str, entry: Entry) -> bool:
+    def _asks(self, task: Task, session: Session, key: str, entry: Entry) -> bool:
         """Whether a task is to ask others before it reads this entry of a key that is not fixed yet."""
-        session = _session(task)
-        if not self._decides(task):
-            return not (self._is_free(task, key) and unchanged(entry, session.start))
-        contested = _is_contested(entry, session.start, key in session.wrote)
-        return contested and session.home == self._name and not self._is_alone(task)
+        if self._decides(task):
+            contested = _is_contested(entry, session.start, key in session.wrote)
+            return contested and session.home == self._name and not self._is_alone(task)
+        return not (self._is_free(task, key) and unchanged(entry, session.start))
 
     def _is_free(self, task: Task, key: str) -> bool:
         """Whether a step that does not decide may read the key by itself, should it be unchanged."""
@@ -227,7 +233,7 @@ class Snapshots:
                 return []
             if entry is None:
                 return self._go_astray(op, f"what was read does not go with key {key!r}", later)
-            if not self._asks(task, key, entry):
+            if not (_session(task).home and self._asks(task, _session(task), key, entry)):
                 return fixed(entry, later)
             if not self._decides(task):
                 return self._recall(op, reading, key, _session(task).home, later, fix=True)
@@ -243,13 +249,12 @@ class Snapshots:
 
     def _fix(self, task: Task, key: str, entry: Entry, holder: PeerName, waited: bool = False) -> Entry:
         session = _session(task)
-        wrote = session.wrote.get(key, {})
-        kept = self._keep(_attempt(task), key, wrote, entry, waited)
+        wrote = session.wrote.get(key, NO_WRITES)
+        kept = self._keep(task.id[:3], key, wrote, entry, waited)
+        session.fixed[key] = fix = Fix(kept.version, holder, wrote)
         if session.level == "atomic":
-            session.fixed[key] = Fix(kept.version, holder, wrote, atomic.order_of(kept))
+            fix.order = atomic.order_of(kept)
             atomic.note(session, kept)
-        else:
-            session.fixed[key] = Fix(kept.version, holder, wrote)
         return kept
 
     def _finish(self, op: int, now: Millis) -> Effects:
@@ -493,9 +498,11 @@ class Snapshots:
     def release(self, attempt: Attempt) -> Effects:
         """This attempt is over: keep nothing for it, and wait for nothing."""
         self.kept.pop(attempt, None)
-        self._astray.pop(attempt, None)
         self.claims.release(attempt)
         self._over[attempt] = True
+        if not (self._astray or self._served or self._readings):
+            return []
+        self._astray.pop(attempt, None)
         effects: Effects = []
         for part in self._served.pop(attempt, {}).values():
             effects += self._cancel(part)
@@ -518,7 +525,9 @@ class Snapshots:
 
     def watch(self, now: Millis) -> Effects:
         """See to it that what is kept is asked after, should nobody release it."""
-        return self._arm(WANTED_TIMER, now + self._wanted_after) if self.kept else []
+        if not self.kept or WANTED_TIMER in self._armed:
+            return []
+        return self._arm(WANTED_TIMER, now + self._wanted_after)
 
     def unwanted(self) -> list[Attempt]:
         """The attempts whose clients were asked in vain for too long."""
@@ -571,4 +580,4 @@ def _read(task: Task) -> Session | None:
 
 
 def _place(key: str, wrote: dict[int, int]) -> Place:
-    return key, tuple(sorted(wrote.items())) if wrote else ()
+    return (key, tuple(sorted(wrote.items()))) if wrote else (key, ())

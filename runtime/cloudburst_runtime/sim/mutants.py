@@ -157,7 +157,7 @@ class _Presuming(_AtLevel):
 class _Guessing(_AtLevel):
     def mutate(self, snapshots: Any) -> None:
         asks = snapshots._asks
-        snapshots._asks = lambda task, key, entry: not snapshots._is_free(task, key) and asks(task, key, entry)
+        snapshots._asks = lambda task, *rest: not snapshots._is_free(task, rest[1]) and asks(task, *rest)
 
 
 class _Unrepeating(_AtLevel):
