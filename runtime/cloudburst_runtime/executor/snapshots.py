@@ -49,6 +49,7 @@ Place: TypeAlias = tuple[str, tuple[tuple[int, int], ...]]
 
 NO_WRITES: dict[int, int] = {}
 NO_FLOOR: Vector = {}
+NOTHING: dict[Place, Entry] = {}
 
 WANTED_AFTER = 10
 """After so many resend intervals it is asked whether what is kept is still wanted."""
@@ -139,39 +140,37 @@ class Snapshots:
 
     def peek(self, task: Task, key: str) -> Entry | None:
         """What the task reads of a key, if that can be said, or fixed, here and at once."""
-        session = _session(task)
+        session, attempt = task.session, task.id[:3]
+        assert session is not None, task
         if session.writes and key in session.writes:
             return Entry(0, session.writes[key])
-        kept = self.kept.get(task.id[:3])
-        found = None if kept is None else kept.get(_place(key, session.wrote.get(key, NO_WRITES)))
+        kept = self.kept.get(attempt)
+        found = None if kept is None else kept.get(_place(key, session) if session.wrote else (key, ()))
         fix = session.fixed.get(key)
-        if fix is None:
-            return self._peek_first(task, session, key, found)
-        if found is not None:
+        if fix is not None:
+            if found is None:
+                held = self._cache.peek(key, NO_FLOOR)
+                return held if held is not None and held.version == fix.version else None
             return found
-        held = self._cache.peek(key, NO_FLOOR)
-        return held if held is not None and held.version == fix.version else None
-
-    def _peek_first(self, task: Task, session: Session, key: str, kept: Entry | None) -> Entry | None:
-        """What is read of a key that is not fixed for the task yet."""
-        entry = kept or self._cache.peek(key, task.floor)
-        if entry is None or (session.home and kept is None and self._asks(task, session, key, entry)):
+        entry = found or self._cache.peek(key, task.floor)
+        if entry is None or (session.home and found is None and self._asks(task, session, key, entry)):
             return None
-        if session.level == "atomic" and not self._goes(session, _attempt(task), key, entry):
+        if session.level == "atomic" and not self._goes(session, attempt, key, entry):
             return None
-        found = self._fix(task, key, entry, self._name)
-        if session.beside and kept is None and self._has_given(task, key):
+        fixed = self._fix(task, key, entry, self._name)
+        if session.beside and found is None and self._has_given(task, key):
             self._unfix(task, key)
             return None
-        return found
+        return fixed
 
     def _unfix(self, task: Task, key: str) -> None:
         """The home claims the key in this very moment: user code reads in one thread, sockets in another.
 
         Either it was told of what was fixed, or it was seen here that it asked.
         """
-        self.kept.get(_attempt(task), {}).pop(_place(key, {}), None)
-        _session(task).fixed.pop(key, None)
+        session = _session(task)
+        self.kept.get(_attempt(task), {}).pop(_place(key, session), None)
+        session.fixed.pop(key, None)
 
     def _has_given(self, task: Task, key: str) -> bool:
         return self.claims.is_given(_attempt(task), key)
@@ -248,9 +247,11 @@ class Snapshots:
         return self._admit(_session(task), _attempt(task), key, result[0], admitted, now)
 
     def _fix(self, task: Task, key: str, entry: Entry, holder: PeerName, waited: bool = False) -> Entry:
-        session = _session(task)
+        session = task.session
+        assert session is not None, task
         wrote = session.wrote.get(key, NO_WRITES)
-        kept = self._keep(task.id[:3], key, wrote, entry, waited)
+        place = _placed(key, wrote) if wrote else (key, ())
+        kept = self._keep(task.id[:3], place, entry, waited)
         session.fixed[key] = fix = Fix(kept.version, holder, wrote)
         if session.level == "atomic":
             fix.order = atomic.order_of(kept)
@@ -362,7 +363,7 @@ class Snapshots:
     def on_recall(self, message: Recall, now: Millis) -> Effects:
         """Another executor asks for what is kept here, or is to be fixed here."""
         attempt = (message.client, message.number, message.attempt)
-        entry = self._kept(attempt, message.key, message.wrote)
+        entry = self.kept.get(attempt, NOTHING).get(_placed(message.key, message.wrote))
         if entry is not None and not (message.wait and entry.lattice is None):
             return [Send(message.sender, Recalled(message.req, entry))]
         if not message.fix or attempt in self._over or message.client in self._gone:
@@ -390,7 +391,7 @@ class Snapshots:
             if not served:
                 self._served.pop(attempt, None)
             if entry is not None and attempt not in self._over:
-                entry = self._keep(attempt, message.key, message.wrote, entry, message.wait)
+                entry = self._keep(attempt, _placed(message.key, message.wrote), entry, message.wait)
             return [Send(message.sender, Recalled(message.req, entry))]
 
         if isinstance(result, Failure):
@@ -417,7 +418,7 @@ class Snapshots:
         if attempt in self._over or message.client in self._gone:
             return [Send(message.sender, Claimed(message.req, None))]
         self.claims.give(attempt, message.key)
-        read = self._kept(attempt, message.key, {})
+        read = self.kept.get(attempt, NOTHING).get(_placed(message.key, NO_WRITES))
         if read is not None and read.lattice is None:
             read = None  # that the key does not exist, none but its home has said
         answer = Send(message.sender, Claimed(message.req, read))
@@ -483,13 +484,11 @@ class Snapshots:
 
     # ------------------------------------------------------------ what is kept
 
-    def _kept(self, attempt: Attempt, key: str, wrote: dict[int, int]) -> Entry | None:
-        kept = self.kept.get(attempt)
-        return None if kept is None else kept.get(_place(key, wrote))
-
-    def _keep(self, attempt: Attempt, key: str, wrote: dict[int, int], entry: Entry, waited: bool) -> Entry:
+    def _keep(self, attempt: Attempt, place: Place, entry: Entry, waited: bool) -> Entry:
         """Keep an entry unless one is kept already: of a key that did not exist, what was ``waited`` for."""
-        kept, place = self.kept.setdefault(attempt, {}), _place(key, wrote)
+        kept = self.kept.get(attempt)
+        if kept is None:
+            kept = self.kept.setdefault(attempt, {})
         found = kept.setdefault(place, entry)
         if waited and found.lattice is None and entry.lattice is not None:
             found = kept[place] = entry
@@ -579,5 +578,10 @@ def _read(task: Task) -> Session | None:
     return Session("atomic", fixed=session.fixed, due=session.due)
 
 
-def _place(key: str, wrote: dict[int, int]) -> Place:
-    return (key, tuple(sorted(wrote.items()))) if wrote else (key, ())
+def _place(key: str, session: Session) -> Place:
+    wrote = session.wrote.get(key)
+    return _placed(key, wrote) if wrote else (key, ())
+
+
+def _placed(key: str, wrote: dict[int, int]) -> Place:
+    return (key, tuple(sorted(wrote.items())))
