@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import lmdb
+import pytest
+
 from cloudburst_runtime.anna.durable import pack, version_place
 from cloudburst_runtime.anna.records import Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
+from cloudburst_runtime.errors import StorageError
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.lattices import LWW, Max, SetLattice
 from cloudburst_runtime.shell.disks import open_state, take_over
@@ -33,6 +37,18 @@ def begin(config: Config) -> ReplicaCore:
     return replica
 
 
+@pytest.mark.parametrize("name", [NODE, "s2"])
+def test_a_database_of_something_else_is_refused_and_stays_as_it_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    path = tmp_path / name / DATA_NAME
+    with lmdb.open(str(path), subdir=False, lock=False) as theirs, theirs.begin(write=True) as transaction:
+        transaction.put(b"k", b"not to be touched")
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match=rf"{name}/data.mdb is a database of something else"):
+        begin(Config(state_dir=str(tmp_path)))
+    assert path.read_bytes() == before
+
+
 def test_the_node_takes_over_what_other_stores_have_left(tmp_path: Path) -> None:
     config = Config(state_dir=str(tmp_path))
     large = LWW(9, "c1", encode(bytes(100_000)))
@@ -43,7 +59,7 @@ def test_the_node_takes_over_what_other_stores_have_left(tmp_path: Path) -> None
         "max": Stored(Max(5), 0, 40, {"node": 1}),
         "gone": Stored(Max(1), 0, 41),
         "both": Stored(Max(7), 0, 42),
-        "large": Stored(large, 0, 43, nbytes=large.nbytes),
+        "large": Stored(large, 0, 43, {"s3": 2}, nbytes=large.nbytes, deps={"s4": 84}),
         "type": Stored(SetLattice({b"a": None}), 5, 44, nbytes=1),
     }
     leave(config, "s2", theirs)
@@ -69,5 +85,6 @@ def test_the_node_takes_over_what_other_stores_have_left(tmp_path: Path) -> None
         assert entries["both"].lattice == Max(8)
         assert entries["large"] is not None
         assert entries["large"].nbytes == large.nbytes
+        assert (entries["large"].others, entries["large"].deps) == (None, None), "no store counts so any more"
         assert entries["type"] is not None
         assert entries["type"].generation == 5

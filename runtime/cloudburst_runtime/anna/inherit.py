@@ -29,6 +29,17 @@ def begin_anew(found: Recovered) -> None:
                 versions[seq] = msgspec.structs.replace(version, others=None, deps=None)
 
 
+def whole(key: str, record: Stored, read: Read) -> Stored:
+    """A record with its value; `Cold` only if that cannot be read.
+
+    Nothing else is taken from the disk, which may know of stores that were forgotten since.
+    """
+    if not isinstance(record.lattice, Cold):
+        return record
+    found = read(version_place(key, record.seq))
+    return record if found is None else msgspec.structs.replace(record, lattice=found.lattice)
+
+
 def inherit(records: Records, read: Read, left: Recovered, read_left: Read) -> Iterator[Change]:
     """Merge what another store has left; the changes that this makes.
 
@@ -40,13 +51,9 @@ def inherit(records: Records, read: Read, left: Recovered, read_left: Read) -> I
         What was found of the other one, and its disk.
     """
     for key, versions in left.versions.items():
-        theirs = versions[max(versions)]
-        if isinstance(theirs.lattice, Cold):
-            theirs = read_left(version_place(key, theirs.seq)) or theirs
-        mine = records.find(key)
-        if mine is not None and isinstance(mine.lattice, Cold):
-            mine = read(version_place(key, mine.seq)) or mine
-        merged = _merged(mine, theirs)
+        found = records.find(key)
+        mine = None if found is None else whole(key, found, read)
+        merged = _merged(mine, whole(key, versions[max(versions)], read_left))
         if merged is not None and not isinstance(merged.lattice, Cold):
             seen = joined(merged.deps or {}, merged.others or {})
             yield records.keep(

@@ -29,6 +29,7 @@ from cloudburst_runtime.executor import (
     atomic,
     catalog,
     departures,
+    leftovers,
     load,
     releases,
     snapshots,
@@ -80,6 +81,7 @@ from cloudburst_runtime.messages import (
     Failure,
     Handover,
     Header,
+    KeysReply,
     Mail,
     Pin,
     Probe,
@@ -154,6 +156,7 @@ class ExecutorCore:
             Pin: self.waiting.on_pin,
             Unpin: self.catalog.on_unpin,
             ExecutorLost: self._on_executor_lost,
+            KeysReply: self._on_keys,
             Shed: self._on_shed,
             Retire: self.load.on_retire,
         }
@@ -168,6 +171,7 @@ class ExecutorCore:
             departures.TIMER: self.departures.on_timer,
             releases.TIMER: self.releases.on_timer,
             atomic.TIMER: self.operations.publishing.on_timer,
+            leftovers.TIMER: self.operations.leftovers.on_timer,
         }
 
     # ------------------------------------------------------------ the core's face
@@ -377,7 +381,10 @@ class ExecutorCore:
 
     def _on_executor_lost(self, message: ExecutorLost, now: Millis) -> Effects:
         self.past.lose_executor(message.name)
-        return []
+        return self.operations.leftovers.inherit(now) if message.heir == self.name else []
+
+    def _on_keys(self, message: KeysReply, now: Millis) -> Effects:
+        return self.operations.conclude(message.req, message.keys, now)
 
     def _drop(self, tasks: list[Task]) -> Effects:
         """Nobody wants these tasks any more."""
