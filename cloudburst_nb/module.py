@@ -19,7 +19,7 @@ def _bound(method: Callable[..., T]) -> Callable[..., T]:
     def call(*args: Any, **kwargs: Any) -> T:
         return method(runtimes.ensure(), *args, **kwargs)
 
-    call.__wrapped__ = MethodType(method, Client)  # type: ignore[attr-defined]  # its signature has no self
+    call.__wrapped__ = MethodType(method, Client)  # its signature has no self
     return call
 
 
