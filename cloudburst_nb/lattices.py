@@ -102,7 +102,8 @@ def check_laws(elements: Sequence[Any]) -> None:
 
     Merging is associative, commutative and idempotent; it leaves its inputs as they are; and elements
     survive the way to another process. If there is a ``delta``, nothing that is new is missing in what it
-    returns. Elements are compared by ``==``, or by their attributes if their class does not say what that means.
+    returns. Elements are compared by ``==``, or by their attributes if their class does not say what that
+    means.
 
     Parameters
     ----------
