@@ -28,6 +28,8 @@ def begun(session: Session) -> Session:
         dict(session.writes),
         dict(session.due),
         session.waits,
+        session.start,
+        session.beside,
     )
 
 
@@ -45,6 +47,9 @@ def join(session: Session, other: Session) -> None:
         if key not in session.due or session.due[key].order < due.order:
             session.due[key] = due
     if not other.fixed and not other.wrote:
+        return
+    if not session.fixed and not session.wrote:
+        session.fixed, session.wrote = dict(other.fixed), dict(other.wrote)
         return
     for key, nodes in other.wrote.items():
         session.wrote[key] = _most(session.wrote.get(key, {}), nodes)

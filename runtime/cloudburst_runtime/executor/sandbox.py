@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 from cloudburst_runtime.errors import SerializationError
 from cloudburst_runtime.executor import failures
 from cloudburst_runtime.executor.library import UserLibrary
-from cloudburst_runtime.executor.moves import Moves
 from cloudburst_runtime.executor.printed import Streams
 from cloudburst_runtime.executor.seeding import Seeds
 from cloudburst_runtime.executor.tasks import Outcome, Task
@@ -62,8 +61,6 @@ class Sandbox:
         True exactly while user code runs: only then may a signal handler raise `Interrupted`.
     tasks
         What runs: one task, or a batch.
-    moves
-        To be installed where user code alone changes the process's directory.
     """
 
     def __init__(
@@ -77,7 +74,6 @@ class Sandbox:
         self.witnessing = library if witnessing is None else witnessing
         self.streams = streams
         self.seeds = seeds
-        self.moves = Moves()
         self.in_user_code = False
         self.tasks: list[Task] = []
         self.forked = False
@@ -148,14 +144,14 @@ class Sandbox:
                 sys.stdout.flush()
             os._exit(0 if failure is None else 1)
         self.library._task = self.witnessing._task = None
-        if self.moves.possible(ended - started) and self._is_elsewhere():
-            self._context = None  # the next call is not to begin there
+        try:
+            if (
+                os.getcwd() != self._directory
+            ):  # user code went elsewhere: the next call is not to begin there
+                self._context = None
+        except OSError:  # and removed it
+            self._context = None
         return failure, result, started, ended, decode_ms
-
-    def _is_elsewhere(self) -> bool:
-        """Whether user code left the directory, or removed it."""
-        here = _directory()
-        return not here or here != self._directory
 
     def _library_for(self, task: Task) -> UserLibrary:
         return (self.witnessing if task.header.record else self.library)._for(task)
