@@ -828,11 +828,15 @@ class Compared(Wire, tag=127):
 
 
 class Want(Wire, tag=133):
-    """Store → store: send me what I lack in this part. I have these keys, generations and versions."""
+    """Store → store: send me what I lack in this part. I have these keys, generations and versions.
+
+    ``plain``: send the values themselves, for I cannot reach where they lie.
+    """
 
     epoch: int
     part: int | str
     have: list[tuple[str, Micros, Vector]]
+    plain: bool = False
 
 
 class Wanted(Wire, tag=134):
