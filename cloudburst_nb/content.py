@@ -134,6 +134,8 @@ class Walk:
 
     def _other(self, value: Any) -> Tree:
         numpy = sys.modules.get("numpy")
+        if not hasattr(numpy, "ndarray"):  # another thread may be about to import it: no value is numpy's yet
+            numpy = None
         if numpy is not None and type(value) is numpy.ndarray:
             return self._array(value)
         if numpy is not None and isinstance(value, numpy.generic):

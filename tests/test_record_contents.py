@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import types
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudburst_nb.content import content_of, pack_tree
+from cloudburst_nb.display.preview import preview
 from cloudburst_nb.records.difference import Tolerance, differences
 from cloudburst_nb.records.showing import show
 from cloudburst_runtime.values import decode, encode
@@ -210,3 +212,11 @@ def test_a_tolerance_does_not_forgive_more() -> None:
     [difference] = differences(content_of(old).tree, content_of(new).tree, tolerance)
     assert difference.path == "[2]"
     assert "1 of 3" in difference.new
+
+
+def test_a_numpy_that_another_thread_is_importing_is_none_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = decimal.Decimal("1.5")
+    expected, shown = content_of(value), preview(value)
+    monkeypatch.setitem(sys.modules, "numpy", types.ModuleType("numpy"))
+    assert content_of(value) == expected
+    assert preview(value) == shown

@@ -82,7 +82,7 @@ def _text(value: object) -> str:
 
 def _array(value: Any) -> str:
     numpy = sys.modules.get("numpy")
-    if numpy is None or not isinstance(value, numpy.ndarray):
+    if not hasattr(numpy, "ndarray") or not isinstance(value, numpy.ndarray):
         return ""
     caption = faint(f"{type(value).__name__} of shape {value.shape}, {value.dtype}, {size(value.nbytes)}")
     edge = 3 if value.ndim < 3 else 2 if value.ndim == 3 else 1
