@@ -71,6 +71,7 @@ def _executor(executor: ExecutorProcess) -> dict[str, object]:
     return {
         "tasks": list(core.tasks),
         "operations": list(core.operations.pending),
+        "versions": list(core.operations.snapshots.kept),
         "store requests": core.cache.outstanding,
         "counter writes": core.cache._queues,
         "user code": executor.code,
