@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cloudburst_runtime.sim import checkers, clashes
+from cloudburst_runtime.sim import checkers, clashes, growing
 from cloudburst_runtime.sim.consistency import atomic, causal, guarantees, siblings, survival
 from cloudburst_runtime.sim.consistency.judge import PROMISES
 from cloudburst_runtime.sim.consistency.order import Causality
@@ -204,6 +204,7 @@ class Good:
             if self.luck.random() < 0.3:
                 self._call(session)
             elif self.luck.random() < 0.5:
+                self.tale.get(session, key, self.latest[key])
                 self.latest[key] = f"v{self.tale.count}"
                 self.tale.put(session, key, f"v{self.tale.count}")
             else:
@@ -328,7 +329,7 @@ def forged(history: History) -> None:
     operation = next(
         each
         for each in history.operations()
-        if each.act.name == "ponger" and each.kind == "ok" and each.value[4][1]
+        if each.act.kind == "call" and each.act.name == "ponger" and each.kind == "ok" and each.value[4][1]
     )
     name, version, accesses, (box, received) = operation.value[1:]
     [(sender, _), *more] = received
@@ -368,6 +369,28 @@ def test_a_type_that_is_lost():
     assert clashes.lost(tale.history) == []
     say(tale.history, last(tale.history, "types"), ["max"])
     assert len(clashes.lost(tale.history)) == 1
+
+
+def test_a_set_that_lacks_something_or_has_something_strange():
+    tale = Tale()
+    tale.end("c1", tale.begin("c1", Act("grow", "grown0", "a")))
+    tale.end("c2", tale.begin("c2", Act("grow", "grown0", "b")))
+    tale.end("c1", tale.begin("c1", Act("grown", "grown0")), ["a"])
+    tale.end("final", tale.begin("final", Act("grown", "grown0")), ["a", "b"])
+    assert growing.shrunk(tale.history) == []
+    for wrong, words in ((["a"], "lacks b"), (["a", "b", "c"], "has c")):
+        say(tale.history, last(tale.history, "grown", session="final"), wrong)
+        [said] = growing.shrunk(tale.history)
+        assert words in said
+
+
+def test_a_set_that_shrinks_among_all_that_happened():
+    history = History(list(real("calls/stores")[0]))
+    assert growing.shrunk(history) == []
+    reading = last(history, "grown", session="c1")
+    say(history, reading, reading.value[1:])
+    [said, *_] = growing.shrunk(history)
+    assert reading.value[0] in said
 
 
 def test_a_type_that_is_lost_among_all_that_was_put():

@@ -77,7 +77,7 @@ def test_the_node_takes_over_what_other_stores_have_left(tmp_path: Path) -> None
 def test_a_key_comes_with_its_history(tmp_path: Path) -> None:
     config = Config(state_dir=str(tmp_path))
     large = LWW(2, "c2", encode(bytes(100_000)))
-    met = (Met(2, "c9", "lww", "old"),)
+    met = (Met("over", 2, "c9", 3),)
     versions = {
         41: Stored(LWW(1, "c1", encode("first")), 5, 41, stamp=1, writer="c1", nbytes=5),
         42: Stored(large, 5, 42, {"node": 3}, 2, "c2", large.nbytes, met=met),

@@ -203,7 +203,7 @@ def with_estates(seed: int, config: Config) -> Config:
         stores_max=stores,
         executors_min=executors,
         executors_max=6,
-        replication=random.choice((1, 2, 2, 3)),
+        replication=random.choice((1, 1, 2, 3)),
     )
 
 

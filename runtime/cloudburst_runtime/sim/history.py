@@ -59,7 +59,8 @@ class Spot(NamedTuple):
 class Act(NamedTuple):
     """What a session asked for.
 
-    ``kind`` is an `Access`'s kind, or ``call``, ``register``, ``define``, ``put as``, ``types`` (see `clashes`). ``name`` is the key, the
+    ``kind`` is an `Access`'s kind, or ``call``, ``register``, ``define``, ``put as``, ``types`` (see `clashes`),
+    ``grow``, ``grown`` (see `growing`). ``name`` is the key, the
     function or the DAG. For a call, ``value`` has the fixed arguments by node (None: the only source);
     for ``define`` the nodes, the edges, and the names of MULTIEXEC nodes.
 

@@ -86,7 +86,10 @@ def _node(world: World) -> dict[str, object]:
     alive = [process.name for process in world.executors()]
     ready = [executor.name for executor in scheduler.pool.ready()]
     excess = len(ready) - scheduler.pool.minimum
+    steward = node.core.steward
+    kept = [NODE] if steward is None else steward.membership.ring.live
     return {
+        "stores that are none any more": [store.name for store in world.stores() if store.name not in kept],
         "executors on their way": phases,
         "a wrong idea of the executors": (alive, ready) if sorted(alive) != sorted(ready) else None,
         "executors over the minimum": ready if excess > 0 else None,

@@ -229,7 +229,7 @@ STORE_MUTANTS: dict[str, Mutant] = {
     ),
     "heir-serves-early": Mutant(
         "who takes a dead store's place serves before it has read what that left",
-        heir_waits_ms=300.0,
+        heir_waits_ms=1_000.0,
         scenario="lww/estates",
     ),
 }

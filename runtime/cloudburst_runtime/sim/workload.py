@@ -215,6 +215,16 @@ class Session:
         op = self._invoke(Act("put as", key, kind))
         self.client.write(key, value, kind, None, partial(self._answered, op))
 
+    def grow(self, key: str) -> None:
+        """Add an element to a set."""
+        element = self.unique()
+        op = self._invoke(Act("grow", key, element))
+        self.client.write(key, {element}, "set", None, partial(self._answered, op))
+
+    def look_at_set(self, key: str) -> None:
+        """Read a set."""
+        self._read(Act("grown", key), lambda value: sorted(value or ()))
+
     def look_for_types(self, key: str) -> None:
         """See what types of values there are under a key."""
         op = self._invoke(Act("types", key))
