@@ -59,8 +59,8 @@ def _crash_store(world: World, luck: float) -> None:
 def _may_crash(world: World, name: PeerName) -> bool:
     """Whether the others can do without a store, which is one of them.
 
-    With files they always can. Else one dies at a time: not while what another's death has left alone is still
-    to be copied.
+    With files they always can. Else one dies at a time: not while what another's death has left alone is
+    still to be copied.
     """
     if world.disks:
         return True

@@ -1,7 +1,7 @@
 """Sets to which elements are added in bursts, so that changes gather on their way from store to store.
 
-Law: a set only grows. Each session finds what it has added and what it has seen, and in the end all is there that
-was acknowledged.
+Law: a set only grows. Each session finds what it has added and what it has seen, and in the end all is there
+that was acknowledged.
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ from cloudburst_runtime.sim.mutant import Mutant
 from cloudburst_runtime.sim.store_mutants import STORE_MUTANTS
 from cloudburst_runtime.vectors import Vector
 
-
 # ---------------------------------------------------------------- executors
 
 
@@ -316,7 +315,7 @@ MUTANTS: dict[str, Mutant] = {
     "snapshot-not-released": Mutant("what is kept is never released", executor=_Hoarding, scenario="dsrr"),
     "atomic-mixed": Mutant("what is read need not go together", executor=_Mixing, scenario="atomic"),
     "atomic-too-early": Mutant("each step publishes what it wrote", executor=_Blurting, scenario="atomic"),
-    "session-forgets": Mutant("a client's session forgets what it has seen", session=_Amnesiac, scenario="sk"),
+    "session-forgets": Mutant("a session forgets what it has seen", session=_Amnesiac, scenario="sk"),
     "client-forgets-floor": Mutant("a client's calls do not carry its session", client=_Unmindful),
     "client-never-asks": Mutant("a client does not probe its calls", client=_Impatient),
     "client-never-retries": Mutant("a client does not run lost calls again", client=_Giving),

@@ -3,9 +3,9 @@
 Nothing else survives: neither processes nor what was not synced. The functions and DAGs are registered
 once, in the first life. When all is over, new clients read every key: each acknowledged write is there.
 
-With several stores these die one by one as well, at any time, as do those that are to take over what they have
-left; others join and leave. Then some puts, of a key of their own, do not wait for the disk: nothing is promised
-of them.
+With several stores these die one by one as well, at any time, as do those that are to take over what they
+have left; others join and leave. Then some puts, of a key of their own, do not wait for the disk: nothing is
+promised of them.
 """
 
 from __future__ import annotations

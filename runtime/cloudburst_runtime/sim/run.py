@@ -21,7 +21,7 @@ RESTARTS = "/restarts"
 """How those end in which all processes are killed at once, and others begin with what is on disk."""
 
 ESTATES = "/estates"
-"""How those end in which besides there are several stores, which die, and others take over what they have left."""
+"""How those end in which there are several stores besides, which die, and others take over what they left."""
 
 AMBUSH = "/ambush"
 """How those end in which stores that keep all in memory are killed when others may not know what they do."""

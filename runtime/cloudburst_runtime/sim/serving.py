@@ -1,4 +1,4 @@
-"""Processes that keep a store: the node, and the other stores, each with a disk if the runtime has a ``state_dir``.
+"""Processes that keep a store: the node, and other stores, each with a disk if there is a ``state_dir``.
 
 Law: as in `processes`; compare `shell.node`, `shell.store` and `shell.disks`. What an event has led to leaves
 the process once what it depends on is on disk.
@@ -129,7 +129,7 @@ class StoreProcess(ServingProcess):
 def take_over(
     world: World, disk: Disk, replica: ReplicaCore, estates: Iterable[PeerName] | None = None
 ) -> None:
-    """What `shell.disks` does before a store serves; without ``estates``, all that earlier stores have left."""
+    """What `shell.disks` does before a store serves; without ``estates``, all that stores have left."""
     for name in [each for each in world.disks if each != replica.name] if estates is None else estates:
         if name in world.disks:
             _write(disk, _pieces(world, disk, replica, world.disks[name], estates is None))

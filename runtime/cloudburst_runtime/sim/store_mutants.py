@@ -159,10 +159,10 @@ class _Baseless(StoreCore):
 
 class _Deciding(ReplicaCore):
     def absorb(self, key: str, entry: Entry, origin: Origin | None = None) -> Any:
-        mine = self.records.live.get(key)
-        if mine is not None and mine.lattice is not None and entry.lattice is not None:
-            if family(mine.lattice) != family(entry.lattice):
-                return []
+        mine, theirs = self.records.live.get(key), entry.lattice
+        both: Any = (mine and mine.lattice, theirs)
+        if all(both) and family(both[0]) != family(both[1]):
+            return []
         return super().absorb(key, entry, origin)
 
 
