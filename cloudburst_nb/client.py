@@ -27,7 +27,7 @@ from cloudburst_nb.errors import (
     SerializationError,
 )
 from cloudburst_nb.function import CloudFunction
-from cloudburst_nb.future import RESULTS_PREFIX, CloudburstFuture
+from cloudburst_nb.future import CloudburstFuture
 from cloudburst_nb.history import Version, versions_of
 from cloudburst_nb.journal import Journal
 from cloudburst_nb.making import function
@@ -37,6 +37,7 @@ from cloudburst_nb.reference import CloudburstReference
 from cloudburst_nb.sessions import ENTERED, Session, current
 from cloudburst_nb.status import Status, StoreStatus
 from cloudburst_runtime import messages
+from cloudburst_runtime.anna.results import RESULTS_PREFIX, result_key
 from cloudburst_runtime.client.calls import OwnedCall
 from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import STORES_MAX, waits_for_disk
@@ -917,7 +918,7 @@ class Client:
 
     def new_key(self) -> str:
         """A key that nobody else uses."""
-        return f"{RESULTS_PREFIX}{self.name}/{self._shell.new_number()}"
+        return result_key(self.name, self._shell.new_number())
 
     def _publish(self, future: CloudburstFuture) -> None:
         """Put a future's value under its key, once there is one."""

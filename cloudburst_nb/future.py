@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudburst_nb.errors import CallCancelled, CallTimeout, ErrorKinds, RemoteTraceback, SerializationError
 from cloudburst_nb.past import PastCall
+from cloudburst_runtime.anna.results import result_key
 from cloudburst_runtime.messages import Failure, Result, Running
 from cloudburst_runtime.values import decode_own
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from cloudburst_nb.client import Client
 
 _UNSET: Any = object()
-RESULTS_PREFIX = "result/"
-"""Keys under which results were put because somebody asked for a future's key."""
 
 
 class CloudburstFuture:
@@ -41,7 +40,8 @@ class CloudburstFuture:
     stdout, stderr : str
         What the call has printed; live while a long call runs, complete when it is done.
     node_states : dict
-        Function name → ``"waiting"``, ``"running"``, ``"done"`` or ``"failed"``.
+        Function name → ``"waiting"``, ``"running"``, ``"done"`` or ``"failed"``; ``"cancelled"`` is what had
+        not ended when the call failed or was given up.
 
     Examples
     --------
@@ -342,10 +342,11 @@ class CloudburstFuture:
         """The key of the call's value in the store.
 
         With ``output_key`` it is that one. Otherwise asking for the key puts the value there when the call
-        is done, so that it can be read by anybody who is given the key; delete it when it has served.
+        is done, so that it can be read by anybody who is given the key. A store keeps the latest 10,000 of
+        such values, up to 1 GiB together.
         """
         if self._key is None:
-            self._key = f"{RESULTS_PREFIX}{self._client.name}/{self._number}"
+            self._key = result_key(self._client.name, self._number)
         if not self._published:
             self._published = True
             self._client._publish(self)
@@ -388,12 +389,14 @@ class CloudburstFuture:
 
     @property
     def node_states(self) -> dict[str, str]:
-        """Function name → ``"waiting"``, ``"running"``, ``"done"`` or ``"failed"``."""
+        """Function name → ``"waiting"``, ``"running"``, ``"done"``, ``"failed"`` or ``"cancelled"``."""
         names = self._node_names()
         states = dict.fromkeys(names, "waiting")
         for node in list(self._news or ()):
             states[names[node]] = "running"
         if self._result is not None:
+            if self._result.failure is not None:
+                states = dict.fromkeys(names, "cancelled")
             for step in self._result.steps:
                 states[names[step.node]] = "done"
             if self._result.failure is not None and self._result.steps:

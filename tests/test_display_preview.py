@@ -43,6 +43,10 @@ def test_large_values_are_cut_and_say_how_large_they_are(value: object, said: st
     assert len(html) < 2 * module.TEXT_CHARACTERS_MAX
 
 
+def test_words_about_a_value_and_the_value_are_apart() -> None:
+    assert "elements</span> <code" in preview(list(range(100)))
+
+
 def test_a_deep_value_and_a_long_repr_are_cut() -> None:
     nested: list[Any] = []
     for _ in range(sys.getrecursionlimit()):
@@ -55,7 +59,9 @@ def test_a_deep_value_and_a_long_repr_are_cut() -> None:
 def test_an_array_says_its_shape_and_type() -> None:
     said = read(preview(np.zeros((100, 64), dtype=np.float32)))
     assert said.startswith("ndarray of shape (100, 64), float32, 25.6 KB [[0., 0., 0., ..., 0., 0., 0.]")
-    assert read(preview(np.array([1, 2]))) == "ndarray of shape (2), int64, 16 B [1, 2]"
+    assert read(preview(np.array([1, 2]))) == "ndarray of shape (2,), int64, 16 B [1, 2]"
+    for dimensions in range(2, 6):  # its end is shown, too
+        assert preview(np.full((9,) * dimensions, -0.123456789)).endswith("]" * dimensions + "</pre>")
 
 
 def test_a_figure_is_a_picture() -> None:

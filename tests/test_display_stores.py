@@ -81,6 +81,11 @@ def test_what_is_sorted_and_chosen_can_be_seen() -> None:
     assert 'data-value="user/&lt;ada&gt;"' in html
     assert read(html).endswith("detail")
     assert "no key matches" in read(browser(ROWS, "", State(words="zzz")))
+    long = browser([Row("k" * 500, "lww", 1, [])], "", State())
+    assert re.search(r"overflow-wrap:anywhere[^>]*>k{500}<", long)
+    empty = read(browser([], "", State()))
+    assert "no key matches" not in empty
+    assert "a key appears here once something is put there" in empty
 
 
 def version(number: int, writer: str, at: float) -> Version:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import lmdb
+import pytest
+
 from cloudburst_runtime.anna.durable import pack, version_place
 from cloudburst_runtime.anna.records import Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
+from cloudburst_runtime.errors import StorageError
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.lattices import LWW, Max, SetLattice
 from cloudburst_runtime.messages import Met
@@ -32,6 +36,18 @@ def begin(config: Config) -> ReplicaCore:
     take_over(config, disk, replica)
     disk.storage.close()
     return replica
+
+
+@pytest.mark.parametrize("name", [NODE, "s2"])
+def test_a_database_of_something_else_is_refused_and_stays_as_it_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    path = tmp_path / name / DATA_NAME
+    with lmdb.open(str(path), subdir=False, lock=False) as theirs, theirs.begin(write=True) as transaction:
+        transaction.put(b"k", b"not to be touched")
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match=rf"{name}/data.mdb is a database of something else"):
+        begin(Config(state_dir=str(tmp_path)))
+    assert path.read_bytes() == before
 
 
 def test_the_node_takes_over_what_other_stores_have_left(tmp_path: Path) -> None:

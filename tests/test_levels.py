@@ -15,6 +15,7 @@ from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
 from cloudburst_runtime.executor.atomic import TIMER as RECORDS_TIMER
 from cloudburst_runtime.executor.atomic import record_key
 from cloudburst_runtime.executor.core import ExecutorCore
+from cloudburst_runtime.executor.leftovers import TIMER as LEFT_TIMER
 from cloudburst_runtime.executor.releases import RELEASE_AFTER_MS, RELEASES_MAX, Releases
 from cloudburst_runtime.executor.releases import TIMER as RELEASES_TIMER
 from cloudburst_runtime.executor.snapshots import RECALL_TIMER, WANTED_TIMER
@@ -29,13 +30,16 @@ from cloudburst_runtime.messages import (
     Call,
     Cancel,
     DagNode,
+    Delete,
     Entry,
+    ExecutorLost,
     Failed,
     Failure,
     Fix,
     FunctionSpec,
     Header,
     Kept,
+    Keys,
     Message,
     Pin,
     Plan,
@@ -554,18 +558,31 @@ def test_a_second_attempt_publishes_what_the_first_had_committed(cluster):
 
 def test_who_has_read_one_write_is_given_the_others_though_they_are_not_there_yet(cluster):
     run(cluster, 7, x="old", y="old")
-    cluster.held = lambda sender, receiver, message: isinstance(message, Put) and message.key == "y"
+    cluster.held = lambda sender, receiver, message: (sender, getattr(message, "key", "")) == ("e3", "y")
     run(cluster, 8, x="new", y="new")
     assert reveal(cluster.stored("y").lattice) == "old"
     cluster.start("atomic", number=9)
     assert cluster.get("e1", "x") == "new"
     cluster.end("e1")
     assert cluster.get("e2", "y") == "new"
+    assert reveal(cluster.stored("y").lattice) == "new", "who reads after it must not find less"
+
+
+def test_what_was_deleted_since_does_not_come_back_from_the_record(cluster):
+    run(cluster, 7, x="old", y="old")
+    cluster.held = lambda sender, receiver, message: (sender, getattr(message, "key", "")) == ("e3", "y")
+    run(cluster, 8, x="new", y="new")
+    cluster.tell("c9", "node", Delete(10**12, "y", 10**12))
+    cluster.start("atomic", number=9)
+    assert cluster.get("e1", "x") == "new"
+    cluster.end("e1")
+    cluster.get("e2", "y")
+    assert cluster.stored("y").lattice is None
 
 
 def test_what_a_record_had_is_no_change_of_a_store_that_does_not_exist(cluster):
     run(cluster, 7, x="old", y="old")
-    cluster.held = lambda sender, receiver, message: isinstance(message, Put) and message.key == "y"
+    cluster.held = lambda sender, receiver, message: (sender, getattr(message, "key", "")) == ("e3", "y")
     run(cluster, 8, x="new", y="new")
     cluster.start("atomic", DIAMOND, number=9)
     assert cluster.get("e1", "x") == "new"
@@ -602,6 +619,94 @@ def test_parallel_steps_do_not_see_a_part_each(cluster):
     op = cluster.ask("e3", "read", ["x"])
     assert op not in cluster.replies
     assert isinstance(cluster.told[-1], Astray)
+
+
+# ---------------------------------------------------------------- what an executor leaves when it ends
+
+
+def leave_behind(cluster: Cluster, number: int = 1, **writes: object) -> str:
+    """A call whose last executor ends when it has written the record, and nothing else; the record's key."""
+    cluster.held = lambda sender, receiver, message: isinstance(message, Put) and message.key in writes
+    run(cluster, number, **writes)
+    cluster.back.clear()
+    cluster.held = lambda sender, receiver, message: False
+    return record_key(f"c1.{number}")
+
+
+def inherit(cluster: Cluster, heir: str = "e1") -> None:
+    for name in ("e1", "e2", "e4"):
+        cluster.tell("node", name, ExecutorLost("e3", "killed", heir=heir))
+
+
+def test_the_heir_publishes_what_the_dead_had_committed_and_deletes_the_record(cluster):
+    cluster.outside("x", "old", 1)
+    key = leave_behind(cluster, x="new", y="new")
+    inherit(cluster)
+    assert reveal(cluster.stored("x").lattice) == "old", "whoever wrote the record may live"
+    cluster.fire("e1", LEFT_TIMER)
+    assert [reveal(cluster.stored(name).lattice) for name in ("x", "y")] == ["new", "new"]
+    assert cluster.stored(key).lattice is not None
+    cluster.fire("e1", RECORDS_TIMER)
+    assert cluster.stored(key).lattice is None
+    assert all(LEFT_TIMER not in cluster.timers[name] for name in ("e2", "e4"))
+
+
+def test_what_was_published_in_full_is_only_deleted(cluster):
+    run(cluster, 1, x="new")
+    inherit(cluster)
+    before = cluster.stored("x")
+    cluster.fire("e1", LEFT_TIMER)
+    cluster.fire("e1", RECORDS_TIMER)
+    assert cluster.stored(record_key("c1.1")).lattice is None
+    assert cluster.stored("x") == before
+
+
+def test_what_came_after_the_commit_stays(cluster):
+    leave_behind(cluster, x="new", y="new", z="new")
+    cluster.outside("x", "later", 10**12)
+    cluster.outside("y", "later", 10**12)
+    cluster.tell("c9", "node", Delete(10**13, "y", 10**13))
+    inherit(cluster)
+    cluster.fire("e1", LEFT_TIMER)
+    assert reveal(cluster.stored("x").lattice) == "later"
+    assert cluster.stored("y").lattice is None
+    assert reveal(cluster.stored("z").lattice) == "new"
+
+
+def test_the_records_of_the_living_are_left_to_them(cluster):
+    run(cluster, 1, x="new")
+    inherit(cluster)
+    cluster.fire("e3", RECORDS_TIMER)  # it was another one that had ended
+    key = leave_behind(cluster, number=2, y="new")
+    cluster.fire("e1", LEFT_TIMER)
+    assert cluster.stored(key).lattice is not None, "it came after the loss"
+    assert cluster.replica.entry("y") is None
+    assert cluster.timers["e1"].get(RECORDS_TIMER) is None
+
+
+def test_the_heir_asks_until_it_is_told(cluster):
+    key = leave_behind(cluster, x="new")
+    cluster.held = lambda sender, receiver, message: isinstance(message, Keys)
+    inherit(cluster)
+    cluster.fire("e1", LEFT_TIMER)
+    assert [(sender, message.req) for sender, _, message in cluster.back] == [
+        ("e1", cluster.back[0][2].req)
+    ] * 2
+    cluster.release()
+    for timer in (LEFT_TIMER, RECORDS_TIMER):
+        cluster.fire("e1", timer)
+    assert cluster.stored(key).lattice is None
+    assert cluster.executors["e1"].operations.pending == {}
+
+
+def test_the_heirs_heir_finds_what_the_heir_had_not_done(cluster):
+    key = leave_behind(cluster, x="new")
+    inherit(cluster)
+    inherit(cluster, heir="e2")
+    cluster.fire("e2", LEFT_TIMER)
+    cluster.fire("e2", RECORDS_TIMER)
+    assert reveal(cluster.stored("x").lattice) == "new"
+    assert cluster.stored(key).lattice is None
 
 
 def test_only_plain_values_are_written_atomically(cluster):

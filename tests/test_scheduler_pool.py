@@ -105,8 +105,8 @@ class TestStart:
 class TestLoss:
     def test_everybody_is_told_and_another_is_started(self, world: World) -> None:
         effects = world.exit("e1", "killed by signal 9")
-        assert sent(effects, ExecutorLost, to="c1") == [ExecutorLost("e1", "killed by signal 9")]
-        assert sent(effects, ExecutorLost, to="e2") == [ExecutorLost("e1", "killed by signal 9")]
+        assert sent(effects, ExecutorLost, to="c1") == [ExecutorLost("e1", "killed by signal 9", heir="e2")]
+        assert sent(effects, ExecutorLost, to="e2") == [ExecutorLost("e1", "killed by signal 9", heir="e2")]
         assert spawned(effects) == ["e3"]
 
     def test_the_loss_is_told_again_a_few_times(self, world: World) -> None:
@@ -114,6 +114,14 @@ class TestLoss:
         world.hello("e3")
         effects = world.wait(60_000)
         assert receivers(effects, ExecutorLost) == ["c1", "e2", "e3"] * 3
+        assert {loss.heir for loss in sent(effects, ExecutorLost)} == {""}, "there is one, who knows"
+
+    def test_the_first_that_comes_is_the_heir_of_all_if_none_was_left(self, world: World) -> None:
+        world.exit("e1")
+        assert {loss.heir for loss in sent(world.exit("e2"), ExecutorLost)} == {""}
+        world.hello("e3")
+        heirs = [(loss.name, loss.heir) for loss in sent(world.wait(60_000), ExecutorLost, to="e3")]
+        assert heirs.count(("e2", "e3")) == 1
 
     def test_a_broken_connection_ends_the_process_and_the_supervisor_says_why(self, world: World) -> None:
         effects = world.lose("e1", "reset by peer")
@@ -127,7 +135,7 @@ class TestLoss:
     def test_without_a_word_of_the_supervisor_the_connection_is_the_reason(self, world: World) -> None:
         world.lose("e1", "reset by peer")
         effects = world.wait(100)
-        assert sent(effects, ExecutorLost, to="c1") == [ExecutorLost("e1", "reset by peer")]
+        assert sent(effects, ExecutorLost, to="c1") == [ExecutorLost("e1", "reset by peer", heir="e2")]
         assert spawned(effects) == ["e3"]
         assert world.exit("e1") == []
 
@@ -336,7 +344,9 @@ class TestRetirement:
         assert grown.say("c1", Revoked(leaving.req)) == []
         assert receivers(grown.say("c1", Revoked(voided.req)), Retire) == ["e3"]
         effects = grown.exit("e3", "exit status 0")
-        assert sent(effects, ExecutorLost, to="c1") == [ExecutorLost("e3", "retired", retired=True)]
+        assert sent(effects, ExecutorLost, to="c1") == [
+            ExecutorLost("e3", "retired", retired=True, heir="e1")
+        ]
         assert spawned(effects) == []
 
     def test_a_client_with_an_unfinished_call_there_is_waited_for_without_limit(self, grown: World) -> None:

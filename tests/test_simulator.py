@@ -58,6 +58,7 @@ LEVEL_REGRESSIONS = (
     ("dsrr", 1059),  # an attempt astray sent nothing again, and looked at that without end
     ("dsrr/stores", 1059),  # a last read came before the third copy of what was written just before it
     ("atomic/stores", 2),  # what a record had came with a version of a store that does not exist
+    ("atomic", 19),  # a client found an older write than its call had had from a record
     ("atomic/restarts", 2),  # a restart left half of what a call had committed unpublished
     ("lww/stores", 9),  # a client that asked a dead store did not learn of another
     ("sk/estates", 16),  # a node whose store was alone sent messages to itself

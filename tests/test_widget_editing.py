@@ -340,6 +340,20 @@ def test_boxes_laid_out_do_not_overlap_and_stand_right_of_what_feeds_them() -> N
     assert moved.bends == {}
 
 
+def test_copies_stand_together_and_cover_no_box() -> None:
+    sketch = placing.arranged(drawn(("f0", "f1"), ("f0", "f2"), ("f1", "f3"), ("f2", "f3")), {})
+    copied = apply(sketch, "duplicate", {"nodes": ["f0", "f1"]}, sketch.nodes)
+    fresh = copied.nodes.keys() - sketch.nodes.keys()
+    placed = placing.apart(copied, fresh, {})
+    wide = placing.widths(placed, {})
+    for name, other in itertools.combinations(placed.nodes, 2):
+        one, two = placed.nodes[name], placed.nodes[other]
+        assert abs(one.y - two.y) > 42 or abs(one.x - two.x) > (wide[name] + wide[other]) / 2, (name, other)
+    moved = {round(placed.nodes[name].y - copied.nodes[name].y, 1) for name in fresh}
+    assert len(moved) == 1
+    assert all(placed.nodes[name] == copied.nodes[name] for name in sketch.nodes)
+
+
 def test_a_box_that_is_added_without_a_place_stands_free() -> None:
     sketch = Sketch("pipe")
     for name in NAMES:

@@ -26,7 +26,11 @@ STATES = {
 LINE = "rgba(128,128,128,0.4)"
 SHADE = "rgba(128,128,128,0.12)"
 _CELL = "text-align:left;vertical-align:middle;padding:1px 12px 1px 0;border:none"
-_PRE = f"margin:4px 0;padding:6px 8px;background:{SHADE};overflow:auto;max-height:32em;line-height:1.35"
+_PRE = (
+    f"margin:4px 0;padding:6px 8px;background:{SHADE};overflow:auto;max-height:32em;line-height:1.35;"
+    "word-break:normal;overflow-wrap:anywhere"
+)
+"""Long lines are broken between words, not within a number, as JupyterLab would."""
 
 
 def card(colour: str, *parts: str) -> str:

@@ -76,7 +76,7 @@ def _text(value: object) -> str:
         what = "characters" if isinstance(value, str) else "bytes"
         return faint(f"{type(value).__name__} of {len(value):,} {what}") + shown
     if isinstance(value, list | tuple | dict | set | frozenset) and len(value) > _bounded.maxlist:
-        return faint(f"{type(value).__name__} of {len(value):,} elements") + shown
+        return faint(f"{type(value).__name__} of {len(value):,} elements") + " " + shown
     return shown
 
 
@@ -84,11 +84,11 @@ def _array(value: Any) -> str:
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(value, numpy.ndarray):
         return ""
-    shape = ", ".join(map(str, value.shape))
-    caption = faint(f"{type(value).__name__} of shape ({shape}), {value.dtype}, {size(value.nbytes)}")
-    text = numpy.array2string(value, threshold=30, edgeitems=3, max_line_width=100, separator=", ")
+    caption = faint(f"{type(value).__name__} of shape {value.shape}, {value.dtype}, {size(value.nbytes)}")
+    edge = 3 if value.ndim < 3 else 2 if value.ndim == 3 else 1
+    text = numpy.array2string(value, threshold=30, edgeitems=edge, max_line_width=100, separator=", ")
     if len(text) > TEXT_CHARACTERS_MAX:
-        text = f"{text[:TEXT_CHARACTERS_MAX]}…"
+        text = f"{text[:TEXT_CHARACTERS_MAX].rstrip()} …"
     return caption + (pre(escape(text)) if "\n" in text else f" {code(text)}")
 
 

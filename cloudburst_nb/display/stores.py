@@ -41,6 +41,8 @@ COLUMNS = {
 """Headings, and the fields that they sort by."""
 DROPPING = ("lww", "priority")
 """Types that keep one of two writes."""
+_KEY = "overflow-wrap:anywhere;background:none;padding:0"
+"""Keys may be long: they are broken, so that what stands beside them is seen."""
 _LINK = "cursor:pointer;text-decoration:underline dotted"
 
 
@@ -149,8 +151,8 @@ def browser(rows: Sequence[Row], prefix: str, state: State, detail: str = "") ->
     return card(
         STATES["done"],
         _heading(rows, prefix),
-        _filter(),
-        _table(shown, state) if chosen else line(faint("no key matches")),
+        _filter() if rows else line(faint("a key appears here once something is put there")),
+        _table(shown, state) if chosen else line(faint("no key matches")) if rows else "",
         _turning(len(chosen), state),
         detail,
     )
@@ -186,7 +188,7 @@ def _table(rows: Sequence[Sequence[str]], state: State) -> str:
 def _cells(row: Row, state: State | None = None) -> list[str]:
     readers = ", ".join(row.readers[:READERS_MAX])
     more = f" and {len(row.readers) - READERS_MAX} more" if len(row.readers) > READERS_MAX else ""
-    key = code(row.key)
+    key = f'<code style="{_KEY}">{escape(row.key)}</code>'
     if state is not None:
         words = escape(row.key, quote=True)
         weight = "font-weight:bold" if row.key == state.chosen else ""
@@ -196,7 +198,8 @@ def _cells(row: Row, state: State | None = None) -> list[str]:
         )
     counts = [f"{row.versions:,}", f"{row.replicas:,}"]
     cached = escape(readers) + faint(more) if readers else faint("nobody")
-    return [key, escape(row.lattice), size(row.size), *counts, cached]
+    weighs = f'<span style="white-space:nowrap">{size(row.size)}</span>'
+    return [f'<div style="min-width:8em">{key}</div>', escape(row.lattice), weighs, *counts, cached]
 
 
 def _turning(count: int, state: State) -> str:
@@ -222,7 +225,10 @@ def whole(row: Row, versions: Sequence[Version], at: int, siblings: Sequence[str
     """A key with the version that is chosen beside the one before it, and values that lie side by side."""
     at = at if 0 <= at < len(versions) else len(versions) - 1
     parts = [
-        line(bold(row.key), faint(f"{row.lattice}, {size(row.size)}")),
+        line(
+            f'<span style="overflow-wrap:anywhere">{bold(row.key)}</span>',
+            faint(f"{row.lattice}, {size(row.size)}"),
+        ),
         _slider(versions, at),
         *_told(row, versions, at),
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullLocator
 
 from cloudburst_nb.display.chart import GREY
 from cloudburst_nb.display.html import QUEUED, RUN, TRANSFER
@@ -76,8 +76,10 @@ def number_logarithmic(axes: Axes, side: Literal["x", "y"]) -> None:
     axis.set_minor_formatter(FuncFormatter(lambda value, _: plain(value) if f"{value:e}"[0] in named else ""))
 
 
-def number_time(axes: Axes, seconds_max: float) -> None:
-    """Number and name a horizontal axis of seconds since the first call: in milliseconds if it is short."""
-    unit, factor = ("milliseconds", 1000) if seconds_max < 1 else ("seconds", 1)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: plain(seconds * factor)))
-    axes.set_xlabel(f"since the first call, {unit}")
+def number_time(axes: Axes) -> None:
+    """Number and name a horizontal axis of seconds since the first call.
+
+    The numbers have the unit that suits them; the name has none, or it would depend on how fast a run was.
+    """
+    axes.xaxis.set_major_formatter(EngFormatter(unit="s"))
+    axes.set_xlabel("time since the first call")

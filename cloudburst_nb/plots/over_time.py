@@ -70,7 +70,7 @@ def over_time(futures: Any) -> Figure:
     axes.set_yscale("log")
     axes.set_ylabel("latency, milliseconds")
     number_logarithmic(axes, "y")
-    number_time(axes, (max(call.submitted for call in calls) - zero) / 1000)
+    number_time(axes)
     axes.grid(which="major", axis="y", color=GREY, alpha=0.25, linewidth=0.6)
     quiet(axes)
     legend(axes, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(groups), 3))
@@ -158,7 +158,7 @@ def throughput(futures: Any) -> Figure:
     below.stairs(busy, edges, color=COLOURS[2], alpha=0.15, fill=True)
     above.set(ylabel="calls per second", ylim=(0, None))
     below.set(ylabel="executors\nin user code", ylim=(0, None))
-    number_time(below, float(ended[-1]))
+    number_time(below)
     above.yaxis.set_major_formatter(FuncFormatter(plain))
     for axes in (above, below):
         axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.6)

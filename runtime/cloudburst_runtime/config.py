@@ -107,6 +107,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     in the messages."""
     tombstones_max: int = 100_000
     """Deleted keys that the store remembers, so that a late write does not revive them."""
+    results_max: int = 10_000
+    """Results under keys of their own (``future.key``, and every call of the original's client) that a store
+    keeps; the oldest beyond these are deleted,"""
+    results_bytes_max: int = 1024 * 1024 * 1024
+    """and the oldest beyond these bytes."""
     siblings_max: int = 64
     """Concurrent causal writes of one key that are kept side by side; the oldest beyond these are dropped."""
 

@@ -1296,11 +1296,13 @@ class Retire(Wire, tag=86):
 
 
 class ExecutorLost(Wire, tag=87):
-    """Scheduler → all: this executor is gone. ``retired``: it left with nothing to do."""
+    """Scheduler → all: this executor is gone. ``retired``: it left with nothing to do. ``heir``: the executor
+    that looks after what it may have left in the store."""
 
     name: PeerName
     reason: str = ""
     retired: bool = False
+    heir: PeerName = ""
 
 
 # ---------------------------------------------------------------- node ↔ supervisor

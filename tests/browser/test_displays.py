@@ -102,6 +102,26 @@ def test_a_saved_notebook_shows_it_all_without_its_kernel_and_without_trust(note
         again.picture("reopened" if trusted else "reopened_untrusted")
 
 
+def test_nothing_looks_alive_after_a_restart(notebook: Opener) -> None:
+    opened = notebook([BEGIN, SLOW, "future = slow(600)\nfuture", 'cb.dag("pipe", [slow])'])
+    opened.run_all()
+    page = opened.page
+    thrown: list[str] = []
+    page.on("pageerror", lambda error: thrown.append(str(error)))
+    page.wait_for_selector(CANCEL)
+    page.get_by_test_id("dag-editor").wait_for()
+    opened.command("notebook:restart-kernel")
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    opened.outputs(0).get_by_text("when its kernel ended").wait_for()
+    page.locator(CANCEL).wait_for(state="detached")
+    page.get_by_test_id("dag-editor").wait_for(state="detached")
+    opened.outputs(3).get_by_role("img").wait_for()
+    opened.wait_for(lab.IDLE)
+    opened.picture("restarted")
+    assert "that define slow" in opened.run("import cloudburst_nb as cb\ncb.up(executors=1);")
+    assert not thrown
+
+
 STORE = """
 for number in range(40):
     cb.put(f"user/{number:02}", {"name": f"user {number}"})

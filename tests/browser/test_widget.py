@@ -202,6 +202,39 @@ def test_a_failure_is_shown_where_it_happened_while_a_cell_runs(notebook: Opener
     assert opened.errors() == []
 
 
+def test_what_is_typed_wrongly_stays_marked_and_nothing_runs_without_it(notebook: Opener) -> None:
+    opened = notebook([START, FUNCTIONS, 'pipe = cb.dag("pipe", load >> total)\npipe'])
+    opened.run_all()
+    page = opened.page
+    page.get_by_test_id("input-load").fill("3")
+    page.get_by_test_id("node-total").click()
+    written = page.get_by_test_id("arguments-total")
+    written.fill("1 +")
+    written.press("Tab")
+    expect(written).to_have_attribute("aria-invalid", "true")
+    page.get_by_test_id("node-load").click()
+    page.get_by_test_id("run").click()
+    expect(page.get_by_test_id("message")).to_contain_text("total: '1 +' cannot be read as arguments")
+    page.get_by_test_id("node-total").click()
+    expect(written).to_have_value("1 +")
+    opened.picture("widget_wrong", editor(page))
+    written.press("Escape")
+    expect(written).to_have_value("")
+    page.keyboard.press("Escape")
+    for name, typed in (("retries", "2000"), ("timeout", "1e")):
+        field = page.get_by_test_id(f"option-{name}")
+        field.focus()
+        page.keyboard.type(typed)
+        page.keyboard.press("Tab")
+        expect(field).to_have_attribute("aria-invalid", "true")
+        expect(page.get_by_test_id("message")).to_contain_text("is a number")
+        field.press("Escape")
+        expect(field).to_have_value("")
+    page.get_by_test_id("run").click()
+    state(page, "total", "done")
+    assert opened.errors() == []
+
+
 def test_python_and_picture_are_the_same_thing_in_every_page(notebook: Opener) -> None:
     opened = notebook([START, FUNCTIONS, 'pipe = cb.dag("pipe", load >> total)\npipe'])
     opened.run_all()

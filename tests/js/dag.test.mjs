@@ -78,6 +78,22 @@ test("what is fitted is all seen, and never larger than life", () => {
   }
 });
 
+test("a box beside a node is within the window and does not cover the node, wherever there is room", () => {
+  const view = { scale: 0.8, x: 10, y: -5 };
+  for (const [x, y] of [[300, 60], [300, 430], [60, 430], [600, 250], [100, 250], [690, 30]]) {
+    const node = box("a", x, y);
+    for (const [wide, high] of [[300, 100], [200, 300]]) {
+      const [left, top] = dag.beside(node, view, [wide, high], [620, 400]);
+      assert.ok(left >= 4 && left + wide <= 616 && top >= 4 && top + high <= 396, `${[x, y, left, top]}`);
+      const corners = [x - 50, x + 50].map((at) => at * 0.8 + 10).concat([y - 21, y + 21].map((at) => at * 0.8 - 5));
+      const covers = left < corners[1] && left + wide > corners[0] && top < corners[3] && top + high > corners[2];
+      assert.ok(!covers, `${[x, y, left, top]}`);
+    }
+  }
+  const [left, top] = dag.beside(box("a", 300, 200), view, [900, 900], [620, 400]);
+  assert.deepEqual([left, top], [4, 4]); // there is none
+});
+
 test("a drawing that would be too small to read is seen where it begins", () => {
   const nodes = Array.from({ length: 100 }, (_, at) => box(`n${at}`, 200 * at, 7 * (at % 3)));
   const view = dag.begun(nodes, 600, 400);

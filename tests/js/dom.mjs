@@ -181,6 +181,9 @@ export class Model {
   /** Python says something new. */
   become(name, value) {
     this.state[name] = value;
-    for (const handler of this.handlers.get(`change:${name}`) ?? []) handler();
+    this.fire(`change:${name}`);
+  }
+  fire(event) {
+    for (const handler of this.handlers.get(event) ?? []) handler();
   }
 }

@@ -125,6 +125,60 @@ test("at its end the last state stays, without buttons, and nothing goes on", ()
   assert.equal(el.textContent, "waiting");
 });
 
+/** What JupyterLab tells of a notebook's kernel. */
+function session() {
+  const signal = () => {
+    const slots = new Set();
+    return { slots, connect: (slot) => slots.add(slot), disconnect: (slot) => slots.delete(slot) };
+  };
+  return { statusChanged: signal(), kernelChanged: signal() };
+}
+
+test("once its kernel is gone it says so, and asks for nothing any more", () => {
+  for (const happens of [
+    (made) => made.fire("comm_live_update"),
+    (made, { statusChanged }) => statusChanged.slots.forEach((slot) => slot(null, "autorestarting")),
+    (made, { kernelChanged }) => kernelChanged.slots.forEach((slot) => slot()),
+  ]) {
+    there = page();
+    const el = place();
+    const made = model({ actions: [CANCEL], html: '<b role="button" data-op="choose">k</b><input data-op="words">' });
+    const told = session();
+    made.widget_manager = { context: { sessionContext: told } };
+    live.initialize({ model: made });
+    const key = el.querySelector("b");
+    told.statusChanged.slots.forEach((slot) => slot(null, "busy"));
+    const planned = [];
+    globalThis.requestAnimationFrame = (callback) => planned.push(callback);
+    there.changed();
+    assert.ok(el.querySelector("button"));
+    happens(made, told);
+    assert.equal(el.querySelector("button"), null);
+    assert.ok(el.textContent.endsWith("when its kernel ended."));
+    assert.ok(el.querySelector("input").disabled);
+    const count = made.sent.length;
+    key.parentNode.fire("click", { target: key });
+    planned.forEach((callback) => callback());
+    there.beat();
+    assert.equal(made.sent.length, count);
+    assert.deepEqual([there.timers.size, told.statusChanged.slots.size, told.kernelChanged.slots.size], [0, 0, 0]);
+  }
+});
+
+test("a field follows what Python says unless somebody is at it", () => {
+  const el = place();
+  const made = model({ html: '<input value="3">' });
+  live.initialize({ model: made });
+  const input = el.querySelector("input");
+  input.value = "1"; // slid by hand
+  document.activeElement = input;
+  made.become("html", '<input value="2">');
+  assert.equal(input.value, "1");
+  document.activeElement = null;
+  made.become("html", '<input value="5">');
+  assert.equal(input.value, "5");
+});
+
 test("a front end may also open it where it wants", () => {
   const el = document.createElement("div");
   const made = model();

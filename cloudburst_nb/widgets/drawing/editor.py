@@ -137,6 +137,8 @@ class Editor:
             register_copies(self._client(), made)
             self._refresh()
             self.publish_palette()
+            fresh = made.nodes.keys() - self.sketch.nodes.keys()
+            made = placing.apart(made, fresh, views.words(made, self.known))
         self._push(made)
 
     def _push(self, sketch: Sketch) -> None:

@@ -7,7 +7,7 @@ as its words.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from cloudburst_nb.display.layout import LAYER_GAP, NODE_GAP, NODE_HEIGHT, layered
 from cloudburst_nb.display.picture import width_of
@@ -18,6 +18,8 @@ BADGES_PIXELS = 34.0
 MORE_GAP = 34.0
 STRETCH = 1.25
 """Between layers and between boxes there is more room than in a picture: for times."""
+APART = (NODE_HEIGHT + NODE_GAP) * STRETCH
+"""From the middle of a box to that of the one below it."""
 
 
 def width(name: str, words: str) -> float:
@@ -50,6 +52,26 @@ def arranged(sketch: Sketch, words: Mapping[str, str]) -> Sketch:
     return sketch.having(nodes=nodes, bends=bends)
 
 
+def apart(sketch: Sketch, fresh: Collection[str], words: Mapping[str, str]) -> Sketch:
+    """The sketch with its ``fresh`` boxes together so far down that they cover no others."""
+    wide, nodes = widths(sketch, words), sketch.nodes
+    taken = sorted(
+        (nodes[other].y - nodes[name].y - APART, nodes[other].y - nodes[name].y + APART)
+        for name in fresh
+        for other in nodes
+        if other not in fresh
+        and abs(nodes[other].x - nodes[name].x) < (wide[other] + wide[name]) / 2 + NODE_GAP
+    )
+    down = 0.0
+    for begin, end in taken:
+        down = max(down, end) if begin < down else down
+    moved = {
+        name: dataclasses.replace(node, y=round(node.y + down, 1)) if name in fresh else node
+        for name, node in nodes.items()
+    }
+    return sketch.having(nodes=moved)
+
+
 def free_place(sketch: Sketch, width: float) -> tuple[float, float]:
     """Where a box can go that is not dragged anywhere: right of all others, or below them in a long row.
 
@@ -64,5 +86,5 @@ def free_place(sketch: Sketch, width: float) -> tuple[float, float]:
     row = [node.x for node in sketch.nodes.values() if lowest - node.y < NODE_HEIGHT]
     left = min(node.x for node in sketch.nodes.values())
     if len(row) >= 4:
-        return left, lowest + (NODE_HEIGHT + NODE_GAP) * STRETCH
+        return left, lowest + APART
     return max(row) + width + LAYER_GAP + MORE_GAP, lowest

@@ -130,11 +130,10 @@ class Run:
             states[self.names[step.node]] = "done"
         if result.failure is None:
             return states
-        if self.state == "cancelled":
-            return {name: "cancelled" if state == "waiting" else state for name, state in states.items()}
-        failed = self.failed_at
-        if failed:
-            states[failed] = "failed"
+        # Nobody waits for the others any more, and what they give is dropped.
+        states = {name: "cancelled" if state == "waiting" else state for name, state in states.items()}
+        if self.state != "cancelled" and self.failed_at:
+            states[self.failed_at] = "failed"
         return states
 
     @property

@@ -12,6 +12,7 @@ const ZOOM_MAX = 2.5;
 const READABLE = 0.4;
 const CLICK_PIXELS = 4;
 const NUDGE = 8;
+const GONE = new Set(["restarting", "autorestarting", "terminating", "dead"]);
 const SYMBOLS = {
   waiting: "○", running: "◐", done: "✓", failed: "✗", cancelled: "⊘", pinned: "⚲",
 };
@@ -98,6 +99,19 @@ export function shortfall(node, { scale, x, y }, width, height) {
     Math.max(0, wide - middle) || Math.min(0, width - wide - middle),
     Math.max(0, high - level) || Math.min(0, height - below - level),
   ];
+}
+
+/** Where a box goes that belongs to a node: below it, above it, or on the side that has room, and within the window. */
+export function beside(node, { scale, x, y }, [wide, high], [width, height]) {
+  const [middle, level] = [node.x * scale + x, node.y * scale + y];
+  const [half, below] = [(node.w / 2) * scale + 10, (node.h / 2 + 14) * scale];
+  const above = level - (node.h / 2) * scale - 8 - high;
+  const within = (at, size, all) => Math.max(4, Math.min(at, all - size - 4));
+  if (level + below + high + 4 <= height) return [within(middle - wide / 2, wide, width), level + below];
+  if (above >= 4) return [within(middle - wide / 2, wide, width), above];
+  const [before, after] = [middle - half, width - middle - half];
+  const left = after >= before ? Math.min(middle + half, width - wide - 4) : middle - half - wide;
+  return [Math.max(4, left), within(level - high / 2, high, height)];
 }
 
 /** The same view, larger or smaller, with one point of the window staying where it is. */
@@ -330,6 +344,8 @@ class View {
     this.tab = "properties";
     this.compared = [];
     this.closed = new Set(); // tracebacks that were closed, by run and node
+    this.wrong = new Map(); // by field: what was typed there and not taken, and why
+    this.scrolled = new Map(); // by what is scrolled: how far
     this.linking = null;
     this.mine = false; // whether the last change came from here
     this.root = this.build();
@@ -373,6 +389,7 @@ class View {
     for (const kind of ["keydown", "keypress", "keyup"]) root.addEventListener(kind, (event) => event.stopPropagation());
     root.addEventListener("contextmenu", (event) => event.stopPropagation());
     root.addEventListener("focusin", (event) => (this.focused = event.target));
+    root.addEventListener("scroll", ({ target }) => this.scrolled.set(target, [target.scrollLeft, target.scrollTop]), true);
     return root;
   }
 
@@ -434,6 +451,10 @@ class View {
   back() {
     if (this.missed) this.drawAll();
     this.missed = false;
+    for (const [part, [left, top]] of this.scrolled) {
+      if (this.root.contains(part)) part.scrollTo(left, top);
+      else this.scrolled.delete(part);
+    }
     // The page takes away what it renews, and with it the focus: it comes back with the editor.
     const lost = document.activeElement === document.body && this.root.contains(this.focused);
     if (lost) this.focused.focus({ preventScroll: true });
@@ -451,6 +472,7 @@ class View {
     this.byId = new Map(nodes.map((node) => [node.id, node]));
     for (const id of this.selected) if (!this.byId.has(id)) this.selected.delete(id);
     if (this.edge && !this.node(this.edge[1])?.inputs.includes(this.edge[0])) this.edge = null;
+    for (const [field, { instead }] of this.wrong) if (this.said(field) !== instead) this.wrong.delete(field);
     this.title.textContent = this.graph.name;
     this.tools.undo.disabled = !this.graph.undo;
     this.tools.redo.disabled = !this.graph.redo;
@@ -649,10 +671,9 @@ class View {
     const width = this.canvas.clientWidth;
     for (const bubble of this.bubbles.children) {
       const node = this.node(bubble.dataset.bubble);
-      const x = node.x * this.view.scale + this.view.x - bubble.offsetWidth / 2;
-      const y = (node.y + node.h / 2 + 14) * this.view.scale + this.view.y;
-      bubble.style.left = `${Math.max(4, Math.min(x, width - bubble.offsetWidth - 4))}px`;
-      bubble.style.top = `${Math.max(4, Math.min(y, this.canvas.clientHeight - bubble.offsetHeight - 4))}px`;
+      const [left, top] = beside(node, this.view, [bubble.offsetWidth, bubble.offsetHeight], [width, this.canvas.clientHeight]);
+      bubble.style.left = `${left}px`;
+      bubble.style.top = `${top}px`;
     }
   }
 
@@ -884,6 +905,8 @@ class View {
 
   beginLink(source) {
     this.linking = { source, refused: {}, target: null };
+    this.refusal = this.hint = "";
+    this.drawSaid();
     const linking = this.linking;
     this.drawn.get(source)?.group.classList.add("linking");
     this.svg.classList.add("linking");
@@ -1105,7 +1128,10 @@ class View {
   async duplicate(chosen) {
     const before = new Set(this.byId.keys());
     const answer = await this.send("duplicate", { nodes: chosen });
-    if (answer.kind === "done") this.select([...this.byId.keys()].filter((id) => !before.has(id)));
+    if (answer.kind !== "done") return;
+    const fresh = [...this.byId.keys()].filter((id) => !before.has(id));
+    this.select(fresh);
+    if (fresh.length) this.reveal(fresh.at(-1));
   }
 
   zoom(factor) {
@@ -1165,7 +1191,7 @@ class View {
 
   drawInputs() {
     const sources = this.graph.sources.slice(0, 3).map((id) => this.node(id)).filter(Boolean);
-    const shown = JSON.stringify(sources.map(({ id, arguments: text, signature }) => [id, text, signature]));
+    const shown = JSON.stringify(sources.map(({ id, arguments: text, signature }) => [id, text, signature, this.wrong.get(id)]));
     if (this.inputsShown === shown) return;
     this.inputsShown = shown;
     this.keepingFocus(this.inputs, () =>
@@ -1180,8 +1206,9 @@ class View {
       class: "cbd-arguments", type: "text", value: node.arguments, placeholder: node.names.join(", "), spellcheck: false,
       "data-key": key, "data-testid": key, title: "Python, as between the brackets of a call", ariaLabel: `Arguments of ${node.id}`,
       onchange: () => this.sendArguments(node.id, field.value),
-      onkeydown: (event) => event.key === "Escape" && this.svg.focus(),
+      onkeydown: (event) => event.key === "Escape" && this.leave(field, node.id, node.arguments),
     });
+    this.markWrong(field, node.id);
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter") return;
       this.sendArguments(node.id, field.value);
@@ -1192,14 +1219,53 @@ class View {
 
   /** Have a text as a node's arguments; whether Python has taken it. */
   async sendArguments(id, text) {
-    if (!this.node(id) || this.node(id).arguments === text.trim()) return true;
+    if (!this.node(id) || this.node(id).arguments === text.trim()) return this.taken(id);
     const asked = `${id}\n${text}`;
     if (this.sentArguments?.asked !== asked) {
       const answer = this.send("arguments", { node: id, text });
       this.sentArguments = { asked, answer };
       answer.then(() => (this.sentArguments = null));
     }
-    return (await this.sentArguments.answer).kind !== "refused";
+    const { kind, reason } = await this.sentArguments.answer;
+    return kind === "refused" ? this.notTaken(id, text, `${id}: ${reason}`) : this.taken(id);
+  }
+
+  // What was not taken stays in its field, marked, until it is mended or given up (Esc), and keeps the DAG from running.
+
+  notTaken(field, text, reason) {
+    this.wrong.set(field, { text, reason, instead: this.said(field) });
+    this.drawFields();
+    return false;
+  }
+
+  taken(field) {
+    if (this.wrong.delete(field)) this.drawFields();
+    return true;
+  }
+
+  drawFields() {
+    this.drawInputs();
+    this.drawSide();
+  }
+
+  markWrong(field, name) {
+    const wrong = this.wrong.get(name);
+    if (!wrong) return;
+    field.value = wrong.text;
+    field.title = wrong.reason;
+    field.ariaInvalid = "true";
+  }
+
+  /** Back to the drawing; what is wrong in the field is given up. */
+  leave(field, name, value) {
+    field.value = value;
+    this.taken(name);
+    this.svg.focus();
+  }
+
+  /** What Python has for a field: of a node its arguments, after a line feed an option. */
+  said(field) {
+    return (field.startsWith("\n") ? this.graph.options[field.slice(1)] : this.node(field)?.arguments) ?? "";
   }
 
   /** Run with what the fields say: what cannot be read is refused, and not run with what was there before. */
@@ -1207,7 +1273,11 @@ class View {
     const fields = [...this.inputs.querySelectorAll("input")];
     const taken = fields.map((field) => this.sendArguments(field.dataset.key.slice("input-".length), field.value));
     this.closed.clear();
-    if ((await Promise.all(taken)).every(Boolean)) await this.send("run", { begin, times: Number(this.times.value) });
+    await Promise.all(taken);
+    const [wrong] = this.wrong.values();
+    if (!wrong) return this.send("run", { begin, times: Number(this.times.value) });
+    this.refusal = wrong.reason;
+    this.drawSaid();
   }
 
   // ------------------------------------------------------------ the side panel
@@ -1215,7 +1285,7 @@ class View {
   drawSide(force = false) {
     const node = this.only;
     const facts = {
-      tab: this.tab, selected: [...this.selected], edge: this.edge, options: this.graph.options, code: this.tab === "code" ? this.graph.code : "",
+      tab: this.tab, wrong: [...this.wrong], selected: [...this.selected], edge: this.edge, options: this.graph.options, code: this.tab === "code" ? this.graph.code : "",
       node: node && { ...node, x: 0, y: 0 }, state: node && this.status.nodes[node.id], latency: node && this.status.latency[node.id],
       run: this.status.run, over: this.status.state, runs: this.tab === "runs" ? this.status.runs : "", compared: this.compared, count: this.graph.nodes.length,
       flow: this.edge && this.flow(), switches: [...this.selected].map((id) => [this.node(id)?.gpu, this.node(id)?.batching, this.node(id)?.colocated]),
@@ -1250,7 +1320,7 @@ class View {
       if (active) this.svg.focus({ preventScroll: true });
       return;
     }
-    if (typed && again.type === "text") again.value = typed[0];
+    if (typed && ["text", "number"].includes(again.type)) again.value = typed[0];
     again.focus({ preventScroll: true });
     if (typed?.[1] != null && again.setSelectionRange) again.setSelectionRange(typed[1], typed[2]);
   }
@@ -1266,8 +1336,22 @@ class View {
   optionField(label, name, kind, more = {}) {
     const value = this.graph.options[name];
     const field = element("input", { type: kind, value: value ?? "", "data-key": `option-${name}`, "data-testid": `option-${name}`, ...more,
-      onchange: () => this.send("options", { [name]: field.value === "" ? null : Number(field.value) }) });
+      onchange: () => this.sendOption(name, field.value),
+      onblur: () => field.validity.badInput && this.notANumber(name), // a change is not told of then
+      onkeydown: (event) => event.key === "Escape" && this.leave(field, `\n${name}`, value ?? "") });
+    this.markWrong(field, `\n${name}`);
     return this.field(label, field);
+  }
+
+  async sendOption(name, value) {
+    const { kind, reason } = await this.send("options", { [name]: value === "" ? null : Number(value) });
+    return kind === "refused" ? this.notTaken(`\n${name}`, value, reason) : this.taken(`\n${name}`);
+  }
+
+  notANumber(name) {
+    this.refusal = `${name} is a number`;
+    this.notTaken(`\n${name}`, "", this.refusal);
+    this.drawSaid();
   }
 
   dagTab() {
@@ -1497,6 +1581,29 @@ function settle(session) {
   }
 }
 
+/** Take the editors away again: the pictures that they stood for are seen. */
+function vacate(session) {
+  registry.models.delete(session.place);
+  for (const view of session.views) {
+    for (const child of view.root.parentElement?.children ?? []) child.style.display = "";
+    view.dispose();
+  }
+}
+
+/** Have something done once the kernel is gone, which says nothing any more; what is returned forgets that. */
+function onceGone(model, act) {
+  const session = model.widget_manager?.context?.sessionContext;
+  const look = (_, status) => GONE.has(status) && act();
+  model.on("comm_live_update", act);
+  session?.statusChanged.connect(look);
+  session?.kernelChanged.connect(act);
+  return () => {
+    model.off("comm_live_update", act);
+    session?.statusChanged.disconnect(look);
+    session?.kernelChanged.disconnect(act);
+  };
+}
+
 function watch() {
   if (registry.watching || typeof document === "undefined") return;
   registry.watching = new MutationObserver(() => {
@@ -1518,10 +1625,12 @@ export default {
     registry.models.set(session.place, session);
     watch();
     settle(session);
-    return () => {
-      registry.models.delete(session.place);
-      session.views.forEach((view) => view.dispose());
+    const end = () => {
+      forget();
+      vacate(session);
     };
+    const forget = onceGone(model, end);
+    return end;
   },
   render({ model, el }) {
     const session = new Session(model);

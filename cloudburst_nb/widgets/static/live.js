@@ -5,6 +5,8 @@
 
 const BEAT_MS = 10_000;
 const TYPING_MS = 150;
+const GONE = new Set(["restarting", "autorestarting", "terminating", "dead"]);
+const LAST_WORDS = "This is how it was when its kernel ended.";
 
 /** Make `old` like `fresh` with as few changes as may be: what is open, selected or scrolled stays so. */
 export function morph(old, fresh) {
@@ -22,7 +24,10 @@ export function morph(old, fresh) {
 
 function morphAttributes(old, fresh) {
   for (const { name, value } of [...fresh.attributes]) {
-    if (name !== "open" && old.getAttribute(name) !== value) old.setAttribute(name, value);
+    if (name === "open" || old.getAttribute(name) === value) continue;
+    old.setAttribute(name, value);
+    // What somebody typed or slid hides the attribute; it stays only while they are at it.
+    if (name === "value" && old !== document.activeElement) old.value = value;
   }
   for (const { name } of [...old.attributes]) {
     if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
@@ -123,7 +128,7 @@ class View {
   }
 
   ask(op, value) {
-    this.model.send({ op, choice: value });
+    if (!this.over) this.model.send({ op, choice: value });
   }
 
   /** What is typed or slid, once it rests for a moment; Python answers to the last. */
@@ -141,8 +146,12 @@ class View {
     return this.el.isConnected && !document.hidden && this.el.getClientRects().length > 0;
   }
 
-  ended() {
-    this.bar.remove();
+  ended(words) {
+    this.over = true;
+    for (const input of this.shown.querySelectorAll("input")) input.disabled = true;
+    this.bar.className = "cloudburst-bar cloudburst-note";
+    this.bar.textContent = words;
+    if (!words) this.bar.remove();
   }
 }
 
@@ -172,7 +181,7 @@ class Views {
   }
 
   add(el) {
-    if (this.all.has(el)) return;
+    if (this.over || this.all.has(el)) return; // a look may have been planned before the end
     this.all.set(el, new View(this.model, el));
     this.seen?.observe(el);
     this.beat();
@@ -183,14 +192,29 @@ class Views {
     this.all.delete(el);
   }
 
-  end() {
+  end(words = "") {
+    this.over = true;
     for (const [name, handler] of Object.entries(this.handlers)) this.model.off(name, handler);
     clearInterval(this.timer);
     document.removeEventListener("visibilitychange", this.beat);
     this.seen?.disconnect();
-    this.each((view) => view.ended());
+    this.each((view) => view.ended(words));
     this.all.clear();
   }
+}
+
+/** Have something done once the kernel is gone, which says nothing any more; what is returned forgets that. */
+export function onceGone(model, act) {
+  const session = model.widget_manager?.context?.sessionContext;
+  const look = (_, status) => GONE.has(status) && act();
+  model.on("comm_live_update", act);
+  session?.statusChanged.connect(look);
+  session?.kernelChanged.connect(act);
+  return () => {
+    model.off("comm_live_update", act);
+    session?.statusChanged.disconnect(look);
+    session?.kernelChanged.disconnect(act);
+  };
 }
 
 /** Take over the marked places, those there are and those that come: cells are shown when scrolled to. */
@@ -209,16 +233,23 @@ function initialize({ model }) {
   });
   observer.observe(document.body, { childList: true, subtree: true });
   look();
-  return () => {
+  const end = (words) => {
+    forget();
     observer.disconnect();
-    views.end();
+    views.end(words);
   };
+  const forget = onceGone(model, () => end(LAST_WORDS));
+  return () => end("");
 }
 
 function render({ model, el }) {
   const views = new Views(model);
   views.add(el);
-  return () => views.end();
+  const forget = onceGone(model, () => views.end(LAST_WORDS));
+  return () => {
+    forget();
+    views.end();
+  };
 }
 
 export default { initialize, render };

@@ -265,6 +265,12 @@ class Recovered:
         self.damaged: dict[str, list[bytes]] = {}
         self.said: list[str] = []
 
+    @property
+    def is_strange(self) -> bool:
+        """Whether there was something, and none of it is a store's."""
+        known = (self.here, self.versions, self.functions, self.dags, self.factors)
+        return bool(self.said) and not any(known)
+
 
 KINDS = {b"k": "key", b"f": "function", b"d": "DAG", b"r": "replication of", HERE: "the store's own"}
 

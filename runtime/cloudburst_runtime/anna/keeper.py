@@ -70,6 +70,7 @@ class Keeper:
         for places in found.damaged.values():  # a place is never used again while something else lies there
             records.seq = max(records.seq, *(int.from_bytes(place[-8:], "big") for place in places))
         records.deleted = dict(sorted(records.deleted.items(), key=lambda item: item[1].seq))
+        records.results.sort(sorted(records.live, key=lambda key: records.live[key].seq))
         if found.here is not None:
             records.succeed(found.here.name)
         self._damaged = found.damaged

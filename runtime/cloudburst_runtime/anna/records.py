@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from cloudburst_runtime.anna import meetings
+from cloudburst_runtime.anna.results import RESULTS_PREFIX, Results
 from cloudburst_runtime.anna.shelf import later
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.ids import NODE, Micros, PeerName
@@ -93,7 +94,7 @@ class Records:
     Parameters
     ----------
     config
-        For ``tombstones_max``, ``history_max`` and ``history_bytes_max``.
+        For ``tombstones_max``, ``history_max`` and ``history_bytes_max``, and as `Results` wants it.
     name
         Under which the replica's changes count in versions.
 
@@ -107,6 +108,8 @@ class Records:
         How many bytes of values, past ones too, are in memory; how many values are on disk alone.
     live, deleted
         The records of the keys that exist; of those that were deleted, the oldest first.
+    results
+        Which of the live keys are results, that go when there are too many.
     past
         By key, its earlier versions that are kept, the oldest first.
     forgotten
@@ -132,6 +135,7 @@ class Records:
         self.warm_bytes = 0
         self.live: dict[str, Stored] = {}
         self.deleted: dict[str, Stored] = {}
+        self.results = Results(config)
         self.past: dict[str, list[Stored]] = {}
         self.forgotten: Micros = 0
         self.alone = True
@@ -289,6 +293,8 @@ class Records:
         if before is not None:
             self._account(before, -1)
             self.nbytes -= len(key) + before.nbytes
+        if key.startswith(RESULTS_PREFIX):
+            self.results.note(key, record.nbytes if record is not None and record.lattice else None)
         self.deleted.pop(key, None)
         if record is None:
             return

@@ -140,6 +140,8 @@ class ReplicaCore:
             if places:
                 return [Load(places, event)]
         effects = handler(event.peer, message)
+        if self.records.results.too_many and self.deltas is None:
+            effects += self.expire()
         if self.records.warm_bytes > self._warm_bytes_max:
             effects += self.keeper.shrink()
         return effects
@@ -261,11 +263,27 @@ class ReplicaCore:
         state.deleted[delete.req] = generation
         if len(state.deleted) > DELETES_KEPT_MAX:
             del state.deleted[next(iter(state.deleted))]
-        change = self.records.keep(delete.key, generation, None, delete.stamp, peer)
-        effects = self._changed(change, True, False)
+        effects = self._end(delete.key, generation, delete.stamp, peer, True)
+        effects.append(self._acknowledge(peer, delete.req, generation))
+        return effects
+
+    def _end(self, key: str, generation: Micros, stamp: Micros, writer: PeerName, sync: bool) -> list[Effect]:
+        """Begin a generation in which the key is empty."""
+        change = self.records.keep(key, generation, None, stamp, writer)
+        effects = self._changed(change, sync, False)
         if self.deltas is not None:
             self.deltas.note(change, None)
-        effects.append(self._acknowledge(peer, delete.req, generation))
+        return effects
+
+    def expire(self, ended: Callable[[str], object] = lambda key: None) -> list[Effect]:
+        """Delete the oldest results while there are too many; ``ended`` is told of each."""
+        effects: list[Effect] = []
+        results = self.records.results
+        while results.too_many:
+            key = results.oldest()
+            record = self.records.live[key]
+            effects += self._end(key, record.generation + 1, record.stamp, self.name, False)
+            ended(key)
         return effects
 
     def absorb(self, key: str, entry: Entry, origin: Origin | None = None) -> list[Effect]:

@@ -180,7 +180,12 @@ class StoreCore:
             if handler is None:
                 return self._informed(self.replica.handle(event, now))
             loads = self._loads(event)
-            return loads or self._armed_with(handler(event.peer, event.message, now), now)
+            if loads:
+                return loads
+            effects = handler(event.peer, event.message, now)
+            if self.replica.records.results.too_many:
+                effects += self._expire(now)
+            return self._armed_with(effects, now)
         if type(event) is Timer:
             return self._on_timer(now) if event.key == TIMER else []
         if type(event) is PeerLost:
@@ -335,6 +340,15 @@ class StoreCore:
         if self.replica.seq != before or not self._ring().is_settled:
             self.safety.tell(message.key)
         return self.safety.guard([message.key], effects, message) + self._flush(now)
+
+    def _expire(self, now: Millis) -> Effects:
+        """Delete the oldest results while there are too many, and tell the other owners."""
+        ended: list[str] = []
+        effects = self._informed(self.replica.expire(ended.append))
+        for key in ended:
+            self._changed(key, now)
+            self.safety.tell(key)
+        return self.safety.guard(ended, effects) + self._flush(now)
 
     def _informed(self, effects: Iterable[Any]) -> Effects:
         """Say with each answer and update what is included of the other stores' changes."""

@@ -8,10 +8,11 @@ call that fails or is tried again has published nothing, and one whose last step
 finds the record, and publishes that, and no other.
 
 Who reads one of these writes knows what the others are due (`due`): if a key is found to be older than that,
-the record has what it is to be. If, the other way round, a key was read before it was overwritten by the call
-that made what is read now, the two do not go together (`fractured`), and the attempt goes astray: another one
-begins. The reads are after Bailis et al., "Scalable Atomic Visibility with RAMP Transactions" (SIGMOD 2014),
-the writes after Sreekanti et al., "A Fault-Tolerance Shim for Serverless Computing" (EuroSys 2020).
+the record has what it is to be, and it is put there before it is shown, for others may read it next. If, the
+other way round, a key was read before it was overwritten by the call that made what is read now, the two do
+not go together (`fractured`), and the attempt goes astray: another one begins. The reads are after Bailis et
+al., "Scalable Atomic Visibility with RAMP Transactions" (SIGMOD 2014), the writes after Sreekanti et al., "A
+Fault-Tolerance Shim for Serverless Computing" (EuroSys 2020).
 """
 
 from __future__ import annotations
@@ -274,6 +275,15 @@ class Publishing:
             _, rest = self._kept.pop(0)
             effects += self._try_rest(rest, now) if rest.names else self._delete(rest.key, now)
         return [*effects, *([SetTimer(TIMER, self._kept[0][0])] if self._kept else [])]
+
+    def kept(self) -> dict[str, None]:
+        """The records that this executor sees to; not those of which it is writing the keys."""
+        return {rest.key: None for _, rest in self._kept}
+
+    def finish(self, key: str, record: MapLattice, names: list[str], now: Millis) -> Effects:
+        """See to a record of which these keys are left to be written."""
+        rest = _Rest(key, record, tuple(names), None)
+        return self._try_rest(rest, now) if names else self._keep(rest, now)
 
     def _try_rest(self, rest: _Rest, now: Millis) -> Effects:
         return self._write(rest, lambda failures, later: self._keep(rest.after(failures), later), now)

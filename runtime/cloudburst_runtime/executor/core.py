@@ -24,7 +24,16 @@ from typing import Any
 
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, Timer
-from cloudburst_runtime.executor import atomic, catalog, departures, load, releases, snapshots, waiting
+from cloudburst_runtime.executor import (
+    atomic,
+    catalog,
+    departures,
+    leftovers,
+    load,
+    releases,
+    snapshots,
+    waiting,
+)
 from cloudburst_runtime.executor.catalog import Catalog
 from cloudburst_runtime.executor.departures import Departures
 from cloudburst_runtime.executor.load import LoadWatch
@@ -69,6 +78,7 @@ from cloudburst_runtime.messages import (
     Failure,
     Handover,
     Header,
+    KeysReply,
     Mail,
     Pin,
     Probe,
@@ -141,6 +151,7 @@ class ExecutorCore:
             Pin: self.waiting.on_pin,
             Unpin: self.catalog.on_unpin,
             ExecutorLost: self._on_executor_lost,
+            KeysReply: self._on_keys,
             Shed: self._on_shed,
             Retire: self.load.on_retire,
         }
@@ -154,6 +165,7 @@ class ExecutorCore:
             departures.TIMER: self.departures.on_timer,
             releases.TIMER: self.releases.on_timer,
             atomic.TIMER: self.operations.publishing.on_timer,
+            leftovers.TIMER: self.operations.leftovers.on_timer,
         }
 
     # ------------------------------------------------------------ the core's face
@@ -363,7 +375,10 @@ class ExecutorCore:
 
     def _on_executor_lost(self, message: ExecutorLost, now: Millis) -> Effects:
         self.past.lose_executor(message.name)
-        return []
+        return self.operations.leftovers.inherit(now) if message.heir == self.name else []
+
+    def _on_keys(self, message: KeysReply, now: Millis) -> Effects:
+        return self.operations.conclude(message.req, message.keys, now)
 
     def _drop(self, tasks: list[Task]) -> Effects:
         """Nobody wants these tasks any more."""

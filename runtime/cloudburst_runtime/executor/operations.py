@@ -13,6 +13,7 @@ from cloudburst_runtime.anna.cache import Answer, CacheCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.executor.atomic import Publishing
+from cloudburst_runtime.executor.leftovers import Leftovers
 from cloudburst_runtime.executor.outgoing import news
 from cloudburst_runtime.executor.runner import Runner
 from cloudburst_runtime.executor.session import Levels
@@ -58,6 +59,9 @@ class Operations:
         )
         self.levels = Levels(self.cache, self.snapshots)
         self.publishing = Publishing(name, clock, self.cache, self.begin, self.pass_on)
+        self.leftovers = Leftovers(
+            config.resend_ms, self.cache, self.publishing, self.begin, self.cancel, self.pass_on
+        )
 
     def next_req(self) -> int:
         """A fresh number for a request or an operation."""

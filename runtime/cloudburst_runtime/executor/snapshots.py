@@ -25,6 +25,7 @@ from cloudburst_runtime.executor import atomic
 from cloudburst_runtime.executor.bounded import BoundedDict
 from cloudburst_runtime.executor.tasks import Task
 from cloudburst_runtime.ids import Millis, PeerName
+from cloudburst_runtime.lattices import Atomic
 from cloudburst_runtime.messages import Astray, Entry, Failure, Fix, Kept, Recall, Recalled, Session, UnderWay
 from cloudburst_runtime.scheduler.dag import alone
 
@@ -362,12 +363,29 @@ class Snapshots:
             recorded = None
             if not isinstance(result, Failure):
                 recorded = atomic.from_record(key, result[0])
+            if recorded is not None and self._goes(session, attempt, key, recorded):
+                return self._publish(key, entry, recorded, then, later)
             if recorded is not None:
-                return then(recorded if self._goes(session, attempt, key, recorded) else None, later)
+                return then(None, later)
             return self._read_again(session, attempt, key, then, later) if again else then(None, later)
 
         record = atomic.record_key(wanted.transaction)
         return self._pass_on(self._cache.read(self._begin(found), [record], self._cache.floor, now), now)
+
+    def _publish(
+        self,
+        key: str,
+        entry: Entry,
+        recorded: Entry,
+        then: Callable[[Entry | None, Millis], Effects],
+        now: Millis,
+    ) -> Effects:
+        """Put what a record has where ``entry`` was found, and only then show it: others read it later."""
+        part = recorded.lattice
+        if not isinstance(part, Atomic) or entry.generation > part.stamp:  # it was deleted since
+            return then(recorded, now)
+        op = self._begin(lambda result, later: then(recorded, later))
+        return self._pass_on(self._cache.write(op, key, part, now), now)
 
     def _read_again(
         self,

@@ -15,6 +15,7 @@ import fcntl
 import functools
 import gc
 import importlib
+import io
 import os
 import resource
 import shutil
@@ -23,7 +24,7 @@ import socket
 import sys
 import time
 import traceback
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -69,7 +70,7 @@ class Supervisor:
         fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.lock.write(str(os.getpid()))
         self.lock.flush()
-        self.state_lock: IO[str] | None = None
+        self.state_lock: io.FileIO | None = None
         self.children: dict[int, str] = {}
         self.pids: dict[str, int] = {}
         self.reasons: dict[str, str] = {}

@@ -22,6 +22,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from cloudburst_runtime.anna.durable import Recovered, dag_place, function_place
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Persist, Received, Send, SetTimer, Timer, Unwritten
@@ -75,6 +77,14 @@ RETIRED = "retired"
 """The reason that is given when an executor left with nothing to do."""
 
 
+class _Gone(msgspec.Struct):
+    """Why an executor is gone, how often that was told again, and whether somebody was named its heir."""
+
+    reason: str
+    times: int = 0
+    has_heir: bool = False
+
+
 class SchedulerCore:
     """The scheduler of one runtime.
 
@@ -116,7 +126,7 @@ class SchedulerCore:
         self._replies = Replies()
         self._store_stats = store_stats
         self._lost_clients: OrderedDict[PeerName, None] = OrderedDict()
-        self._retell: dict[PeerName, tuple[str, int]] = {}
+        self._retell: dict[PeerName, _Gone] = {}
 
     def start(self, now: Millis) -> list[Effect]:
         """Start the executors that there are at least."""
@@ -353,20 +363,24 @@ class SchedulerCore:
         self.grants.forget(name)
         effects = self.leases.forget(name) + self.pool.remove(name, reason, now)
         if executor.seen:
-            effects += self._tell(ExecutorLost(name, reason, reason == RETIRED))
-            self._retell[name] = (reason, 0)
+            self._retell[name] = _Gone(reason)
+            effects += self._tell(name, self._retell[name])
             effects.append(SetTimer("retell", now + self.config.resend_ms))
         return effects + self.grants.refresh(now)
 
-    def _tell(self, message: ExecutorLost) -> list[Effect]:
+    def _tell(self, name: PeerName, gone: _Gone) -> list[Effect]:
+        """Tell all; one executor, once, that it is the heir."""
+        heir = "" if gone.has_heir else next((executor.name for executor in self.pool.ready()), "")
+        gone.has_heir = gone.has_heir or bool(heir)
+        message = ExecutorLost(name, gone.reason, gone.reason == RETIRED, heir)
         return [Send(peer, message) for peer in [*self.clients, *self.pool.listening()]]
 
     def _tell_again(self, now: Millis) -> list[Effect]:
         effects: list[Effect] = []
-        for name, (reason, times) in list(self._retell.items()):
-            effects += self._tell(ExecutorLost(name, reason, reason == RETIRED))
-            self._retell[name] = (reason, times + 1)
-            if times + 1 >= RETELL_MAX:
+        for name, gone in list(self._retell.items()):
+            effects += self._tell(name, gone)
+            gone.times += 1
+            if gone.times >= RETELL_MAX:
                 del self._retell[name]
         if self._retell:
             effects.append(SetTimer("retell", now + self.config.resend_ms))

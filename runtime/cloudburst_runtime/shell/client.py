@@ -213,10 +213,7 @@ class ClientShell:
         with self.loop.lock:
             req = self.core.next_req()
         message = make(req)
-        try:
-            unpack(pack(message))
-        except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
-            raise TypeError(f"{type(message).__name__} cannot be asked for with this: {error}") from None
+        check_readable(message)
         return self._await(req, Ask(message), timeout)
 
     def store(
@@ -325,6 +322,49 @@ class ClientShell:
             if then is not None and threading.current_thread().is_alive():
                 then()
         self._sinks.clear()
+
+
+def check_readable(message: Any) -> None:
+    """Whether the runtime can read a request.
+
+    Long bytes need no look, and are left out: a function may come with very many.
+
+    Raises
+    ------
+    TypeError
+        If it cannot.
+
+    Examples
+    --------
+    >>> from cloudburst_runtime.messages import Keys
+    >>> check_readable(Keys(1, "prefix"))
+    >>> check_readable(Keys(1, 5))
+    Traceback (most recent call last):
+        ...
+    TypeError: Keys cannot be asked for with this: Expected `str`, got `int` - at `$[2]`
+    """
+    try:
+        unpack(pack(_without_bytes(message)))
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"{type(message).__name__} cannot be asked for with this: {error}") from None
+
+
+def _without_bytes(part: Any) -> Any:
+    """A copy of a message, or of what is in one, with empty bytes for all bytes."""
+    if type(part) is bytes:
+        return b""
+    if isinstance(part, msgspec.Struct):
+        changed = {
+            name: light
+            for name in part.__struct_fields__
+            if (light := _without_bytes(each := getattr(part, name))) is not each
+        }
+        return msgspec.structs.replace(part, **changed) if changed else part
+    if type(part) is list:
+        return [_without_bytes(each) for each in part]
+    if type(part) is dict:
+        return {key: _without_bytes(each) for key, each in part.items()}
+    return part
 
 
 def _forget_after_fork(disown: weakref.WeakMethod[Callable[[], None]]) -> None:

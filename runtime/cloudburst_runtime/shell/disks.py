@@ -54,7 +54,7 @@ def open_state(config: Config, name: PeerName, anew: bool = True) -> Disk | None
     Raises
     ------
     StorageError
-        If it cannot be opened, or was written by another version of this package.
+        If it cannot be opened, or was written by another version of this package, or by something else.
     """
     if not config.state_dir:
         return None
@@ -67,6 +67,11 @@ def open_state(config: Config, name: PeerName, anew: bool = True) -> Disk | None
         raise StorageError(
             f"the store in {directory} has format {found.here.format}, and this version of cloudburst-nb "
             f"reads format {FORMAT}: use the version that wrote it, or another state_dir"
+        )
+    if found.is_strange and not storage.faults:
+        storage.close()
+        raise StorageError(
+            f"{os.path.join(directory, DATA_NAME)} is a database of something else: use another state_dir"
         )
     found.said[:0] = storage.faults
     if anew:

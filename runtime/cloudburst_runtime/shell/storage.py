@@ -16,10 +16,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import io
 import mmap
 import os
 from collections.abc import Callable, Iterator
-from typing import IO
 
 import lmdb
 
@@ -27,10 +27,11 @@ from cloudburst_runtime.errors import StorageError, StorageFull
 from cloudburst_runtime.shell import pages
 from cloudburst_runtime.shell.pages import DATA_NAME
 
-NEW_NAME, LOCK_NAME = "new.mdb", "lock"
+NEW_NAME, LOCK_NAME = "new.mdb", "cloudburst-nb.lock"
 MAP_BYTES_MIN = 1 << 30
 """The file may become so large before the map, which only takes addresses, must grow."""
 PAGE_BYTES = 4096
+PID_BYTES_MAX = 20
 RESERVE_BYTES = 1 << 22
 """What a file that has reached its limit may take more, so that something can be deleted."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -238,7 +239,7 @@ class LmdbStorage:
         return self._beside(f"damaged-{number}.mdb")
 
 
-def claim(directory: str) -> IO[str]:
+def claim(directory: str) -> io.FileIO:
     """Lock a directory for this process, and for those forked from it that keep the file open.
 
     Returns
@@ -249,7 +250,8 @@ def claim(directory: str) -> IO[str]:
     Raises
     ------
     StorageError
-        If a living process has it, with its pid; or if it cannot be made.
+        If a living process has it, with its pid; if it cannot be made; or if what has the name of the lock
+        there is none: it stays as it is.
 
     Examples
     --------
@@ -263,22 +265,35 @@ def claim(directory: str) -> IO[str]:
     """
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        file = open(os.path.join(directory, LOCK_NAME), "a+")  # noqa: SIM115  (held for life)
+        file = open(os.path.join(directory, LOCK_NAME), "a+b", buffering=0)  # noqa: SIM115  (held for life)
     except OSError as error:
         raise StorageError(f"state_dir {directory} cannot be used: {error}") from error
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        pid = file.read().strip() or "unknown"
-        file.close()
-        raise StorageError(
-            f"state_dir {directory} is in use by the runtime of process {pid}: connect to that one, or end it"
-        ) from None
-    try:
-        file.truncate(0)
-        os.write(file.fileno(), str(os.getpid()).encode())
+        _lock(file, directory)
     except OSError as error:  # such as a full disk
         file.close()
         raise StorageError(f"state_dir {directory} cannot be used: {error}") from error
+    except StorageError:
+        file.close()
+        raise
     return file
+
+
+def _lock(file: io.FileIO, directory: str) -> None:
+    """Write this process's pid into a file that is a lock, and hold it."""
+    file.seek(0)
+    pid = file.read(PID_BYTES_MAX + 1)
+    if len(pid) > PID_BYTES_MAX or not (pid.isdigit() or pid == b""):
+        raise StorageError(
+            f"state_dir {directory} has a file {LOCK_NAME!r} that no runtime has written: "
+            "use another directory, or remove it"
+        )
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StorageError(
+            f"state_dir {directory} is in use by the runtime of process {pid.decode() or 'unknown'}: "
+            "connect to that one, or end it"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()).encode())
