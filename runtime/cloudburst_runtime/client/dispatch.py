@@ -200,7 +200,9 @@ def _session_of(call: OwnedCall, held: Held, schedule: list[PeerName]) -> Sessio
         return None
     session = ClientSession(call.level) if call.session is None else call.session
     home = _home(held, schedule) if call.level in REPEATABLE and not held.simple else schedule[0]
-    return session.onward(call.level, home)
+    begun = session.onward(call.level, home)
+    begun.due = dict(call.due)
+    return begun
 
 
 def _home(held: Held, schedule: list[PeerName]) -> PeerName:

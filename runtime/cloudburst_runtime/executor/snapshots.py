@@ -14,7 +14,7 @@ that never answers is gone too: an executor that it never spoke with is not told
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -26,7 +26,18 @@ from cloudburst_runtime.executor.bounded import BoundedDict
 from cloudburst_runtime.executor.tasks import Task
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.lattices import Atomic
-from cloudburst_runtime.messages import Astray, Entry, Failure, Fix, Kept, Recall, Recalled, Session, UnderWay
+from cloudburst_runtime.messages import (
+    Astray,
+    Due,
+    Entry,
+    Failure,
+    Fix,
+    Kept,
+    Recall,
+    Recalled,
+    Session,
+    UnderWay,
+)
 from cloudburst_runtime.scheduler.dag import alone
 
 Effects = list[Any]
@@ -40,6 +51,8 @@ ATTEMPTS_KEPT_MIN = 1024
 BACKOFF_MAX = 10
 WANTED_AFTER = 10
 """After so many resend intervals it is asked whether what is kept is still wanted."""
+
+NOTHING_DUE: Mapping[str, Due] = {}
 
 RECALL_TIMER = "recall"
 WANTED_TIMER = "kept"
@@ -183,7 +196,8 @@ class Snapshots:
             if op not in self._readings:
                 return []
             if entry is None:
-                return self._go_astray(op, f"what was read does not go with key {key!r}", later)
+                why = f"what was read does not go with key {key!r}"
+                return self._go_astray(op, why, later, atomic.dues(result[0]))
             reading.found[key] = self._fix(reading.task, key, entry, self._name, reading.wait)
             return self._finish(op, later)
 
@@ -248,7 +262,7 @@ class Snapshots:
         reading, key = self._readings[recall.op], recall.message.key
         if message.entry is None:
             why = f"the version of key {key!r} that it reads is no longer kept, or does not go with others"
-            return self._go_astray(recall.op, why, now)
+            return self._go_astray(recall.op, why, now, message.due)
         if reading.wait and message.entry.lattice is None:
             return self._look_further(recall.op, reading, key, now, anew=True)
         self._cache.observe(key, atomic.stored(message.entry))
@@ -266,13 +280,14 @@ class Snapshots:
             effects += self._go_astray(op, why, now)
         return effects
 
-    def _go_astray(self, op: int, why: str, now: Millis) -> Effects:
+    def _go_astray(self, op: int, why: str, now: Millis, due: Mapping[str, Due] = NOTHING_DUE) -> Effects:
         """The attempt cannot be what its level promises: ask its client for another one, until it is over."""
         reading = self._readings[op]
         reading.astray = True
         task = reading.task
         free = _session(task).level == "atomic"
-        self._astray[_attempt(task)] = Astray(task.id.number, task.id.attempt, self._name, why, free)
+        number, attempt = task.id.number, task.id.attempt
+        self._astray[_attempt(task)] = Astray(number, attempt, self._name, why, free, dict(due))
         timers = [
             *self._arm(RECALL_TIMER, now + self._resend_ms),
             *self._arm(WANTED_TIMER, now + self._wanted_after),
@@ -323,7 +338,8 @@ class Snapshots:
                 self._served.pop(attempt, None)
             if entry is not None and attempt not in self._over:
                 entry = self._keep(attempt, message.key, message.wrote, entry, message.wait)
-            return [Send(message.sender, Recalled(message.req, entry))]
+            due = {} if entry is not None or isinstance(result, Failure) else atomic.dues(result[0])
+            return [Send(message.sender, Recalled(message.req, entry, due))]
 
         if isinstance(result, Failure):
             return admitted(None, now)

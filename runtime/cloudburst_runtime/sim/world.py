@@ -84,8 +84,8 @@ class World:
         self._life = 0  # how often all has ended
         self.disks: dict[PeerName, Disk] = {}
         """Of the stores; there are none unless the configuration has a ``state_dir``."""
-        self.most: Counter[str] = Counter()
-        """How many executors, and how many stores, there were at a time at most."""
+        self.executors_most = 0
+        """How many executors there were at a time at most."""
         self.on_loss = unheeded
         """Told of each message that the network has lost."""
         self._hash = hashlib.blake2b(digest_size=16)
@@ -178,8 +178,7 @@ class World:
     def _add(self, process: Process) -> None:
         self.processes[process.name] = process
         self._links[process.name] = {}
-        for what, count in (("executors", len(self.executors())), ("stores", 1 + len(self.stores()))):
-            self.most[what] = max(self.most[what], count)
+        self.executors_most = max(self.executors_most, len(self.executors()))
         process.start()
 
     def spawn(self, name: PeerName, estates: tuple[PeerName, ...] = ()) -> None:
