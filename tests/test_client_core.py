@@ -21,11 +21,13 @@ from cloudburst_runtime.ids import HybridClock
 from cloudburst_runtime.lattices import Max
 from cloudburst_runtime.messages import (
     Args,
+    Astray,
     Call,
     Calls,
     Cancel,
     DagNode,
     Done,
+    Due,
     Entry,
     ExecutorLost,
     Failed,
@@ -243,6 +245,18 @@ def test_what_the_store_answers_is_part_of_the_session(bench):
     _, get = one(bench.take(Store(101, "read", (["k"],))), Get)
     assert bench.tell("node", GetReply(get.req, [Entry(0, Max(1))], 6)) == [Answered(101, [Max(1)])]
     assert one(bench.running(1), Call)[1].header.floor == {"node": 6}
+
+
+def test_an_attempt_after_one_that_went_astray_knows_what_that_had_lacked(bench):
+    """It knew nothing, and came upon the same, as often as there could be attempts."""
+    bench.running(1, level="atomic")
+    first, second = Due((7, "e1"), "c9.1"), Due((9, "e1"), "c9.2")
+    _, call = one(bench.tell("e1", Astray(1, 0, "e1", "why", True, {"x": first})), Call)
+    assert call.header.session.due == {"x": first}
+    later = Astray(1, 1, "e1", "why", True, {"x": second, "y": first})
+    _, call = one(bench.tell("e1", later), Call)
+    assert call.header.session.due == {"x": second, "y": first}
+    assert one(bench.submit(2, level="atomic"), Call)[1].header.session.due == {}
 
 
 # ---------------------------------------------------------------- losses
