@@ -51,7 +51,7 @@ has to wake up. All the rest is Python at work in the client and the executor, o
 cannot be faster than the interpreter: a few dozen function calls in each process, every one run once,
 as fast as the caches allow.
 
-That is why a process that waits looks for up to 80 µs whether a message has come before it lets the kernel
+That is why a process that waits looks for up to 100 µs whether a message has come before it lets the kernel
 put it to sleep ([`shell/spinning.py`](../runtime/cloudburst_runtime/shell/spinning.py)). If both ends sleep
 between messages, the same call takes about three times as long, and more of the processors as well: waking
 up costs more than looking, and the processor comes back with cold caches. The ping-pong sleeps, as most

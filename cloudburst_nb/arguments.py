@@ -12,7 +12,7 @@ from cloudburst_nb.errors import SerializationError
 from cloudburst_nb.future import CloudburstFuture
 from cloudburst_nb.reference import CloudburstReference
 from cloudburst_runtime.messages import Args, Inline, Ref
-from cloudburst_runtime.values import Value, encode, explain
+from cloudburst_runtime.values import Value, encode, encode_call, explain
 
 if TYPE_CHECKING:
     from cloudburst_nb.client import Client
@@ -93,7 +93,7 @@ def plain_arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 def encode_arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
     """The value of ``(args, kwargs)``; the argument that cannot travel is named in the error."""
     try:
-        return encode((args, kwargs))
+        return encode_call(args, kwargs)
     except SerializationError:
         known = runtimes.state.known.get(name)
         raise SerializationError(_blame(name, known, args, kwargs)) from None

@@ -113,7 +113,9 @@ def up(
         Bytes of values that the store keeps in memory; the others are on disk alone until they are asked for.
         By default half of the machine's memory.
     disk_limit
-        How many bytes the store may take on disk; beyond, a put raises `StorageFull`.
+        How many bytes a store may take on disk; beyond, a put raises `StorageFull`. What it is handed by
+        another store, when there are fewer, or when a runtime begins with what several have left, it keeps
+        all the same.
     trace
         Take the time of each stage that a call goes through: `summary` of its future shows them. It
         costs each call some microseconds.

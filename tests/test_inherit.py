@@ -11,13 +11,14 @@ from cloudburst_runtime.anna.durable import pack, version_place
 from cloudburst_runtime.anna.records import Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.errors import StorageError
+from cloudburst_runtime.errors import StorageError, StorageFull
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.lattices import LWW, Max, SetLattice
 from cloudburst_runtime.messages import Met
 from cloudburst_runtime.shell.disks import open_state, take_over
 from cloudburst_runtime.shell.pages import DATA_NAME
 from cloudburst_runtime.values import encode
+from tests.full_disks import no_room_for_bytes
 
 
 def leave(config: Config, name: str, records: dict[str, Stored]) -> None:
@@ -60,7 +61,7 @@ def test_the_node_takes_over_what_other_stores_have_left(tmp_path: Path) -> None
         "max": Stored(Max(5), 0, 40, {"node": 1}),
         "gone": Stored(Max(1), 0, 41),
         "both": Stored(Max(7), 0, 42),
-        "large": Stored(large, 0, 43, nbytes=large.nbytes),
+        "large": Stored(large, 0, 43, {"s3": 2}, nbytes=large.nbytes, deps={"s4": 84}),
         "type": Stored(SetLattice({b"a": None}), 5, 44, nbytes=1),
     }
     leave(config, "s2", theirs)
@@ -86,6 +87,7 @@ def test_the_node_takes_over_what_other_stores_have_left(tmp_path: Path) -> None
         assert entries["both"].lattice == Max(8)
         assert entries["large"] is not None
         assert entries["large"].nbytes == large.nbytes
+        assert (entries["large"].others, entries["large"].deps) == (None, None), "no store counts so any more"
         assert entries["type"] is not None
         assert entries["type"].generation == 5
 
@@ -134,3 +136,40 @@ def test_of_a_deleted_key_nothing_is_left(tmp_path: Path) -> None:
     replica = begin(config)
     assert replica.records.versions("k") == []
     assert replica.records.generation("k") == 9
+
+
+def fill(config: Config, name: str) -> dict[str, Stored]:
+    """A store's file that is nearly full: its keys have that name, too."""
+    records = {
+        f"{name}/{number}": Stored(LWW(number, "c1", encode(bytes(50_000))), 0, number, nbytes=50_000)
+        for number in range(1, 16)
+    }
+    leave(config, name, records)
+    return records
+
+
+def test_what_others_have_left_is_taken_over_though_it_is_more_than_one_file_may_have(tmp_path: Path) -> None:
+    config = Config(state_dir=str(tmp_path), disk_bytes_max=1_000_000)
+    there = [key for name in (NODE, "s2", "s3") for key in fill(config, name)]
+    for _ in range(2):
+        disk = open_state(config, NODE)
+        assert disk is not None
+        replica = ReplicaCore(config, NODE, disk.found)
+        take_over(config, disk, replica)
+        assert sorted(replica.records.live) == sorted(there)
+        with pytest.raises(StorageFull, match="it may have 1000000 bytes"):
+            disk.storage.write({b"more": bytes(50_000)})
+        disk.storage.write({version_place("s2/1", replica.records.live["s2/1"].seq): None})
+        there.remove("s2/1")
+        disk.storage.close()
+        leave(config, "s2", {"s2/1": Stored(Max(1), 0, 1)})
+        there.append("s2/1")
+
+
+def test_without_room_on_the_disk_all_stays_where_it_is(tmp_path: Path) -> None:
+    config = Config(state_dir=str(tmp_path))
+    fill(config, NODE)
+    fill(config, "s2")
+    with no_room_for_bytes(), pytest.raises(StorageFull, match="what the store s2 has left cannot be taken"):
+        begin(config)
+    assert len(begin(config).records.live) == 30

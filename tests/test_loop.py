@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,18 @@ class Echo:
     def handle(self, event: Any, now: float) -> list[Any]:
         self.events.append(event)
         return list(event.effects) if isinstance(event, Say) else []
+
+
+class Roll(Echo):
+    """A core that remembers which threads have brought it events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: list[str] = []
+
+    def handle(self, event: Any, now: float) -> list[Any]:
+        self.readers.append(threading.current_thread().name)
+        return []
 
 
 @pytest.fixture
@@ -97,3 +111,24 @@ def test_several_events_are_handled_before_what_comes_of_them_is_carried_out(
     loop.post(Say([Act("a"), Send("e1", Done(1))]), Say([Send("e1", Done(2)), Act("b")]))
     assert acted == ["a", "b"]
     assert pending(peer)[1:] == [Done(1), Done(2)]
+
+
+def test_who_looks_again_and_again_reads_in_place_of_the_background_thread(loop: Loop, peer: Hub) -> None:
+    core = loop.core = Roll()
+    readers = core.readers
+    loop.hub.connect("e1")
+    pending(peer)
+    loop.start_background("background")
+    loop.nudge()
+    eventually(lambda: "background" in readers, lambda: peer.send("c1", Done(1)))
+    eventually(lambda: "MainThread" in readers, lambda: (peer.send("c1", Done(2)), loop.glance()))
+    eventually(lambda: readers[-1] == "background", lambda: peer.send("c1", Done(3)))
+
+
+def eventually(holds: Callable[[], bool], meanwhile: Callable[[], object]) -> None:
+    """Do something again and again until a condition holds."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        meanwhile()
+        time.sleep(0.001)

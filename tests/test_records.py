@@ -24,6 +24,7 @@ from cloudburst_runtime.anna.durable import (
 from cloudburst_runtime.anna.journal import TIMER, Journal
 from cloudburst_runtime.anna.records import Cold, Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Received, Send, SetTimer, Timer
 from cloudburst_runtime.errors import StorageError, StorageFull
@@ -32,16 +33,22 @@ from cloudburst_runtime.messages import (
     DagNode,
     DagSpec,
     Delete,
+    Entry,
     Failed,
     FunctionSpec,
     Get,
     GetReply,
     GetVersion,
+    Gossip,
+    Heard,
     History,
     HistoryReply,
+    Members,
     Message,
     Put,
     PutReply,
+    Ring,
+    Told,
     VersionReply,
 )
 from cloudburst_runtime.values import Value, decode, encode
@@ -57,10 +64,10 @@ class Disk:
         self.bytes_max = 10**9
         self.writes = 0
 
-    def write(self, changes: dict[bytes, bytes | None]) -> None:
+    def write(self, changes: dict[bytes, bytes | None], beyond: bool = False) -> None:
         new = {**self.data, **{place: data for place, data in changes.items() if data is not None}}
         new = {place: data for place, data in new.items() if changes.get(place, b"") is not None}
-        if sum(map(len, new.values())) > self.bytes_max:
+        if not beyond and sum(map(len, new.values())) > self.bytes_max:
             raise StorageFull("there is no room")
         self.data = new
         self.writes += 1
@@ -381,6 +388,25 @@ def test_a_full_disk_does_not_lose_what_nobody_waits_for() -> None:
 
 
 # ---------------------------------------------------------------- two tiers
+
+
+@pytest.mark.parametrize("config", [KEPT, Config(memory_bytes_max=1_000)], ids=["state_dir", "scratch"])
+def test_what_another_store_has_is_kept_beyond_the_limit_and_what_is_new_is_refused(config: Config) -> None:
+    disk, members = Disk(), Members(["node", "s2"])
+    disk.bytes_max = 2_000
+    store = StoreCore(config, ReplicaCore(config))
+    journal = Journal(store, disk)
+    journal.handle(Received("node", Ring(1, members, 2, live=members.names, born=2)), 0.0)
+    names = [f"k{number}" for number in range(8)]
+    entries = [Entry(0, LWW(1, "c9", encode("x" * 900)), {"s2": number + 1}) for number in range(8)]
+    gossip = Received("s2", Gossip(Told(1, 1, 8), names, entries))
+    put = Received("c1", Put(1, "new", LWW(2, "c1", encode("y" * 1_500))))
+    sent = [each for each in journal.handle_all([gossip, put], 1.0) if type(each) is Send]
+    answers = [(each.peer, type(each.message)) for each in sent if not isinstance(each.message, Gossip)]
+    assert answers == [("s2", Heard), ("c1", Failed)]
+    assert list(store.replica.records.live) == names
+    assert sum(map(len, disk.data.values())) > disk.bytes_max
+
 
 TIGHT = Config(memory_bytes_max=3_000, history_max=2)
 

@@ -95,7 +95,7 @@ class _Full(dict[bytes, bytes]):
     full = False
     read, close = dict.get, dict.clear
 
-    def write(self, changes: dict[bytes, bytes | None]) -> None:
+    def write(self, changes: dict[bytes, bytes | None], beyond: bool = False) -> None:
         if self.full:
             raise StorageFull("it is full")
         self.update({place: data for place, data in changes.items() if data is not None})

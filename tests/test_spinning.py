@@ -3,48 +3,64 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudburst_runtime.shell import processors
+from cloudburst_runtime.shell.processors import on_battery
 from cloudburst_runtime.shell.spinning import (
-    BREAK_US_MIN,
+    BREAK_US_MAX,
     LOSS_US_MAX,
-    MOVE_US,
+    MOVE_US_MIN,
     POWER_S,
     REST_MS_MAX,
     REST_MS_MIN,
+    STAY_S,
+    TURNS_MAX,
+    TURNS_MIN,
     Patience,
+    Poll,
     Spin,
-    leave_processor,
-    on_battery,
 )
 
 LIMIT_US = 80.0
+LOOK_US = 2.0
 READY = [(7, 1)]
 
 
 class Machine:
     """A clock, and descriptors that get ready at a given time; each look takes two microseconds."""
 
-    def __init__(self, ready_at: float = float("inf"), look_us: float = 2.0) -> None:
+    def __init__(self, ready_at: float = float("inf")) -> None:
         self.now = 1.0
         self.ready_at = ready_at
-        self.look_us = look_us
+        self.looks = 0
+        self.break_us: list[float] = []
+        """What others have of the processor after each of the next looks."""
         self.slept: list[float] = []
 
     def poll(self, timeout_s: float) -> list[tuple[int, int]]:
         if timeout_s:
             self.slept.append(timeout_s)
-            self.now = max(self.now, self.ready_at) if timeout_s < 0 else self.now + timeout_s * 1e6
+            until = float("inf") if timeout_s < 0 else self.now + timeout_s * 1e6
+            self.now = max(self.now, min(until, self.ready_at))
         else:
-            self.now += self.look_us
+            self.looks += 1
+            self.now += LOOK_US
         return READY if self.now >= self.ready_at else []
 
-    def spin(self, move: Callable[[], None] | None = None) -> Spin:
-        return Spin(self.poll, LIMIT_US, lambda: True, lambda: self.now, move)
+    def clock(self) -> float:
+        return self.now
+
+    def give_way(self) -> None:
+        self.now += self.break_us.pop(0) if self.break_us else 0.0
+
+    def spin(self, **others: Any) -> Spin:
+        return Spin(self.poll, LIMIT_US, lambda: True, self.clock, give_way=self.give_way, **others)
 
 
 def test_what_comes_within_the_look_is_found_without_sleeping() -> None:
@@ -81,7 +97,7 @@ def test_a_machine_without_time_to_spare_sleeps_at_once_and_is_asked_again_later
         asked.append(machine.now)
         return len(asked) > 1
 
-    spin = Spin(machine.poll, LIMIT_US, allowed, lambda: machine.now)
+    spin = Spin(machine.poll, LIMIT_US, allowed, machine.clock)
     assert spin.wait(-1) == READY
     assert machine.slept == [-1]
     machine.ready_at = machine.now + 40.0
@@ -94,27 +110,100 @@ def test_a_machine_without_time_to_spare_sleeps_at_once_and_is_asked_again_later
     assert len(asked) == 2
 
 
-def test_who_finds_that_another_process_had_the_processor_stops_looking() -> None:
-    machine = Machine(ready_at=5000.0, look_us=BREAK_US_MIN + 1)
+def test_what_came_while_another_process_had_the_processor_was_worth_the_look() -> None:
+    machine = Machine()
+    spin = machine.spin()
+    for _ in range(1000):  # it gives way after two looks, and has an answer each second time
+        machine.break_us = [0.0, 100.0] * 2
+        machine.ready_at = machine.now + 150.0
+        assert spin.wait(-1) == READY
+    assert machine.slept == []
+
+
+def test_what_others_have_of_the_processor_is_not_lost() -> None:
+    machine = Machine()
+    machine.break_us = [0.0, 150.0, 150.0]
     assert machine.spin().wait(0) == []
-    assert machine.now < LIMIT_US
+    assert machine.now > 300.0 + LIMIT_US
 
 
-def test_who_may_roam_leaves_a_processor_that_others_want_but_not_at_every_turn() -> None:
-    machine = Machine(look_us=BREAK_US_MIN + 1)
+def test_who_meets_a_process_that_does_not_give_way_stops_looking_and_soon_looks_no_more() -> None:
+    machine = Machine()
+    spin = machine.spin()
+    machine.break_us = [BREAK_US_MAX + LOSS_US_MAX]
+    assert spin.wait(0) == []
+    assert machine.looks == 2
+    assert spin.wait(0) == []
+    assert machine.looks == 3
+
+
+def in_turn(machine: Machine, spin: Spin) -> None:
+    """One wait that is over after its first break, as the other one has run here and answered."""
+    machine.break_us = [60.0]
+    machine.ready_at = machine.now + 50.0
+    assert spin.wait(-1) == READY
+
+
+def test_of_two_that_take_turns_on_a_processor_one_leaves_it_but_ever_more_rarely() -> None:
+    machine = Machine()
     moves: list[float] = []
     spin = machine.spin(move=lambda: moves.append(machine.now))
-    for _ in range(10):
-        spin.wait(0)
+    for _ in range(TURNS_MIN - 1):
+        in_turn(machine, spin)
+    assert moves == []
+    for _ in range(TURNS_MAX - TURNS_MIN):
+        in_turn(machine, spin)
     assert len(moves) == 1
-    machine.now += MOVE_US
-    spin.wait(0)
+    machine.now += 10 * MOVE_US_MIN
+    in_turn(machine, spin)
+    machine.now += 2 * MOVE_US_MIN
+    in_turn(machine, spin)
     assert len(moves) == 2
+
+
+def test_two_that_take_turns_for_long_sleep_as_that_is_as_good() -> None:
+    machine = Machine()
+    spin = machine.spin()
+    for _ in range(TURNS_MAX + int(LOSS_US_MAX / 60.0) + 2):
+        in_turn(machine, spin)
+    assert machine.slept
+
+
+def test_a_sleep_after_a_look_is_on_the_same_processor_for_a_while() -> None:
+    machine = Machine(ready_at=5000.0)
+    stayed: list[float] = []
+
+    def stay(poll: Poll, timeout_s: float) -> list[Any]:
+        stayed.append(timeout_s)
+        return poll(timeout_s)
+
+    spin = machine.spin(stay=stay)
+    assert spin.wait(-1) == READY
+    assert spin.wait(0.001) == READY
+    machine.ready_at = machine.now + 1e6
+    assert spin.wait(0.01) == []
+    assert spin.wait(-1) == READY
+    assert stayed == machine.slept[:-1] == [STAY_S, 0.01, STAY_S]
+    assert machine.slept[-1] == -1
+
+
+def test_a_thread_that_stayed_may_go_anywhere_again() -> None:
+    before = os.sched_getaffinity(0)
+    during = processors.staying(lambda seconds: [os.sched_getaffinity(0), seconds], 0.5)
+    assert during[1] == 0.5
+    assert len(during[0]) == 1
+    with pytest.raises(KeyboardInterrupt):
+        processors.staying(interrupted, -1)
+    assert os.sched_getaffinity(0) == before
+
+
+def interrupted(_: float) -> list[Any]:
+    raise KeyboardInterrupt
 
 
 def test_leaving_a_processor_leaves_the_choice_of_processors_as_it_was() -> None:
     before = os.sched_getaffinity(0)
-    leave_processor()
+    processors.leave()
     assert os.sched_getaffinity(0) == before
 
 

@@ -23,6 +23,7 @@ from cloudburst_runtime.values import (
     canonical,
     decode,
     encode,
+    encode_call,
     explain,
     from_canonical,
 )
@@ -167,6 +168,11 @@ def test_canonical_bytes_do_not_depend_on_the_hash_seed() -> None:
 @pytest.mark.parametrize("value", [None, b"", set(), (), [[1, "a"], {"k": 2.5}], "__main__", range(3)])
 def test_round_trip(value: object) -> None:
     assert decode(encode(value)) == value
+
+
+@given(st.lists(plain), st.dictionaries(st.sampled_from("ab"), plain))
+def test_arguments_are_encoded_as_one_value(args: list[object], kwargs: dict[str, object]) -> None:
+    assert encode_call(tuple(args), kwargs) == encode((tuple(args), kwargs))
 
 
 ARRAYS = {

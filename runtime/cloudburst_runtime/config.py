@@ -56,7 +56,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Each call draws the random numbers that follow from this and from its identity; None: from nothing."""
     trace: bool = False
     """Take stamps of each call's stages (`shell.tracing`)."""
-    spin_us: float = 80.0
+    spin_us: float = 100.0
     """How long a process that waits for messages looks before it sleeps (`shell.spinning`); 0: not at all."""
     threads: int = 1
     """BLAS and OpenMP threads in each executor."""

@@ -70,12 +70,14 @@ class Persist(Record, frozen=True):
 
     What the same event has sent is sent when that is done, and so is everything after it. ``sync=False``: it
     need not be waited for, and is done soon. ``undo`` is the core's own: what it needs to take this back.
+    ``moved``: another store has it already, so no limit but the disk's own may keep it from being here.
     """
 
     place: bytes
     record: Any
     sync: bool = True
     undo: Any = None
+    moved: bool = False
 
 
 class Load(Record, frozen=True):

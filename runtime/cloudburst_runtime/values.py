@@ -130,6 +130,19 @@ def encode(value: object) -> Value:
     return Value(data, buffers or _NO_BUFFERS)
 
 
+def encode_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
+    """``encode((args, kwargs))``, in half the time if all that is given are numbers, as it often is.
+
+    Examples
+    --------
+    >>> decode(encode_call((1, 2.5), {}))
+    ((1, 2.5), {})
+    """
+    if not kwargs and _ATOMS.issuperset(map(type, args)):
+        return Value(pickle.dumps((args, kwargs), 5), _NO_BUFFERS)
+    return encode((args, kwargs))
+
+
 def encode_by_value(value: object) -> Value:
     """Encode with cloudpickle: functions and classes of the notebook travel with their code."""
     buffers: list[memoryview] = []

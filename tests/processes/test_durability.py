@@ -1,6 +1,6 @@
 """State that outlives its runtime, whatever ends the processes.
 
-How long the processes are killed again and again: 10 seconds, or as ``CLOUDBURST_NB_CRASH_SECONDS`` says.
+How long the processes are killed again and again: 5 seconds, or as ``CLOUDBURST_NB_CRASH_SECONDS`` says.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.processes.watching import (
 
 pytestmark = pytest.mark.usefixtures("alone")
 
-CRASH_SECONDS = float(os.environ.get("CLOUDBURST_NB_CRASH_SECONDS", "10"))
+CRASH_SECONDS = float(os.environ.get("CLOUDBURST_NB_CRASH_SECONDS", "5"))
 WRITERS = 4
 
 LOAD = """
@@ -76,15 +76,18 @@ class Acknowledged:
                 self.last[writer] = number
                 self.all.append((writer, number))
 
-    def check(self) -> None:
-        """All of it is there: nothing is older, and nothing was counted twice."""
+    def check(self, runs: int) -> None:
+        """All of it is there: nothing is older, and nothing was counted twice.
+
+        In each run, each writer was interrupted once at most.
+        """
         kept = set(cb.keys("all/"))
         assert not {f"all/{writer}/{number}" for writer, number in self.all} - kept
         for writer, number in self.last.items():
             assert cb.get(f"last/{writer}", 0) >= number
-        for writer, number in self.all[-50:]:
+        for writer, number in self.all:
             assert cb.get(f"all/{writer}/{number}") == bytes([number % 256]) * (number % 2000)
-        assert cb.get("count", 0) >= len(self.all)
+        assert len(self.all) <= cb.get("count", 0) <= len(self.all) + runs * WRITERS
 
 
 def kill_everything(load: Script, directory: str, luck: random.Random) -> None:
@@ -114,7 +117,7 @@ def test_every_acknowledged_put_survives_kill_9_of_any_process(tmp_path: Path) -
         local._remove(directory)
         begin += 100_000
         cb.up(executors=1, state_dir=tmp_path / "state")
-        acknowledged.check()
+        acknowledged.check(runs)
         cb.down()
     assert acknowledged.all
 

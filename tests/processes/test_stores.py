@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -23,14 +21,7 @@ from cloudburst_nb.client import Client
 from cloudburst_nb.errors import InvalidName, LatticeMismatch
 from cloudburst_runtime import messages
 from cloudburst_runtime.shell.client import ClientShell
-from tests.processes.watching import directory_of, eventually, forget_all, processes_of, runtime
-
-
-def pid_of(client: Client, store: str) -> int:
-    """The process that listens under a store's name."""
-    with socket.socket(socket.AF_UNIX) as asker:
-        asker.connect(os.path.join(directory_of(client), store))
-        return int(struct.unpack("3i", asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
+from tests.processes.watching import directory_of, eventually, forget_all, pid_of, processes_of, runtime
 
 
 def settled(client: Client, count: int) -> bool:
@@ -96,7 +87,7 @@ def test_nothing_acknowledged_is_lost_when_a_store_is_killed_under_load(client: 
     thread.start()
     try:
         eventually(lambda: len(written) > 200)
-        os.kill(pid_of(client, "s2"), signal.SIGKILL)
+        os.kill(pid_of(directory_of(client), "s2"), signal.SIGKILL)
         before = len(written)
         eventually(lambda: settled(client, 3))  # another has taken its place
         eventually(lambda: sum(written.values()) > before)
@@ -106,7 +97,7 @@ def test_nothing_acknowledged_is_lost_when_a_store_is_killed_under_load(client: 
     assert not errors
     assert {key: client.get(key) for key in written} == written
     assert "s2" not in [store.name for store in client.stores()]
-    os.kill(pid_of(client, "s3"), signal.SIGKILL)
+    os.kill(pid_of(directory_of(client), "s3"), signal.SIGKILL)
     assert {key: client.get(key) for key in written} == written
 
 
@@ -152,7 +143,7 @@ def test_idle_stores_sleep() -> None:
     with runtime(executors_min=1, anti_entropy_ms=100.0, **settings) as client:
         eventually(lambda: settled(client, 3))
         client.put("k", 1)
-        pids = [pid_of(client, store.name) for store in client.stores()]
+        pids = [pid_of(directory_of(client), store.name) for store in client.stores()]
         eventually(lambda: _rests(pids))
 
 
@@ -198,7 +189,7 @@ def test_stores_with_a_state_dir_lose_nothing_whoever_is_killed(tmp_path: Path) 
         time.sleep(0.3)  # what is put with durability="memory" is on disk by then
         for victim in victims:
             with contextlib.suppress(OSError):
-                os.kill(pid_of(client, victim), signal.SIGKILL)
+                os.kill(pid_of(directory_of(client), victim), signal.SIGKILL)
         assert {key: client.get(key) for key in expected} == expected
         assert client.get("k99", None) is None
         eventually(lambda: settled(client, 3))
@@ -244,7 +235,7 @@ def test_keys_that_are_lost_with_a_store_are_said_to_be() -> None:
     client = cb.up(executors=1, stores=2, replication=1)
     eventually(lambda: settled(client, 2))
     assert not client.status().damage
-    os.kill(pid_of(client, "s2"), signal.SIGKILL)
+    os.kill(pid_of(directory_of(client), "s2"), signal.SIGKILL)
     [line] = eventually(lambda: client.status().damage)
     assert "the store s2 has ended, and the keys that it alone kept are lost" in line
 
@@ -289,7 +280,7 @@ def test_a_key_is_kept_by_as_many_stores_as_a_user_says_whoever_comes_and_goes(c
     assert replicas("k8") == 1
     client.add_store()
     assert (replicas("k7"), replicas("k8")) == (3, 1)
-    os.kill(pid_of(client, "s2"), signal.SIGKILL)  # k8 may have been there alone
+    os.kill(pid_of(directory_of(client), "s2"), signal.SIGKILL)  # k8 may have been there alone
     eventually(lambda: "s2" not in [store.name for store in client.stores()])
     eventually(lambda: settled(client, 3))
     assert replicas("k7") == 3
@@ -339,7 +330,7 @@ def _put_two_types(client: Client, key: str, homes: dict[str, Client]) -> bool:
         except LatticeMismatch as error:
             done[lattice] = error
 
-    pids = [pid_of(client, store) for store in homes]
+    pids = [pid_of(directory_of(client), store) for store in homes]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     threads = [threading.Thread(target=put, args=("s2", 7, "max"))]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -67,6 +69,13 @@ def supervisor_of(directory: str) -> int:
     """The process that holds the runtime's lock."""
     with open(os.path.join(directory, "lock")) as file:
         return int(file.read())
+
+
+def pid_of(directory: str, name: str) -> int:
+    """The process that listens under a name: an executor, or a store other than the node's."""
+    with socket.socket(socket.AF_UNIX) as asker:
+        asker.connect(os.path.join(directory, name))
+        return int(struct.unpack("3i", asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
 
 
 def directory_of(client: Client) -> str:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cloudburst_runtime.anna.durable import version_place
-from cloudburst_runtime.anna.inherit import Read
+from cloudburst_runtime.anna.inherit import Read, whole
 from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.effects import Persist
@@ -37,7 +36,7 @@ def finish(replica: ReplicaCore, read: Read) -> Iterator[list[Persist]]:
 
 def publish(records: Records, read: Read, record: str) -> Iterator[Change]:
     """Make the writes that the record under this key has, as far as they are not there; the changes."""
-    found = _whole(records, read, record)
+    found = _find(records, read, record)
     if found is None or not isinstance(found.lattice, MapLattice):
         return
     for name, part in found.lattice.entries.items():
@@ -49,7 +48,7 @@ def _publish(records: Records, read: Read, key: str, part: Atomic) -> Iterator[C
     generation = records.generation(key)
     if generation > part.stamp:  # it was deleted since
         return
-    mine = _whole(records, read, key)
+    mine = _find(records, read, key)
     if mine is None or mine.lattice is None:
         yield records.keep(key, generation, part, part.stamp, part.writer)
     elif not isinstance(mine.lattice, Cold) and not below(part, mine.lattice):
@@ -60,9 +59,7 @@ def _publish(records: Records, read: Read, key: str, part: Atomic) -> Iterator[C
         yield records.keep(key, generation, merged, part.stamp, part.writer)
 
 
-def _whole(records: Records, read: Read, key: str) -> Stored | None:
-    """What is under a key, with its value; a `Cold` is left only if that cannot be read."""
+def _find(records: Records, read: Read, key: str) -> Stored | None:
+    """What is under a key, with its value."""
     found = records.find(key)
-    if found is not None and isinstance(found.lattice, Cold):
-        return read(version_place(key, found.seq)) or found
-    return found
+    return None if found is None else whole(key, found, read)

@@ -33,6 +33,17 @@ def begin_anew(found: Recovered) -> None:
                 versions[seq] = msgspec.structs.replace(version, others=None, deps=None)
 
 
+def whole(key: str, record: Stored, read: Read) -> Stored:
+    """A record with its value; `Cold` only if that cannot be read.
+
+    Nothing else is taken from the disk, which may know of stores that were forgotten since.
+    """
+    if not isinstance(record.lattice, Cold):
+        return record
+    found = read(version_place(key, record.seq))
+    return record if found is None else msgspec.structs.replace(record, lattice=found.lattice)
+
+
 def inherit(records: Records, read: Read, left: Recovered, read_left: Read) -> Iterator[Change]:
     """Merge what another store has left; the changes that this makes.
 
@@ -44,9 +55,9 @@ def inherit(records: Records, read: Read, left: Recovered, read_left: Read) -> I
         What was found of the other one, and its disk.
     """
     for key, versions in left.versions.items():
-        theirs = _loaded(key, versions[max(versions)], read_left)
+        theirs = whole(key, versions[max(versions)], read_left)
         mine = records.find(key)
-        merged = _merged(None if mine is None else _loaded(key, mine, read), theirs)
+        merged = _merged(None if mine is None else whole(key, mine, read), theirs)
         if merged is None or isinstance(merged.lattice, Cold):
             continue
         if mine is None:
@@ -68,7 +79,7 @@ def _history(
     if latest.lattice is None:
         return
     for seq in sorted(versions)[:-1]:
-        version = _loaded(key, versions[seq], read_left)
+        version = whole(key, versions[seq], read_left)
         if version.generation == latest.generation and not isinstance(version.lattice, Cold | None):
             yield _kept(records, key, version)
 
@@ -84,13 +95,6 @@ def _kept(records: Records, key: str, version: Stored) -> Change:
         seen or None,
         version.met,
     )
-
-
-def _loaded(key: str, version: Stored, read: Read) -> Stored:
-    """The version with its value, if that can be had."""
-    if not isinstance(version.lattice, Cold):
-        return version
-    return read(version_place(key, version.seq)) or version
 
 
 def _merged(mine: Stored | None, theirs: Stored) -> Stored | None:

@@ -37,8 +37,10 @@ _JOURNALED = (Persist, Load)
 class Storage(Protocol):
     """What lies on disk, by place."""
 
-    def write(self, changes: dict[bytes, bytes | None]) -> None:
+    def write(self, changes: dict[bytes, bytes | None], beyond: bool = False) -> None:
         """Write all of this, or, with an exception, nothing; it is on disk when this returns.
+
+        ``beyond``: also if that is more than it is to have.
 
         Raises
         ------
@@ -86,7 +88,9 @@ class Journal:
     >>> from cloudburst_runtime.lattices import Max
     >>> from cloudburst_runtime.messages import Put
     >>> class Disk(dict):
-    ...     write, read, close = dict.update, dict.get, dict.clear
+    ...     read, close = dict.get, dict.clear
+    ...     def write(self, changes, beyond=False):
+    ...         self.update(changes)
     >>> disk = Disk()
     >>> journal = Journal(ReplicaCore(Config(state_dir="somewhere")), disk)
     >>> [acknowledgement] = journal.handle(Received("c1", Put(1, "k", Max(7))), 0.0)
@@ -197,11 +201,10 @@ class Journal:
         soon = self._flush_ms * (RETRY_FLUSHES if self._refused else 1)
         return _Group(None, [SetTimer(TIMER, now + soon)], [])
 
-    def _write(self, changes: dict[bytes, Any]) -> Failure | None:
+    def _write(self, changes: dict[bytes, Any], beyond: bool = False) -> Failure | None:
+        packed = {place: None if record is None else pack(place, record) for place, record in changes.items()}
         try:
-            self._disk().write(
-                {place: None if record is None else pack(place, record) for place, record in changes.items()}
-            )
+            self._disk().write(packed, beyond)
         except StorageError as error:
             return Failure(type(error).__name__, str(error))
         if self._refused:
@@ -227,7 +230,10 @@ class Journal:
         self._staged = {}
         self._refused.update(self._write_most(_by_key(waiting)))
         for index, group in enumerate(groups):
-            failure = self._write({persist.place: persist.record for persist in group.persists})
+            if not group.persists:
+                continue
+            moved = any(persist.moved for persist in group.persists)
+            failure = self._write({persist.place: persist.record for persist in group.persists}, moved)
             if failure is not None:
                 failed.append((index, Unwritten(group.event, group.persists, failure)))
         for index, unwritten in reversed(failed):

@@ -90,13 +90,13 @@ class Keeper:
 
     # ------------------------------------------------------------ changes
 
-    def changed(self, change: Change, sync: bool) -> list[Persist]:
-        """What a change of a key means for the disk."""
+    def changed(self, change: Change, sync: bool, moved: bool = False) -> list[Persist]:
+        """What a change of a key means for the disk; ``moved`` as of `Persist`."""
         key, record = change.key, change.record
         self.unreadable.pop(key, None)
         effects: list[Persist] = []
         if self._durable:
-            effects.append(Persist(version_place(key, record.seq), record, sync, (change,)))
+            effects.append(Persist(version_place(key, record.seq), record, sync, (change,), moved))
         gone: list[bytes] = []
         if self._durable or self._written or self._damaged:  # else there is nothing on disk
             gone = [version_place(other, version.seq) for other, version in change.dropped]
@@ -173,7 +173,7 @@ class Keeper:
 
     # ------------------------------------------------------------ memory
 
-    def shrink(self) -> list[Persist]:
+    def shrink(self, moved: bool = False) -> list[Persist]:
         """Let values leave memory if there are too many; without room, the latest change is undone."""
         undo, self._latest = self._latest, ()
         wanted = tiers.excess(self._records.warm_bytes, self._bytes_max)
@@ -184,10 +184,10 @@ class Keeper:
         for key, version in self._earlier():
             if before - self._records.warm_bytes >= wanted:
                 break
-            effects += self._demote(key, version, undo)
+            effects += self._demote(key, version, undo, moved)
         left = wanted - (before - self._records.warm_bytes)
         for key in tiers.coldest(self._current(), self._used, left):
-            effects += self._demote(key, self._records.live[key], undo)
+            effects += self._demote(key, self._records.live[key], undo, moved)
         self._used.clear()
         return effects
 
@@ -202,7 +202,7 @@ class Keeper:
             if not isinstance(record.lattice, Cold):
                 yield key, record.nbytes
 
-    def _demote(self, key: str, version: Stored, undo: tuple[Change, ...]) -> list[Persist]:
+    def _demote(self, key: str, version: Stored, undo: tuple[Change, ...], moved: bool) -> list[Persist]:
         lattice = version.lattice
         assert lattice is not None
         assert not isinstance(lattice, Cold)
@@ -211,4 +211,4 @@ class Keeper:
         if self._durable or place in self._written:
             return []
         self._written[place] = None
-        return [Persist(place, version, True, (*undo, _Demotion(key, version, cold)))]
+        return [Persist(place, version, True, (*undo, _Demotion(key, version, cold)), moved)]

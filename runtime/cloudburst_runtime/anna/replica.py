@@ -292,19 +292,22 @@ class ReplicaCore:
         change = self.records.absorb(key, entry, origin)
         if change is None:
             return []
-        effects = self._changed(change, True, new and key in self.records.live, entry.lattice)
+        new = new and key in self.records.live
+        effects = self._changed(change, True, new, entry.lattice, moved=True)
         if self.records.warm_bytes > self._warm_bytes_max:
-            effects += self.keeper.shrink()
+            effects += self.keeper.shrink(moved=True)
         return effects
 
     def discard(self, key: str) -> list[Effect]:
         """Keep nothing of the key: other stores do."""
         return list(self.keeper.dropped(self.records.discard(key)))
 
-    def _changed(self, change: Change, sync: bool, new: bool, part: AnyLattice | None = None) -> list[Effect]:
+    def _changed(
+        self, change: Change, sync: bool, new: bool, part: AnyLattice | None = None, moved: bool = False
+    ) -> list[Effect]:
         """Write a change, tell who watches the key, answer who waits for it; ``part``: what it brought."""
         key = change.key
-        effects: list[Effect] = [*self.keeper.changed(change, sync)]
+        effects: list[Effect] = [*self.keeper.changed(change, sync, moved)]
         if self.watches.readers(key):
             effects += self._publish(key, *self._news(change, part))
         if new:

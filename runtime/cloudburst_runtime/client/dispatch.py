@@ -108,7 +108,7 @@ class Dispatcher:
         if waits:
             return self._let_wait(header, call.args[None], now)
         if not held.simple:
-            sends = [Dispatched(call.number, schedule), *together(sends)]
+            sends = [*together(sends), Dispatched(call.number, schedule)]
         return [*self.waiting.take(), *sends] if self.waiting.count else sends
 
     def _schedule(self, held: Held) -> list[PeerName]:

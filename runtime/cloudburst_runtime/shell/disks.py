@@ -84,6 +84,8 @@ def take_over(
 ) -> None:
     """Give a store what others have left in the ``state_dir``.
 
+    It may be more than the store's file may have: others will have their share of it, or keys are deleted.
+
     Parameters
     ----------
     estates
@@ -100,8 +102,13 @@ def take_over(
         assert left is not None
         disk.found.said += left.found.said
         read, read_left = functools.partial(_read, disk), functools.partial(_read, left)
-        _write(disk, written(replica, inherit(replica.records, read, left.found, read_left)))
-        left.storage.close()
+        changes = inherit(replica.records, read, left.found, read_left)
+        try:
+            _write(disk, written(replica, changes), beyond=True)
+        except StorageFull as error:
+            raise StorageFull(f"what the store {name} has left cannot be taken over: {error}") from error
+        finally:
+            left.storage.close()
         remove_state(config, name)
 
 
@@ -114,17 +121,17 @@ def publish_rest(disk: Disk, replica: ReplicaCore) -> None:
         _write(disk, finish(replica, functools.partial(_read, disk)))
 
 
-def _write(disk: Disk, pieces: Iterable[list[Persist]]) -> None:
-    """Write what a store has taken over, many pieces at a time."""
+def _write(disk: Disk, pieces: Iterable[list[Persist]], beyond: bool = False) -> None:
+    """Write what a store has taken over, many pieces at a time; ``beyond``: its limit, if need be."""
     changes: dict[bytes, bytes | None] = {}
     for piece in pieces:
         for each in piece:
             changes[each.place] = None if each.record is None else pack(each.place, each.record)
         if len(changes) >= BATCH_MAX:
-            disk.storage.write(changes)
+            disk.storage.write(changes, beyond)
             changes = {}
     if changes:
-        disk.storage.write(changes)
+        disk.storage.write(changes, beyond)
 
 
 def _left_behind(state_dir: str) -> list[PeerName]:

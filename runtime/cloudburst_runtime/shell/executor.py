@@ -61,6 +61,10 @@ SWITCH_SECONDS = 0.001
 """After how long user code that computes lets another thread run, which has results to send or a cancel to
 take: Python's own default is five times that."""
 
+LOOK_MS = 1.0
+"""How often an executor that runs one queued task after the other looks for messages. It would leave that to
+the background thread, and the two would take turns with the interpreter."""
+
 CANCELLED = Failure("CallCancelled", "the call that this thread belongs to was cancelled")
 
 
@@ -156,6 +160,8 @@ class ExecutorProcess:
                 self.counter.note(task.function.name, outcome.ended - outcome.started, failed, now)
         if self.todo:
             self._tell_if_due()
+            if now > self.loop.read_at + LOOK_MS:
+                self.loop.glance()
 
     def _tell_if_due(self) -> None:
         now = now_ms()

@@ -32,6 +32,9 @@ AWAY_MS = 25.0
 REPORT_MS = 100.0
 """How often the background thread reports of user code that still runs."""
 
+REFUSED_MAX = 8
+"""After so many glances that found the background thread reading, it leaves that to whoever glances."""
+
 
 class _Waiter:
     """A foreground thread that waits for the role, or for its condition."""
@@ -97,6 +100,9 @@ class Loop:
         self._dormant = False
         self._eager = False
         self._polling = False
+        self._refused = 0
+        self._reads = False
+        self._unwanted = False
         self._nudge = threading.Event()
         self._background: threading.Thread | None = None
         self.interrupts = interrupts
@@ -279,8 +285,10 @@ class Loop:
         guarded = self.interrupts is not None and self.interrupts.guard()
         try:
             if not self._role.acquire(blocking=False):
+                self._refuse()
                 return
             try:
+                self._refused = 0
                 self._entries += 1
                 self._step(0.0, eager=eager)
                 if self._waiters:
@@ -293,6 +301,15 @@ class Loop:
             if guarded:
                 assert self.interrupts is not None
                 self.interrupts.end()
+
+    def _refuse(self) -> None:
+        """Another thread reads. Of two that are busy with the same, one would wait for the interpreter each
+        time: so the background thread is sent away by a thread that has looked again and again."""
+        self._refused += 1
+        if self._refused >= REFUSED_MAX and self._reads:
+            self._refused = 0
+            self._unwanted = True
+            self.hub.wake()
 
     def _wait_for_role(self, done: Callable[[], bool], deadline: float | None, guarded: bool) -> bool:
         """Wait until the role may be had (False), or there is no more to wait for (True)."""
@@ -347,8 +364,10 @@ class Loop:
                 self._doze()
             elif self._is_away() and self._role.acquire(blocking=False):
                 try:
+                    self._reads = True
                     self._read_in_background()
                 finally:
+                    self._reads = self._unwanted = False
                     self._role.release()
                     self._promote()
 
@@ -374,7 +393,7 @@ class Loop:
 
     def _read_in_background(self) -> None:
         report_at = now_ms()
-        while not self._waiters and not self.afterwards and not self.closed:
+        while not (self._waiters or self._unwanted or self.afterwards or self.closed):
             if self.on_away is None:
                 self._step(None)
                 continue

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import select
 
-from cloudburst_runtime.shell.spinning import Spin, leave_processor, to_spare
+from cloudburst_runtime.shell import processors
+from cloudburst_runtime.shell.spinning import Spin
 
 
 class Poller:
@@ -21,8 +22,10 @@ class Poller:
     def spin_for(self, limit_us: float, roams: bool) -> None:
         """From now on, let an eager `poll` look for so long before it sleeps; with epoll only."""
         if self._epoll is not None and limit_us:
-            move = leave_processor if roams else None
-            self._spin = Spin(self._epoll.poll, limit_us, to_spare, move=move)
+            move = processors.leave if roams else None
+            self._spin = Spin(
+                self._epoll.poll, limit_us, processors.to_spare, move=move, stay=processors.staying
+            )
 
     @property
     def live(self) -> bool:

@@ -5,17 +5,22 @@ A process that slept comes back to a processor that slept too, and to caches tha
 messages looks for up to `Config.spin_us` whether one has come, and sleeps then. Never longer: a process at
 rest does not spin, and one that mostly looks in vain soon looks only now and then.
 
+It matters as much where the two ends are. The kernel wakes a process on the processor of the one that woke
+it if the others sleep; on virtual machines also a processor that only rests counts as taken away. The two
+then take turns there, with caches that are cold each time. So whoever has looked in vain sleeps where it is,
+for a while (`processors.staying`), and of two that take turns one moves.
+
 Law: `Patience` decides, from times that it is told, and owns no clock; `Spin` looks.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+Poll = Callable[[float], list[Any]]
 
 LOSS_US_MAX = 1_000.0
 """How much time may be lost to looks in vain before a process looks no more for a while."""
@@ -23,7 +28,7 @@ LOSS_US_MAX = 1_000.0
 GAIN_US = 100.0
 """What a look that was worth it gives back."""
 
-REST_MS_MIN, REST_MS_MAX = 32.0, 1_000.0
+REST_MS_MIN, REST_MS_MAX = 32.0, 250.0
 """The while: twice as long after each time that nothing came of it …"""
 
 REST_SHARE = 0.9
@@ -32,8 +37,21 @@ REST_SHARE = 0.9
 BREAK_US_MIN = 30.0
 """Two looks that lie this far apart: another process wanted this processor, and had it meanwhile."""
 
-MOVE_US = 1_000.0
-"""How long to stay on a processor at least."""
+BREAK_US_MAX = 300.0
+"""After such a break nobody looks on, and it was a loss: somebody else has much to do, and keeps on."""
+
+TURNS_MIN, TURNS_MAX = 3, 64
+"""So many waits in a row that ended with the first break: two processes take turns on one processor, and one
+is to leave; and so many that this does not seem to help: then to sleep is as good."""
+
+MOVE_US_MIN, MOVE_US_MAX = 2_000.0, 1_000_000.0
+"""How long to stay on a processor at least, as a move may take milliseconds: twice as long after each …"""
+
+MOVE_SHARE = 0.9
+"""… and shorter by so much with each look that nobody broke."""
+
+STAY_S = 0.05
+"""How long a sleep after a look is on the same processor; after that the kernel may find a better one."""
 
 POWER_S = 30.0
 """How often to ask whether this machine lives on its battery."""
@@ -97,16 +115,22 @@ class Spin:
     clock
         The time in microseconds.
     move
-        Goes to another processor; called when another process had this one.
+        Goes to another processor; called when two processes take turns on this one.
+    stay
+        Polls, and is woken on the processor on which it fell asleep.
+    give_way
+        Lets whoever else needs this processor have it.
     """
 
     def __init__(
         self,
-        poll: Callable[[float], list[Any]],
+        poll: Poll,
         limit_us: float,
         allowed: Callable[[], bool],
         clock: Callable[[], float] = clock_us,
         move: Callable[[], None] | None = None,
+        stay: Callable[[Poll, float], list[Any]] | None = None,
+        give_way: Callable[[], None] = os.sched_yield,
     ) -> None:
         self._poll = poll
         self._limit_us = limit_us
@@ -114,7 +138,11 @@ class Spin:
         self._allowed = allowed
         self._clock = clock
         self._move = move
+        self._stay = stay
+        self._give_way = give_way
+        self._turns = 0
         self._moves_at = 0.0
+        self._move_us = MOVE_US_MIN
         self._ask_at = 0.0
         self._answer = False
 
@@ -123,7 +151,10 @@ class Spin:
         began = self._clock()
         if 0 < timeout_s * 1e6 < self._limit_us or not self._may_look(began):
             return self._poll(timeout_s)
-        return self._look(began) or self._poll(timeout_s)
+        ready = self._look(began)
+        if ready or not timeout_s:
+            return ready
+        return self._poll(timeout_s) if self._turns or self._stay is None else self._sleep(timeout_s)
 
     def _may_look(self, now: float) -> bool:
         if now >= self._ask_at:
@@ -132,48 +163,45 @@ class Spin:
         return self._answer and self._patience.may_look(now)
 
     def _look(self, began: float) -> list[Any]:
-        poll, clock, give_way = self._poll, self._clock, os.sched_yield
-        last = now = began
-        shared = False
-        while now < began + self._limit_us and not shared:
+        poll, clock, give_way = self._poll, self._clock, self._give_way
+        now = began
+        given_us = break_us = 0.0
+        looks = 0
+        while True:
             ready = poll(0)
-            if ready:
-                self._patience.found()
-                return ready
+            looks += 1
+            if ready or break_us > BREAK_US_MAX or now - given_us >= began + self._limit_us:
+                break
+            last = now
             give_way()  # should the one that is waited for need this very processor
-            last, now = now, clock()
-            shared = now - last > BREAK_US_MIN
-        self._patience.lost(now - began, now)
-        if shared and self._move is not None and now >= self._moves_at:
-            self._moves_at = now + MOVE_US
+            now = clock()
+            break_us = now - last
+            if BREAK_US_MIN < break_us <= BREAK_US_MAX:  # it has had it: that was not lost
+                given_us += break_us
+        in_turn = looks == 2 and break_us > BREAK_US_MIN
+        if ready and break_us <= BREAK_US_MAX and not (in_turn and self._turns >= TURNS_MAX):
+            self._patience.found()
+        else:
+            self._patience.lost(now - began - (0.0 if in_turn else given_us), now)
+        self._note(in_turn, now)
+        return ready
+
+    def _note(self, in_turn: bool, now: float) -> None:
+        """Whether two processes take turns on this processor: time for one to leave it."""
+        if not in_turn:
+            self._turns = 0
+            self._move_us = max(MOVE_US_MIN, self._move_us * MOVE_SHARE)
+            return
+        self._turns += 1
+        if self._turns >= TURNS_MIN and self._move is not None and now >= self._moves_at:
+            self._move_us = min(2 * self._move_us, MOVE_US_MAX)
+            self._moves_at = now + self._move_us
             self._move()
-        return []
 
-
-def leave_processor() -> None:
-    """Have this thread go on on another processor than the one that it runs on.
-
-    The kernel wakes a process on the processor of the one that woke it, if the others sleep (on virtual
-    machines, where a processor that sleeps may have been taken away). The two then take turns there.
-    """
-    with contextlib.suppress(OSError):  # some sandboxes have no /proc, or let nobody choose
-        with open("/proc/thread-self/stat") as file:
-            here = int(file.read().rpartition(")")[2].split()[36])  # field 39, proc(5)
-        processors = os.sched_getaffinity(0)
-        if processors - {here}:
-            os.sched_setaffinity(0, processors - {here})
-            os.sched_setaffinity(0, processors)
-
-
-def to_spare() -> bool:
-    """Whether this process has more than one processor, and the machine is not on its battery."""
-    return len(os.sched_getaffinity(0)) > 1 and not on_battery()
-
-
-def on_battery(supplies: Path = Path("/sys/class/power_supply")) -> bool:
-    """Whether a battery is what this machine lives on now; as far as Linux says."""
-    for status in supplies.glob("BAT*/status"):
-        with contextlib.suppress(OSError):
-            if status.read_text().strip() == "Discharging":
-                return True
-    return False
+    def _sleep(self, timeout_s: float) -> list[Any]:
+        """On this processor first."""
+        assert self._stay is not None
+        ready = self._stay(self._poll, STAY_S if timeout_s < 0 else min(timeout_s, STAY_S))
+        if ready or 0 < timeout_s <= STAY_S:
+            return ready
+        return self._poll(timeout_s if timeout_s < 0 else timeout_s - STAY_S)

@@ -132,8 +132,13 @@ class LmdbStorage:
 
     # ------------------------------------------------------------ writing
 
-    def write(self, changes: dict[bytes, bytes | None]) -> None:
+    def write(self, changes: dict[bytes, bytes | None], beyond: bool = False) -> None:
         """Write all of this or nothing; None removes what is under a place.
+
+        Parameters
+        ----------
+        beyond
+            Whether the file may become larger than its limit by this, as far as the disk lets it.
 
         Raises
         ------
@@ -142,28 +147,29 @@ class LmdbStorage:
         StorageError
             If it cannot be written for another reason.
         """
+        bytes_max = None if beyond else self._bytes_max
         while True:
             try:
-                self._commit(changes)
+                self._commit(changes, bytes_max)
                 return
             except lmdb.MapFullError:
-                if self._bytes_max is not None:
-                    raise self._full(f"it may have {self._bytes_max} bytes") from None
+                if bytes_max is not None:
+                    raise self._full(f"it may have {bytes_max} bytes") from None
                 self._env.set_mapsize(2 * self._env.info()["map_size"])
             except lmdb.Error as error:
                 if self._is_full(error, changes):
                     raise self._full(str(error)) from error
                 raise StorageError(f"{self._path} cannot be written: {error}") from error
 
-    def _commit(self, changes: dict[bytes, bytes | None]) -> None:
+    def _commit(self, changes: dict[bytes, bytes | None], bytes_max: int | None) -> None:
         with self._env.begin(write=True) as transaction:
-            before = 0 if self._bytes_max is None else self._used(transaction)
+            before = 0 if bytes_max is None else self._used(transaction)
             for place, data in changes.items():
                 if data is None:
                     transaction.delete(place)
                 else:
                     transaction.put(place, data)
-            if self._bytes_max is not None and self._used(transaction) > max(before, self._bytes_max):
+            if bytes_max is not None and self._used(transaction) > max(before, bytes_max):
                 raise lmdb.MapFullError("over the limit")
 
     def _used(self, transaction: lmdb.Transaction) -> int:

@@ -35,8 +35,8 @@ class Disk:
         self._synced: dict[bytes, bytes] = {}
         self._unsynced: dict[int, Changes] = {}
 
-    def write(self, changes: Changes) -> None:
-        """Write a transaction, which is lost in a crash until it is synced."""
+    def write(self, changes: Changes, beyond: bool = False) -> None:
+        """Write a transaction, which is lost in a crash until it is synced; there always is room."""
         self.written += 1
         self._unsynced[self.written] = changes
 
