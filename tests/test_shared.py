@@ -20,6 +20,7 @@ from cloudburst_runtime.ids import HybridClock
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.wrap import is_lost, is_shared, plain, private_bytes, reveal
 from cloudburst_runtime.messages import (
+    Compared,
     Entry,
     Failed,
     Get,
@@ -37,6 +38,7 @@ from cloudburst_runtime.messages import (
     Unwatch,
     Update,
     Want,
+    Wanted,
     pack,
     unpack,
 )
@@ -269,6 +271,34 @@ def test_a_store_elsewhere_is_sent_bytes_whatever_way_it_gets_a_value(memory: Me
     assert not is_shared(wanted.entries[0].lattice)
     [wanted] = sent(store.handle(Received("s2", Want(1, partition_of("k"), [])), 4.0))
     assert is_shared(wanted.entries[0].lattice)
+
+
+def test_a_store_that_cannot_reach_what_it_lacks_asks_for_the_bytes(memory: Memory) -> None:
+    """As of a client that is gone, whose arena a store has removed that had nothing in it."""
+    store, part = StoreCore(Config(), ReplicaCore(Config())), partition_of("k")
+    members = Members(["node", "s2"])
+    ring = Ring(1, members, 2, [Members(["s2"])], live=members.names, born=2)
+    store.handle(Received("node", ring), 0.0)
+    [want] = sent(store.handle(Received("s2", Compared(1, [], [part])), 1.0))
+    assert (type(want), want.plain) == (Want, False)
+    version = {"s2": 1}
+    answer = Wanted(1, part, ["k"], [Entry(0, lost(memory, 1, 7), version)])
+    [want] = sent(store.handle(Received("s2", answer), 2.0))
+    assert (type(want), want.plain) == (Want, True)
+    answer = Wanted(1, part, ["k"], [Entry(0, LWW(7, "w", encode(ARRAY)), version)])
+    assert Want not in [type(message) for message in sent(store.handle(Received("s2", answer), 3.0))]
+    assert store.key_count == 1
+
+
+def test_a_store_is_sent_the_bytes_that_it_asks_for(memory: Memory) -> None:
+    store = StoreCore(Config(), ReplicaCore(Config()))
+    members = Members(["node", "s2"])
+    store.handle(Received("node", Ring(1, members, 2, live=members.names, born=2)), 0.0)
+    store.handle(Received("c1", Put(1, "k", memory.moved(ARRAY, 1, 7))), 1.0)
+    for wanted in (False, True):
+        want = Want(1, partition_of("k"), [], wanted)
+        [answer] = sent(store.handle(Received("s2", want), 2.0))
+        assert is_shared(answer.entries[0].lattice) is not wanted
 
 
 def test_large_values_for_a_store_elsewhere_go_one_by_one(memory: Memory) -> None:

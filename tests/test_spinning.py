@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cloudburst_runtime.shell import processors
 from cloudburst_runtime.shell.processors import on_battery
 from cloudburst_runtime.shell.spinning import (
     BREAK_US_MAX,
+    CLIENT_TURNS_MAX,
     LOSS_US_MAX,
     MOVE_US_MIN,
     POWER_S,
@@ -21,9 +23,9 @@ from cloudburst_runtime.shell.spinning import (
     REST_MS_MIN,
     STAY_S,
     TURNS_MAX,
-    TURNS_MIN,
     Patience,
     Poll,
+    Roaming,
     Spin,
 )
 
@@ -42,6 +44,8 @@ class Machine:
         self.break_us: list[float] = []
         """What others have of the processor after each of the next looks."""
         self.slept: list[float] = []
+        self.stayed: list[float] = []
+        self.moves = 0
 
     def poll(self, timeout_s: float) -> list[tuple[int, int]]:
         if timeout_s:
@@ -59,8 +63,16 @@ class Machine:
     def give_way(self) -> None:
         self.now += self.break_us.pop(0) if self.break_us else 0.0
 
-    def spin(self, **others: Any) -> Spin:
-        return Spin(self.poll, LIMIT_US, lambda: True, self.clock, give_way=self.give_way, **others)
+    def move(self) -> None:
+        self.moves += 1
+
+    def stay(self, poll: Poll, timeout_s: float) -> list[Any]:
+        self.stayed.append(timeout_s)
+        return poll(timeout_s)
+
+    def spin(self, turns_max: int = 0, allowed: Callable[[], bool] = lambda: True) -> Spin:
+        roaming = Roaming(turns_max, self.move)
+        return Spin(self.poll, LIMIT_US, allowed, roaming, self.stay, self.clock, self.give_way)
 
 
 def test_what_comes_within_the_look_is_found_without_sleeping() -> None:
@@ -73,7 +85,7 @@ def test_what_comes_within_the_look_is_found_without_sleeping() -> None:
 def test_a_process_sleeps_when_the_look_is_over() -> None:
     machine = Machine(ready_at=5000.0)
     assert machine.spin().wait(-1) == READY
-    assert machine.slept == [-1]
+    assert machine.slept == [STAY_S]
 
 
 def test_without_a_time_out_it_looks_and_does_not_sleep() -> None:
@@ -97,7 +109,7 @@ def test_a_machine_without_time_to_spare_sleeps_at_once_and_is_asked_again_later
         asked.append(machine.now)
         return len(asked) > 1
 
-    spin = Spin(machine.poll, LIMIT_US, allowed, machine.clock)
+    spin = machine.spin(allowed=allowed)
     assert spin.wait(-1) == READY
     assert machine.slept == [-1]
     machine.ready_at = machine.now + 40.0
@@ -146,19 +158,18 @@ def in_turn(machine: Machine, spin: Spin) -> None:
 
 def test_of_two_that_take_turns_on_a_processor_one_leaves_it_but_ever_more_rarely() -> None:
     machine = Machine()
-    moves: list[float] = []
-    spin = machine.spin(move=lambda: moves.append(machine.now))
-    for _ in range(TURNS_MIN - 1):
+    spin = machine.spin(turns_max=CLIENT_TURNS_MAX)
+    for _ in range(CLIENT_TURNS_MAX - 1):
         in_turn(machine, spin)
-    assert moves == []
-    for _ in range(TURNS_MAX - TURNS_MIN):
+    assert machine.moves == 0
+    for _ in range(TURNS_MAX - CLIENT_TURNS_MAX):
         in_turn(machine, spin)
-    assert len(moves) == 1
+    assert machine.moves == 1
     machine.now += 10 * MOVE_US_MIN
     in_turn(machine, spin)
     machine.now += 2 * MOVE_US_MIN
     in_turn(machine, spin)
-    assert len(moves) == 2
+    assert machine.moves == 2
 
 
 def test_two_that_take_turns_for_long_sleep_as_that_is_as_good() -> None:
@@ -171,19 +182,13 @@ def test_two_that_take_turns_for_long_sleep_as_that_is_as_good() -> None:
 
 def test_a_sleep_after_a_look_is_on_the_same_processor_for_a_while() -> None:
     machine = Machine(ready_at=5000.0)
-    stayed: list[float] = []
-
-    def stay(poll: Poll, timeout_s: float) -> list[Any]:
-        stayed.append(timeout_s)
-        return poll(timeout_s)
-
-    spin = machine.spin(stay=stay)
+    spin = machine.spin()
     assert spin.wait(-1) == READY
     assert spin.wait(0.001) == READY
     machine.ready_at = machine.now + 1e6
     assert spin.wait(0.01) == []
     assert spin.wait(-1) == READY
-    assert stayed == machine.slept[:-1] == [STAY_S, 0.01, STAY_S]
+    assert machine.stayed == machine.slept[:-1] == [STAY_S, 0.01, STAY_S]
     assert machine.slept[-1] == -1
 
 

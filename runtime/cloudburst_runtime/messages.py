@@ -220,7 +220,8 @@ class Session(Wire):
     level
         One of `levels.LEVELS`.
     home
-        The executor at which parallel steps agree on versions: one that most of them run on.
+        The executor at which steps that may run beside others agree on versions, if there are such: one that
+        most of them run on.
     seen
         Of each key that is or may become a causal value: its generation, and the writes that the session
         has read or made. A write replaces these.
@@ -230,6 +231,9 @@ class Session(Wire):
         At ``atomic``, what is to be published, and what the reads so far make due.
     waits
         The most that one of ``writes`` waits for, as its place in `WAITS`.
+    start, beside
+        At ``dsrr``, if steps may run beside others on several executors: the changes that the client knew of
+        when the attempt began, and those executors.
     """
 
     level: str
@@ -240,6 +244,8 @@ class Session(Wire):
     writes: dict[str, LWW] = {}
     due: dict[str, Due] = {}
     waits: int = 0
+    start: Vector = {}
+    beside: list[PeerName] = []
 
 
 WAITS = (False, None, True)
@@ -822,11 +828,15 @@ class Compared(Wire, tag=127):
 
 
 class Want(Wire, tag=133):
-    """Store → store: send me what I lack in this part. I have these keys, generations and versions."""
+    """Store → store: send me what I lack in this part. I have these keys, generations and versions.
+
+    ``plain``: send the values themselves, for I cannot reach where they lie.
+    """
 
     epoch: int
     part: int | str
     have: list[tuple[str, Micros, Vector]]
+    plain: bool = False
 
 
 class Wanted(Wire, tag=134):
@@ -1164,7 +1174,8 @@ class Recall(Wire, tag=72):
     """Executor → executor: send me what this call reads of a key, after its own writes ``wrote``.
 
     ``fix``: if it is not fixed yet, do so now, with all changes up to ``floor``; with ``wait``, once the key
-    exists. ``session``: at ``atomic``, what the asker has read so far.
+    exists. ``session``: at ``atomic``, what the asker has read so far. ``start`` and ``beside`` are
+    those of the call's `Session`.
     """
 
     req: int
@@ -1178,6 +1189,8 @@ class Recall(Wire, tag=72):
     floor: Vector = {}
     wait: bool = False
     session: Session | None = None
+    start: Vector = {}
+    beside: list[PeerName] = []
 
 
 class Recalled(Wire, tag=73):
@@ -1189,6 +1202,27 @@ class Recalled(Wire, tag=73):
     req: int
     entry: Entry | None
     due: dict[str, Due] = {}
+
+
+class Claim(Wire, tag=152):
+    """A call's home → executor: have you read this key for the attempt, as it was when that began?
+
+    From now on, ask me.
+    """
+
+    req: int
+    sender: PeerName
+    client: PeerName
+    number: int
+    attempt: int
+    key: str
+
+
+class Claimed(Wire, tag=153):
+    """What was read there, and is kept; None: nothing."""
+
+    req: int
+    entry: Entry | None
 
 
 class Release(Wire, tag=74):
@@ -1415,6 +1449,8 @@ Message: TypeAlias = (
     | Mail
     | Recall
     | Recalled
+    | Claim
+    | Claimed
     | Release
     | Kept
     | UnderWay

@@ -101,6 +101,19 @@ def test_nothing_acknowledged_is_lost_when_a_store_is_killed_under_load(client: 
     assert {key: client.get(key) for key in written} == written
 
 
+def test_a_large_value_of_a_client_that_is_gone_outlives_the_stores_that_kept_it(client: Client) -> None:
+    """A store that has nothing of that client's removes its memory, and then is to have this."""
+    code = (
+        "import sys, numpy, cloudburst_nb as cb; cb.connect(sys.argv[1]).put('large', numpy.arange(100_000))"
+    )
+    subprocess.run([sys.executable, "-c", code, client.address], check=True, timeout=60)
+    for victim in ("s2", "s3"):
+        os.kill(pid_of(directory_of(client), victim), signal.SIGKILL)
+        eventually(lambda victim=victim: victim not in [store.name for store in client.stores()])
+        eventually(lambda: settled(client, 3))
+        assert client.get("large")[-1] == 99_999
+
+
 def test_stores_come_and_go_while_there_is_load() -> None:
     client = cb.up(executors=2)
     for number in range(300):

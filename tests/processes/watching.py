@@ -49,6 +49,12 @@ def alive(pid: int) -> bool:
         return False
 
 
+def started(pid: int) -> tuple[int, int]:
+    """Something that orders processes by when they were started, a parent before its children."""
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[19]), pid
+
+
 def processes_of(directory: str) -> list[int]:
     """The live processes of a runtime: its directory is an argument of all of them."""
     found = []

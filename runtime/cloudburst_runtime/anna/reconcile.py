@@ -100,14 +100,14 @@ class Reconciler:
         """What to ask now."""
         return self._questions(self._repair.next(now))
 
-    def _questions(self, questions: Iterable[Question]) -> Effects:
+    def _questions(self, questions: Iterable[Question], plain: bool = False) -> Effects:
         epoch, arcs = self._ring().epoch, self._arcs
         effects: Effects = []
         for source, parts, same in questions:
             if same:
                 effects.append(Send(source, Compare(epoch, parts, [arcs.digest(part) for part in parts])))
             else:
-                effects += [Send(source, Want(epoch, part, arcs.have(part))) for part in parts]
+                effects += [Send(source, Want(epoch, part, arcs.have(part), plain)) for part in parts]
         return effects
 
     def compared(self, peer: PeerName, message: Compared, now: Millis) -> Effects:
@@ -122,8 +122,9 @@ class Reconciler:
         effects = self._absorb(message.epoch, message.keys, message.entries, now)
         if message.epoch != self._ring().epoch or not self._repair.is_asked(peer, message.part):
             return effects
-        if message.more or any(is_lost(entry.lattice) for entry in message.entries):
-            return effects + self._questions([self._repair.go_on(message.part, now)])
+        lost = any(is_lost(entry.lattice) for entry in message.entries)
+        if message.more or lost:
+            return effects + self._questions([self._repair.go_on(message.part, now)], lost)
         self._repair.answered(peer, [message.part])
         return effects + self.ask(now)
 

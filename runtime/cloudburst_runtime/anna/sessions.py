@@ -19,16 +19,18 @@ SEEN_MAX = 1024
 
 def begun(session: Session) -> Session:
     """A session that goes on from ``session``, to be changed."""
-    return Session(
-        session.level,
-        session.home,
-        dict(session.seen),
-        dict(session.fixed),
-        dict(session.wrote),
-        dict(session.writes),
-        dict(session.due),
-        session.waits,
-    )
+    mine = Session(session.level, session.home)
+    if session.seen:
+        mine.seen = dict(session.seen)
+    if session.fixed:
+        mine.fixed = dict(session.fixed)
+    if session.wrote:
+        mine.wrote = dict(session.wrote)
+    if session.beside:
+        mine.start, mine.beside = session.start, session.beside
+    if session.level == "atomic":
+        mine.writes, mine.due, mine.waits = dict(session.writes), dict(session.due), session.waits
+    return mine
 
 
 def join(session: Session, other: Session) -> None:
@@ -43,6 +45,9 @@ def join(session: Session, other: Session) -> None:
     session.waits = max(session.waits, other.waits)
     session.due = latest(session.due, other.due)
     if not other.fixed and not other.wrote:
+        return
+    if not session.fixed and not session.wrote:
+        session.fixed, session.wrote = dict(other.fixed), dict(other.wrote)
         return
     for key, nodes in other.wrote.items():
         session.wrote[key] = _most(session.wrote.get(key, {}), nodes)

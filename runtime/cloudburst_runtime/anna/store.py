@@ -473,7 +473,7 @@ class StoreCore:
         if isinstance(message, Compare):
             return [self.reconciler.compare(peer, message)]
         keys, more = self.reconciler.lacking(message)
-        as_plain = peer in self.exchange.afar
+        as_plain = message.plain or peer in self.exchange.afar
         found = {key: entry for key in keys if (entry := self._entry(key, as_plain)) is not None}
         return [Send(peer, Wanted(message.epoch, message.part, list(found), list(found.values()), more))]
 

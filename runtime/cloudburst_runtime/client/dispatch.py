@@ -14,7 +14,6 @@ import msgspec
 
 from cloudburst_runtime.client.calls import Dispatched, Held, OwnedCall
 from cloudburst_runtime.client.gathering import Gathered
-from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
@@ -95,7 +94,7 @@ class Dispatcher:
             call.output_key,
             call.record,
             call.watched,
-            _session_of(call, held, schedule),
+            _session_of(call, held, schedule, floor),
         )
         waits = held.simple and load.get(schedule[0], 0) >= self._together_after and _is_plain(call, header)
         sends = [] if waits else starts(call, header, held)
@@ -194,24 +193,30 @@ def _is_plain(call: OwnedCall, header: Header) -> bool:
     )
 
 
-def _session_of(call: OwnedCall, held: Held, schedule: list[PeerName]) -> Session | None:
+def _session_of(call: OwnedCall, held: Held, schedule: list[PeerName], floor: Vector) -> Session | None:
     """What the call begins with at another level than ``lww``."""
     if call.level == "lww":
         return None
-    session = ClientSession(call.level) if call.session is None else call.session
-    home = _home(held, schedule) if call.level in REPEATABLE and not held.simple else schedule[0]
-    begun = session.onward(call.level, home)
-    begun.due = dict(call.due)
+    beside = [] if held.simple or call.level not in REPEATABLE else _beside(held, schedule)
+    home = beside[0] if beside else ""
+    begun = Session(call.level, home) if call.session is None else call.session.onward(call.level, home)
+    if call.level == "dsrr" and floor and len(beside) > 1:
+        begun.start, begun.beside = floor, beside
+    if call.due:
+        begun.due = dict(call.due)
     return begun
 
 
-def _home(held: Held, schedule: list[PeerName]) -> PeerName:
-    """Where steps that may run beside others agree on versions: where most of them run, who need not ask."""
+def _beside(held: Held, schedule: list[PeerName]) -> list[PeerName]:
+    """The executors of steps that may run beside others, that of most of them first.
+
+    That is where they agree on versions: those steps need not ask.
+    """
     if held.beside is None:
         held.beside = [node for node, is_alone in enumerate(alone(held.topology)) if not is_alone]
     if not held.beside:
-        return schedule[0]
-    return Counter([schedule[node] for node in held.beside]).most_common(1)[0][0]
+        return []
+    return [name for name, _ in Counter([schedule[node] for node in held.beside]).most_common()]
 
 
 def cancels(header: Header) -> Effects:

@@ -32,8 +32,18 @@ class BoundedDict(dict[K, V]):
     def __setitem__(self, key: K, value: V) -> None:
         dict.__setitem__(self, key, value)
         if len(self) > self._entries_max:
-            dropped = list(self)[: -self.entries_min]
-            for old in dropped:
-                del self[old]
-            if self._forgotten is not None:
-                self._forgotten(dropped)
+            self._forget()
+
+    def setdefault(self, key: K, default: V) -> V:
+        """As of a dict, also if several threads do it at once."""
+        value = dict.setdefault(self, key, default)
+        if len(self) > self._entries_max:
+            self._forget()
+        return value
+
+    def _forget(self) -> None:
+        dropped = list(self)[: -self.entries_min]
+        for old in dropped:
+            del self[old]
+        if self._forgotten is not None:
+            self._forgotten(dropped)

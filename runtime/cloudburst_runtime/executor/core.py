@@ -25,6 +25,7 @@ from typing import Any
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, Timer
 from cloudburst_runtime.executor import (
+    agreement,
     atomic,
     catalog,
     departures,
@@ -74,6 +75,8 @@ from cloudburst_runtime.messages import (
     Call,
     Calls,
     Cancel,
+    Claim,
+    Claimed,
     ExecutorLost,
     Failure,
     Handover,
@@ -146,6 +149,8 @@ class ExecutorCore:
             Mail: self.operations.on_mail,
             Recall: self.operations.snapshots.on_recall,
             Recalled: self.operations.snapshots.on_recalled,
+            Claim: self.operations.snapshots.on_claim,
+            Claimed: self.operations.snapshots.claims.on_claimed,
             Release: self._on_release,
             UnderWay: self.operations.snapshots.on_under_way,
             Pin: self.waiting.on_pin,
@@ -162,6 +167,7 @@ class ExecutorCore:
             waiting.TIMER: self.waiting.on_wanted,
             snapshots.RECALL_TIMER: self.operations.snapshots.on_recall_timer,
             snapshots.WANTED_TIMER: self._on_wanted_timer,
+            agreement.TIMER: self.operations.snapshots.claims.on_timer,
             departures.TIMER: self.departures.on_timer,
             releases.TIMER: self.releases.on_timer,
             atomic.TIMER: self.operations.publishing.on_timer,

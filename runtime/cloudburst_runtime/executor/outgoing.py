@@ -89,8 +89,12 @@ def keepers(task: Task) -> list[PeerName]:
     session = task.session
     if session is None or session.level not in REPEATABLE:
         return []
-    holders = (fix.holder for fix in session.fixed.values())
-    return list(dict.fromkeys([*task.header.schedule, session.home, *holders]))
+    names = dict.fromkeys(task.header.schedule)
+    for fix in session.fixed.values():
+        names[fix.holder] = None
+    if session.home:
+        names[session.home] = None
+    return list(names)
 
 
 def _onward(header: Header, clock: Micros, floor: Vector, session: Session | None) -> Header:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from cloudburst_runtime.effects import Send, SetTimer
-from cloudburst_runtime.executor.snapshots import Attempt
+from cloudburst_runtime.executor.tasks import Attempt
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.messages import Release
 

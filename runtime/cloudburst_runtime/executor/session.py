@@ -75,6 +75,9 @@ class Levels:
             entry = self._cache.peek(key, task.floor)
         elif session.level in REPEATABLE:
             entry = self._snapshots.peek(task, key)
+            if entry is not None and type(entry.lattice) not in _KEEPS_SIBLINGS:
+                task.met[key] = entry.version  # as `see` would, at these levels
+                return entry
         else:
             entry = self._cache.peek(key, self.floor(task))
         if entry is not None:

@@ -5,7 +5,8 @@ holder keeps the entry until the attempt is over; the call carries version and h
 reads the key later uses an entry of that version if one is at hand, else recalls it from the holder.
 
 A step that may run beside another one cannot know what the other fixes. So the call's *home*, an executor
-that has such a step, fixes for all of them; a step that is before or after all others fixes for itself.
+that has such a step, fixes for all of them, unless the key is as it was when the attempt began (`agreement`);
+a step that is before or after all others fixes for itself.
 
 What is kept is released when the call's last step ends; when it is cancelled, as after a failure; when its
 client is gone. Should all that be lost, the client is asked now and then whether the call is under way. One
@@ -22,12 +23,15 @@ import msgspec
 from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.executor import atomic
+from cloudburst_runtime.executor.agreement import ATTEMPTS_KEPT_MIN, BACKOFF_MAX, Claims, unchanged
 from cloudburst_runtime.executor.bounded import BoundedDict
-from cloudburst_runtime.executor.tasks import Task
+from cloudburst_runtime.executor.tasks import Attempt, Task
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.lattices import Atomic
 from cloudburst_runtime.messages import (
     Astray,
+    Claim,
+    Claimed,
     Due,
     Entry,
     Failure,
@@ -39,16 +43,16 @@ from cloudburst_runtime.messages import (
     UnderWay,
 )
 from cloudburst_runtime.scheduler.dag import alone
+from cloudburst_runtime.vectors import Vector
 
 Effects = list[Any]
-Attempt: TypeAlias = tuple[PeerName, int, int]
 Place: TypeAlias = tuple[str, tuple[tuple[int, int], ...]]
 """A key, and the call's own writes of it before the read."""
 
-ATTEMPTS_KEPT_MIN = 1024
-"""Attempts for which something is kept, at least."""
+NO_WRITES: dict[int, int] = {}
+NO_FLOOR: Vector = {}
+NOTHING: dict[Place, Entry] = {}
 
-BACKOFF_MAX = 10
 WANTED_AFTER = 10
 """After so many resend intervals it is asked whether what is kept is still wanted."""
 
@@ -121,6 +125,7 @@ class Snapshots:
         self._pass_on = pass_on
         self._conclude = conclude
         self._cancel = cancel
+        self.claims = Claims(name, resend_ms, next_req)
         self._over: BoundedDict[Attempt, bool] = BoundedDict(ATTEMPTS_KEPT_MIN)
         self._gone: BoundedDict[PeerName, bool] = BoundedDict(ATTEMPTS_KEPT_MIN)
         self._readings: dict[int, _Reading] = {}
@@ -132,30 +137,59 @@ class Snapshots:
 
     @property
     def pending(self) -> int:
-        """Recalls that were not answered, and those of others that wait here."""
-        return len(self._recalls) + sum(map(len, self._served.values()))
+        """Recalls and claims that were not answered, and recalls of others that wait here."""
+        return len(self._recalls) + self.claims.pending + sum(map(len, self._served.values()))
 
     # ------------------------------------------------------------ a task reads
 
     def peek(self, task: Task, key: str) -> Entry | None:
         """What the task reads of a key, if that can be said, or fixed, here and at once."""
-        session = _session(task)
-        wrote = session.wrote.get(key, {})
-        if key in session.writes:
+        session, attempt = task.session, task.id[:3]
+        assert session is not None, task
+        if session.writes and key in session.writes:
             return Entry(0, session.writes[key])
-        kept = self._kept(_attempt(task), key, wrote)
+        kept = self.kept.get(attempt)
+        found = None if kept is None else kept.get(_place(key, session) if session.wrote else (key, ()))
         fix = session.fixed.get(key)
         if fix is not None:
-            if kept is None:
-                held = self._cache.peek(key, {})
+            if found is None:
+                held = self._cache.peek(key, NO_FLOOR)
                 return held if held is not None and held.version == fix.version else None
-            return kept
-        if not self._decides(task):
+            return found
+        entry = found or self._cache.peek(key, task.floor)
+        if entry is None or (session.home and found is None and self._asks(task, session, key, entry)):
             return None
-        entry = self._cache.peek(key, task.floor) if kept is None else kept
-        if entry is None or not self._goes(session, _attempt(task), key, entry):
+        if session.level == "atomic" and not self._goes(session, attempt, key, entry):
             return None
-        return self._fix(task, key, entry, self._name)
+        fixed = self._fix(task, key, entry, self._name)
+        if session.beside and found is None and self._has_given(task, key):
+            self._unfix(task, key)
+            return None
+        return fixed
+
+    def _unfix(self, task: Task, key: str) -> None:
+        """The home claims the key in this very moment: user code reads in one thread, sockets in another.
+
+        Either it was told of what was fixed, or it was seen here that it asked.
+        """
+        session = _session(task)
+        self.kept.get(_attempt(task), {}).pop(_place(key, session), None)
+        session.fixed.pop(key, None)
+
+    def _has_given(self, task: Task, key: str) -> bool:
+        return self.claims.is_given(_attempt(task), key)
+
+    def _asks(self, task: Task, session: Session, key: str, entry: Entry) -> bool:
+        """Whether a task is to ask others before it reads this entry of a key that is not fixed yet."""
+        if self._decides(task):
+            contested = _is_contested(entry, session.start, key in session.wrote)
+            return contested and session.home == self._name and not self._is_alone(task)
+        return not (self._is_free(task, key) and unchanged(entry, session.start))
+
+    def _is_free(self, task: Task, key: str) -> bool:
+        """Whether a step that does not decide may read the key by itself, should it be unchanged."""
+        session = _session(task)
+        return self._name in session.beside and key not in session.wrote and not self._has_given(task, key)
 
     def read(self, task: Task, op: int, keys: list[str], wait: bool, now: Millis) -> Effects:
         """Read keys for the operation ``op``; with ``wait``, once all of them exist."""
@@ -178,12 +212,16 @@ class Snapshots:
             return self._go_astray(op, f"the version of key {key!r} that it reads is no longer kept", now)
         if fix is not None:
             return self._recall(op, reading, key, fix.holder, now)
-        if not self._decides(reading.task):
+        if not self._decides(reading.task) and not self._looks(reading.task, key):
             return self._recall(op, reading, key, session.home, now, fix=True)
         part = self._begin(lambda result, later: self._found_here(op, key, result, later))
         reading.parts.append(part)
         read = self._cache.read(part, [key], reading.task.floor, now, reading.wait)
         return self._pass_on(read, now)
+
+    def _looks(self, task: Task, key: str) -> bool:
+        """Whether a step that does not decide is to look first whether the key is unchanged."""
+        return self._is_free(task, key) and self._cache.peek(key, task.floor) is None
 
     def _found_here(self, op: int, key: str, result: Any, now: Millis) -> Effects:
         reading = self._readings.get(op)
@@ -191,6 +229,7 @@ class Snapshots:
             return []
         if isinstance(result, Failure):
             return self._fail(op, result, now)
+        task = reading.task
 
         def admitted(entry: Entry | None, later: Millis) -> Effects:
             if op not in self._readings:
@@ -198,20 +237,30 @@ class Snapshots:
             if entry is None:
                 why = f"what was read does not go with key {key!r}"
                 return self._go_astray(op, why, later, atomic.dues(result[0]))
-            reading.found[key] = self._fix(reading.task, key, entry, self._name, reading.wait)
+            if not (_session(task).home and self._asks(task, _session(task), key, entry)):
+                return fixed(entry, later)
+            if not self._decides(task):
+                return self._recall(op, reading, key, _session(task).home, later, fix=True)
+            return self._claim(_attempt(task), key, _session(task).beside, entry, fixed, later)
+
+        def fixed(entry: Entry, later: Millis) -> Effects:
+            if op not in self._readings:
+                return []
+            reading.found[key] = self._fix(task, key, entry, self._name, reading.wait)
             return self._finish(op, later)
 
-        return self._admit(_session(reading.task), _attempt(reading.task), key, result[0], admitted, now)
+        return self._admit(_session(task), _attempt(task), key, result[0], admitted, now)
 
     def _fix(self, task: Task, key: str, entry: Entry, holder: PeerName, waited: bool = False) -> Entry:
-        session = _session(task)
-        wrote = session.wrote.get(key, {})
-        kept = self._keep(_attempt(task), key, wrote, entry, waited)
+        session = task.session
+        assert session is not None, task
+        wrote = session.wrote.get(key, NO_WRITES)
+        place = _placed(key, wrote) if wrote else (key, ())
+        kept = self._keep(task.id[:3], place, entry, waited)
+        session.fixed[key] = fix = Fix(kept.version, holder, wrote)
         if session.level == "atomic":
-            session.fixed[key] = Fix(kept.version, holder, wrote, atomic.order_of(kept))
+            fix.order = atomic.order_of(kept)
             atomic.note(session, kept)
-        else:
-            session.fixed[key] = Fix(kept.version, holder, wrote)
         return kept
 
     def _finish(self, op: int, now: Millis) -> Effects:
@@ -233,9 +282,10 @@ class Snapshots:
 
     def _decides(self, task: Task) -> bool:
         """Whether what this task reads first may be fixed here."""
-        home = _session(task).home
-        if home in ("", self._name):
-            return True
+        return _session(task).home in ("", self._name) or self._is_alone(task)
+
+    def _is_alone(self, task: Task) -> bool:
+        """Whether every other step is before this one or after it."""
         assert task.known is not None
         number = task.known.plan.number
         if number not in self._alone:
@@ -248,9 +298,13 @@ class Snapshots:
         self, op: int, reading: _Reading, key: str, holder: PeerName, now: Millis, fix: bool = False
     ) -> Effects:
         task = reading.task
-        wrote = _session(task).wrote.get(key, {})
+        session, attempt = _session(task), _attempt(task)
         req, wait = self._next_req(), fix and reading.wait
-        recall = Recall(req, self._name, *_attempt(task), key, wrote, fix, task.floor, wait, _read(task))
+        recall = Recall(req, self._name, *attempt, key, session.wrote.get(key, {}), fix, task.floor, wait)
+        recall.session = _read(task)
+        if fix and session.start:
+            recall.start, recall.beside = session.start, session.beside
+            self.claims.give(attempt, key)
         self._recalls[req] = _Recalling(op, holder, recall, self._resend_ms, now + self._resend_ms)
         return [Send(holder, recall), *self._arm(RECALL_TIMER, now + self._resend_ms)]
 
@@ -271,10 +325,10 @@ class Snapshots:
 
     def lose(self, holder: PeerName, now: Millis) -> Effects:
         """An executor is gone, with all that it kept: who waits for it waits in vain."""
+        effects = self.claims.lose(holder, now)
         waiting = {
             recall.op: recall.message.key for recall in self._recalls.values() if recall.holder == holder
         }
-        effects: Effects = []
         for op, key in waiting.items():
             why = f"executor {holder!r}, which kept the version of key {key!r} that it reads, is lost"
             effects += self._go_astray(op, why, now)
@@ -315,7 +369,7 @@ class Snapshots:
     def on_recall(self, message: Recall, now: Millis) -> Effects:
         """Another executor asks for what is kept here, or is to be fixed here."""
         attempt = (message.client, message.number, message.attempt)
-        entry = self._kept(attempt, message.key, message.wrote)
+        entry = self.kept.get(attempt, NOTHING).get(_placed(message.key, message.wrote))
         if entry is not None and not (message.wait and entry.lattice is None):
             return [Send(message.sender, Recalled(message.req, entry))]
         if not message.fix or attempt in self._over or message.client in self._gone:
@@ -332,18 +386,50 @@ class Snapshots:
         attempt = (message.client, message.number, message.attempt)
 
         def admitted(entry: Entry | None, later: Millis) -> Effects:
+            if entry is None or not _is_contested(entry, message.start, bool(message.wrote)):
+                return settled(entry, later)
+            others = [name for name in message.beside if name != message.sender]
+            return self._claim(attempt, message.key, others, entry, settled, later)
+
+        def settled(entry: Entry | None, later: Millis) -> Effects:
             served = self._served.get(attempt, {})
             served.pop((message.sender, message.req), None)
             if not served:
                 self._served.pop(attempt, None)
             if entry is not None and attempt not in self._over:
-                entry = self._keep(attempt, message.key, message.wrote, entry, message.wait)
+                entry = self._keep(attempt, _placed(message.key, message.wrote), entry, message.wait)
             due = {} if entry is not None or isinstance(result, Failure) else atomic.dues(result[0])
             return [Send(message.sender, Recalled(message.req, entry, due))]
 
         if isinstance(result, Failure):
-            return admitted(None, now)
+            return settled(None, now)
         return self._admit(message.session, attempt, message.key, result[0], admitted, now)
+
+    def _claim(
+        self,
+        attempt: Attempt,
+        key: str,
+        others: list[PeerName],
+        entry: Entry,
+        then: Callable[[Entry, Millis], Effects],
+        now: Millis,
+    ) -> Effects:
+        """What all read of a key that has changed: what another one has read already, else ``entry``."""
+        return self.claims.ask(
+            attempt, key, others, lambda read, later: then(entry if read is None else read, later), now
+        )
+
+    def on_claim(self, message: Claim, now: Millis) -> Effects:
+        """A home asks what was read of a key here, and decides on it from now on."""
+        attempt = (message.client, message.number, message.attempt)
+        if attempt in self._over or message.client in self._gone:
+            return [Send(message.sender, Claimed(message.req, None))]
+        self.claims.give(attempt, message.key)
+        read = self.kept.get(attempt, NOTHING).get(_placed(message.key, NO_WRITES))
+        if read is not None and read.lattice is None:
+            read = None  # that the key does not exist, none but its home has said
+        answer = Send(message.sender, Claimed(message.req, read))
+        return [answer, *self._arm(WANTED_TIMER, now + self._wanted_after)]
 
     # ------------------------------------------------------------ what goes with what was read
 
@@ -422,24 +508,24 @@ class Snapshots:
 
     # ------------------------------------------------------------ what is kept
 
-    def _kept(self, attempt: Attempt, key: str, wrote: dict[int, int]) -> Entry | None:
-        kept = self.kept.get(attempt)
-        return None if kept is None else kept.get(_place(key, wrote))
-
-    def _keep(self, attempt: Attempt, key: str, wrote: dict[int, int], entry: Entry, waited: bool) -> Entry:
+    def _keep(self, attempt: Attempt, place: Place, entry: Entry, waited: bool) -> Entry:
         """Keep an entry unless one is kept already: of a key that did not exist, what was ``waited`` for."""
-        if attempt not in self.kept:
-            self.kept[attempt] = {}
-        kept, place = self.kept[attempt], _place(key, wrote)
-        if place not in kept or (waited and kept[place].lattice is None and entry.lattice is not None):
-            kept[place] = entry
-        return kept[place]
+        kept = self.kept.get(attempt)
+        if kept is None:
+            kept = self.kept.setdefault(attempt, {})
+        found = kept.setdefault(place, entry)
+        if waited and found.lattice is None and entry.lattice is not None:
+            found = kept[place] = entry
+        return found
 
     def release(self, attempt: Attempt) -> Effects:
         """This attempt is over: keep nothing for it, and wait for nothing."""
         self.kept.pop(attempt, None)
-        self._astray.pop(attempt, None)
+        self.claims.release(attempt)
         self._over[attempt] = True
+        if not (self._astray or self._served or self._readings):
+            return []
+        self._astray.pop(attempt, None)
         effects: Effects = []
         for part in self._served.pop(attempt, {}).values():
             effects += self._cancel(part)
@@ -454,6 +540,7 @@ class Snapshots:
             *self.kept,
             *self._served,
             *self._astray,
+            *self.claims.attempts,
             *(_attempt(each.task) for each in self._readings.values()),
         ]
         gone = [attempt for attempt in dict.fromkeys(attempts) if attempt[0] == client]
@@ -461,7 +548,9 @@ class Snapshots:
 
     def watch(self, now: Millis) -> Effects:
         """See to it that what is kept is asked after, should nobody release it."""
-        return self._arm(WANTED_TIMER, now + self._wanted_after) if self.kept else []
+        if not self.kept or WANTED_TIMER in self._armed:
+            return []
+        return self._arm(WANTED_TIMER, now + self._wanted_after)
 
     def unwanted(self) -> list[Attempt]:
         """The attempts whose clients were asked in vain for too long."""
@@ -475,7 +564,7 @@ class Snapshots:
     def on_wanted_timer(self, now: Millis) -> Effects:
         """Ask the callers of what is kept whether they still want it."""
         del self._armed[WANTED_TIMER]
-        attempts = list(dict.fromkeys([*self.kept, *self._served, *self._astray]))
+        attempts = list(dict.fromkeys([*self.kept, *self._served, *self._astray, *self.claims.attempts]))
         self._unanswered = {attempt: self._unanswered.get(attempt, 0) + 1 for attempt in attempts}
         asked = [Send(client, Kept(number, attempt, self._name)) for client, number, attempt in attempts]
         return [*asked, *(self._arm(WANTED_TIMER, now + self._wanted_after) if attempts else [])]
@@ -489,6 +578,11 @@ class Snapshots:
             return []
         self._armed[timer] = None
         return [SetTimer(timer, due)]
+
+
+def _is_contested(entry: Entry, start: Vector, wrote: bool) -> bool:
+    """Whether others may have read another version by themselves, unless the call ``wrote`` the key."""
+    return bool(start) and not wrote and not unchanged(entry, start)
 
 
 def _attempt(task: Task) -> Attempt:
@@ -508,5 +602,10 @@ def _read(task: Task) -> Session | None:
     return Session("atomic", fixed=session.fixed, due=session.due)
 
 
-def _place(key: str, wrote: dict[int, int]) -> Place:
-    return key, tuple(sorted(wrote.items())) if wrote else ()
+def _place(key: str, session: Session) -> Place:
+    wrote = session.wrote.get(key)
+    return _placed(key, wrote) if wrote else (key, ())
+
+
+def _placed(key: str, wrote: dict[int, int]) -> Place:
+    return (key, tuple(sorted(wrote.items())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -27,6 +27,9 @@ from cloudburst_runtime.values import Value
 from cloudburst_runtime.vectors import Vector
 
 State = Literal["waiting", "queued", "running", "storing"]
+
+Attempt: TypeAlias = tuple[PeerName, int, int]
+"""The first three of a `TaskId`: a client, the number of its call, and which try of it."""
 
 
 class Known(NamedTuple):

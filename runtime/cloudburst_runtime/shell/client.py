@@ -46,6 +46,7 @@ from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
 from cloudburst_runtime.shell.interrupts import Interrupts
 from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.names import CONFIG_NAME
+from cloudburst_runtime.shell.spinning import CLIENT_TURNS_MAX
 from cloudburst_runtime.shell.ticket import Ticket
 from cloudburst_runtime.shell.transport import Hub
 
@@ -390,7 +391,7 @@ def _near(directory: str, hello: Hello) -> tuple[Hub, Config]:
         raise RuntimeUnavailable(f"no runtime answers at {SCHEME}{directory}: start one with cb.up()")
     try:
         config = read_config(directory)
-        hub.spin_for(config.spin_us, roams=True)  # of two that meet on a processor, only one is to leave
+        hub.spin_for(config.spin_us, CLIENT_TURNS_MAX)
         return hub, config
     except BaseException:
         hub.close()

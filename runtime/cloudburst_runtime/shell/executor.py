@@ -50,6 +50,7 @@ from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
 from cloudburst_runtime.shell.holding import HOLDING
 from cloudburst_runtime.shell.loop import REPORT_MS, Loop
+from cloudburst_runtime.shell.spinning import EXECUTOR_TURNS_MAX
 from cloudburst_runtime.shell.transport import Hub
 
 LIVE_CHARACTERS_MAX = 10_000
@@ -84,7 +85,7 @@ class ExecutorProcess:
     def __init__(self, directory: str, name: str, config: Config) -> None:
         hello = Hello(name, "executor", os.getpid(), config.gpus, os.uname().nodename)
         self.hub = Hub(directory, hello)
-        self.hub.spin_for(config.spin_us)
+        self.hub.spin_for(config.spin_us, EXECUTOR_TURNS_MAX)
         self.core = ExecutorCore(config, name, hybrid_clock())
         inplace.home = directory
         self.streams = Streams(config.printed_bytes_max)

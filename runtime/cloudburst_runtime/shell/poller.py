@@ -8,7 +8,7 @@ from __future__ import annotations
 import select
 
 from cloudburst_runtime.shell import processors
-from cloudburst_runtime.shell.spinning import Spin
+from cloudburst_runtime.shell.spinning import Roaming, Spin
 
 
 class Poller:
@@ -19,13 +19,11 @@ class Poller:
         self._poll = None if self._epoll else select.poll()
         self._spin: Spin | None = None
 
-    def spin_for(self, limit_us: float, roams: bool) -> None:
+    def spin_for(self, limit_us: float, turns_max: int) -> None:
         """From now on, let an eager `poll` look for so long before it sleeps; with epoll only."""
         if self._epoll is not None and limit_us:
-            move = processors.leave if roams else None
-            self._spin = Spin(
-                self._epoll.poll, limit_us, processors.to_spare, move=move, stay=processors.staying
-            )
+            roaming = Roaming(turns_max, processors.leave)
+            self._spin = Spin(self._epoll.poll, limit_us, processors.to_spare, roaming, processors.staying)
 
     @property
     def live(self) -> bool:

@@ -10,7 +10,7 @@ it if the others sleep; on virtual machines also a processor that only rests cou
 then take turns there, with caches that are cold each time. So whoever has looked in vain sleeps where it is,
 for a while (`processors.staying`), and of two that take turns one moves.
 
-Law: `Patience` decides, from times that it is told, and owns no clock; `Spin` looks.
+Law: `Patience` and `Roaming` decide, from times that they are told, and own no clock; `Spin` looks.
 """
 
 from __future__ import annotations
@@ -40,9 +40,12 @@ BREAK_US_MIN = 30.0
 BREAK_US_MAX = 300.0
 """After such a break nobody looks on, and it was a loss: somebody else has much to do, and keeps on."""
 
-TURNS_MIN, TURNS_MAX = 3, 64
+CLIENT_TURNS_MAX, EXECUTOR_TURNS_MAX = 3, 6
 """So many waits in a row that ended with the first break: two processes take turns on one processor, and one
-is to leave; and so many that this does not seem to help: then to sleep is as good."""
+leaves it. Of a client and an executor the client does; a store stays, as it serves all."""
+
+TURNS_MAX = 64
+"""So many, and to leave does not seem to help: then to sleep is as good."""
 
 MOVE_US_MIN, MOVE_US_MAX = 2_000.0, 1_000_000.0
 """How long to stay on a processor at least, as a move may take milliseconds: twice as long after each …"""
@@ -101,6 +104,54 @@ def clock_us() -> float:
     return time.perf_counter() * 1e6
 
 
+class Roaming:
+    """Decides whether a process leaves its processor, from whether its looks ended in turns.
+
+    Parameters
+    ----------
+    turns_max
+        After how many in a row; 0: never.
+    move
+        Goes to another processor.
+
+    Attributes
+    ----------
+    turns
+        How many there have been in a row.
+
+    Examples
+    --------
+    >>> roaming = Roaming(2, lambda: print("off"))
+    >>> for now in (10.0, 20.0):
+    ...     roaming.note(True, now)
+    off
+    >>> roaming.note(False, 30.0)
+    >>> roaming.turns
+    0
+    """
+
+    __slots__ = ("_move", "_move_us", "_moves_at", "_turns_max", "turns")
+
+    def __init__(self, turns_max: int, move: Callable[[], None]) -> None:
+        self._turns_max = turns_max
+        self._move = move
+        self._moves_at = 0.0
+        self._move_us = MOVE_US_MIN
+        self.turns = 0
+
+    def note(self, in_turn: bool, now: float) -> None:
+        """A look is over, at so many microseconds."""
+        if not in_turn:
+            self.turns = 0
+            self._move_us = max(MOVE_US_MIN, self._move_us * MOVE_SHARE)
+            return
+        self.turns += 1
+        if self.turns >= self._turns_max > 0 and now >= self._moves_at:
+            self._move_us = min(2 * self._move_us, MOVE_US_MAX)
+            self._moves_at = now + self._move_us
+            self._move()
+
+
 class Spin:
     """Looks at descriptors for as long as its patience lasts.
 
@@ -112,12 +163,12 @@ class Spin:
         The longest look.
     allowed
         Whether this machine has processor time to spare; asked at most twice a minute.
-    clock
-        The time in microseconds.
-    move
-        Goes to another processor; called when two processes take turns on this one.
+    roaming
+        Is told whether looks ended in turns.
     stay
         Polls, and is woken on the processor on which it fell asleep.
+    clock
+        The time in microseconds.
     give_way
         Lets whoever else needs this processor have it.
     """
@@ -127,22 +178,19 @@ class Spin:
         poll: Poll,
         limit_us: float,
         allowed: Callable[[], bool],
+        roaming: Roaming,
+        stay: Callable[[Poll, float], list[Any]],
         clock: Callable[[], float] = clock_us,
-        move: Callable[[], None] | None = None,
-        stay: Callable[[Poll, float], list[Any]] | None = None,
         give_way: Callable[[], None] = os.sched_yield,
     ) -> None:
         self._poll = poll
         self._limit_us = limit_us
         self._patience = Patience()
         self._allowed = allowed
-        self._clock = clock
-        self._move = move
+        self._roaming = roaming
         self._stay = stay
+        self._clock = clock
         self._give_way = give_way
-        self._turns = 0
-        self._moves_at = 0.0
-        self._move_us = MOVE_US_MIN
         self._ask_at = 0.0
         self._answer = False
 
@@ -154,7 +202,7 @@ class Spin:
         ready = self._look(began)
         if ready or not timeout_s:
             return ready
-        return self._poll(timeout_s) if self._turns or self._stay is None else self._sleep(timeout_s)
+        return self._poll(timeout_s) if self._roaming.turns else self._sleep(timeout_s)
 
     def _may_look(self, now: float) -> bool:
         if now >= self._ask_at:
@@ -179,28 +227,15 @@ class Spin:
             if BREAK_US_MIN < break_us <= BREAK_US_MAX:  # it has had it: that was not lost
                 given_us += break_us
         in_turn = looks == 2 and break_us > BREAK_US_MIN
-        if ready and break_us <= BREAK_US_MAX and not (in_turn and self._turns >= TURNS_MAX):
+        if ready and break_us <= BREAK_US_MAX and not (in_turn and self._roaming.turns >= TURNS_MAX):
             self._patience.found()
         else:
             self._patience.lost(now - began - (0.0 if in_turn else given_us), now)
-        self._note(in_turn, now)
+        self._roaming.note(in_turn, now)
         return ready
-
-    def _note(self, in_turn: bool, now: float) -> None:
-        """Whether two processes take turns on this processor: time for one to leave it."""
-        if not in_turn:
-            self._turns = 0
-            self._move_us = max(MOVE_US_MIN, self._move_us * MOVE_SHARE)
-            return
-        self._turns += 1
-        if self._turns >= TURNS_MIN and self._move is not None and now >= self._moves_at:
-            self._move_us = min(2 * self._move_us, MOVE_US_MAX)
-            self._moves_at = now + self._move_us
-            self._move()
 
     def _sleep(self, timeout_s: float) -> list[Any]:
         """On this processor first."""
-        assert self._stay is not None
         ready = self._stay(self._poll, STAY_S if timeout_s < 0 else min(timeout_s, STAY_S))
         if ready or 0 < timeout_s <= STAY_S:
             return ready

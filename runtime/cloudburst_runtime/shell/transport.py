@@ -330,9 +330,9 @@ class Hub:
         The only call that may be made without the loop's lock."""
         return self._poller.poll(timeout_ms, eager)
 
-    def spin_for(self, limit_us: float, roams: bool = False) -> None:
-        """How long eager waits may spin; who ``roams`` leaves a processor that others want too."""
-        self._poller.spin_for(limit_us, roams)
+    def spin_for(self, limit_us: float, turns_max: int = 0) -> None:
+        """How long eager waits may spin; after so many turns taken on one processor, leave it (0: never)."""
+        self._poller.spin_for(limit_us, turns_max)
 
     def fileno(self) -> int:
         """A descriptor that is readable when `wait` would return at once; -1 where there is no such thing."""

@@ -132,6 +132,17 @@ class _Deciding(_AtLevel):
         snapshots._decides = lambda task: True
 
 
+class _Presuming(_AtLevel):
+    def mutate(self, snapshots: Any) -> None:
+        snapshots.claims.ask = lambda attempt, key, others, then, now: then(None, now)
+
+
+class _Guessing(_AtLevel):
+    def mutate(self, snapshots: Any) -> None:
+        asks = snapshots._asks
+        snapshots._asks = lambda task, *rest: not snapshots._is_free(task, rest[1]) and asks(task, *rest)
+
+
 class _Unrepeating(_AtLevel):
     def mutate(self, snapshots: Any) -> None:
         snapshots.peek = lambda task, key: snapshots._cache.peek(key, task.floor)
@@ -311,6 +322,12 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "snapshot-skipped": Mutant("a repeated read takes what is there", executor=_Unrepeating, scenario="dsrr"),
     "snapshot-not-agreed": Mutant("parallel steps fix versions alone", executor=_Deciding, scenario="dsrr"),
+    "snapshot-presumed": Mutant(
+        "a home does not ask what others have read by themselves", executor=_Presuming, scenario="dsrr"
+    ),
+    "snapshot-guessed": Mutant(
+        "a key that has changed is read without asking", executor=_Guessing, scenario="dsrr"
+    ),
     "snapshot-released": Mutant("each step releases what is kept", executor=_Releasing, scenario="dsrr"),
     "snapshot-not-released": Mutant("what is kept is never released", executor=_Hoarding, scenario="dsrr"),
     "atomic-mixed": Mutant("what is read need not go together", executor=_Mixing, scenario="atomic"),

@@ -13,8 +13,6 @@ from collections import Counter
 from tests.processes.chaos.rig import Rig
 from tests.processes.watching import eventually
 
-SUPERVISOR_SHARE = 0.4
-"""How often the supervisor alone is killed, on which all others must end."""
 PAUSE_SECONDS = (0.1, 1.2)
 WORK_SECONDS_MAX = 60.0
 ACKNOWLEDGED_MIN = 20
@@ -78,10 +76,11 @@ class Killer:
     def _kill_stores(self) -> None:
         names = eventually(self.rig.stores, what="there is a store")
         count = self._luck.randint(1, len(names)) if self.rig.setting.durable else 1
-        killed = self.rig.kill(self._luck.sample(names, count))
-        self._tell(f"stores {killed}")
+        stores, executors = self._luck.sample(names, count), self.rig.executors()
+        with_them = self._luck.sample(executors, self._luck.randint(0, len(executors) // 2))
+        self._tell(f"stores {self.rig.kill([*stores, *with_them])}")
         if not self.rig.setting.durable:
-            self.rig.settle(without=killed)
+            self.rig.settle(without=stores)
 
     def _kill_client(self) -> None:
         slot = self._luck.randrange(len(self.rig.writers))
@@ -89,6 +88,6 @@ class Killer:
         self.rig.kill_client(slot)
 
     def _kill_everything(self) -> None:
-        one = self.counts["everything"] > 0 and self._luck.random() < SUPERVISOR_SHARE
-        self._tell("the supervisor" if one else "every process of the runtime")
-        self.rig.kill_everything(one)
+        only = self._luck.choice(["", "supervisor", "node"]) if self.counts["everything"] else ""
+        self._tell(f"the {only}" if only else "every process of the runtime")
+        self.rig.kill_everything(only)

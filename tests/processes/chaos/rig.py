@@ -30,7 +30,7 @@ from tests.processes.watching import (
     nothing_left,
     pid_of,
     processes_of,
-    supervisor_of,
+    started,
 )
 
 SETTLE_SECONDS = 90.0
@@ -146,13 +146,18 @@ class Rig:
                 os.kill(pid, signal.SIGKILL)
         return list(pids)
 
-    def kill_everything(self, one: bool = False) -> None:
-        """Kill all processes of the runtime, or ``one`` without which it must end; then start it again.
+    def kill_everything(self, only: str = "") -> None:
+        """Kill all processes of the runtime, or ``only`` the one without which it must end; start it again.
 
         Of all, the supervisor is the last: nobody is to see its end, and write what is left to be written.
         """
         directory = self.directory
-        pids = [supervisor_of(directory)] if one else sorted(processes_of(directory), reverse=True)
+        births = {}
+        for pid in processes_of(directory):
+            with contextlib.suppress(OSError):  # it has just ended
+                births[pid] = started(pid)
+        supervisor, node, *others = sorted(births, key=births.__getitem__)
+        pids = {"supervisor": [supervisor], "node": [node]}.get(only, [*others, node, supervisor])
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -169,12 +174,20 @@ class Rig:
 
     def settle(self, without: Sequence[str] = ()) -> None:
         """Wait until these stores are forgotten, all others there, and each key kept as often as need be."""
-        eventually(lambda: self._is_settled(without), SETTLE_SECONDS, "the stores have settled")
+        try:
+            eventually(lambda: self._is_settled(without), SETTLE_SECONDS)
+        except AssertionError:
+            raise AssertionError(f"the stores have not settled: {self._stores()}") from None
 
     def _is_settled(self, without: Sequence[str]) -> bool:
-        reply = self.client._shell.ask(messages.Stores)
+        reply = self._stores()
         names = {store.name for store in reply.stores}
         return reply.settled and len(names) == self.setting.stores and names.isdisjoint(without)
+
+    def _stores(self) -> messages.StoresReply:
+        reply = self.client._shell.ask(messages.Stores)
+        assert isinstance(reply, messages.StoresReply)
+        return reply
 
     # ------------------------------------------------------------ the clients
 

@@ -69,8 +69,13 @@ class Report(NamedTuple):
             lines += ["", *self._explained(violation)]
         if len(self.violations) > VIOLATIONS_SHOWN:
             lines += ["", f"… and {len(self.violations) - VIOLATIONS_SHOWN} more"]
-        lines += ["", *self.troubles[:TROUBLES_SHOWN]] if self.troubles else []
+        if self.troubles:
+            kills = [(at, f"killed: {what}") for at, what in self.told[-KILLS_SHOWN:]]
+            lines += ["", *self.troubles[:TROUBLES_SHOWN], *self._timed(kills)]
         return "\n".join(lines)
+
+    def _timed(self, events: list[tuple[float, str]]) -> list[str]:
+        return [f"  {at - self.began:9.4f} s  {text}" for at, text in sorted(events)]
 
     def _explained(self, violation: Violation) -> list[str]:
         lines = [f"{violation.kind} {violation.key!r}: {violation.text}"]
@@ -82,8 +87,7 @@ class Report(NamedTuple):
         else:
             events += [kill for kill in kills if kill[0] <= violation.at][-KILLS_SHOWN:]
             events.append((violation.at, "this is seen"))
-        events.sort()
-        return [*lines, *(f"  {at - self.began:9.4f} s  {text}" for at, text in events)]
+        return [*lines, *self._timed(events)]
 
     @staticmethod
     def _story(write: Write) -> list[tuple[float, str]]:

@@ -268,7 +268,10 @@ class Work:
             return str(spotted[0])
 
         self._written(key, self._write("causal", key, (name, []), act, "call"))
-        if spotted and self.level != "mk":  # at which each cache has a past of its own
+        if not spotted:
+            return
+        seen[key] = list(dict.fromkeys(each for names in ([spotted[0]], *spotted[1:]) for each in names))
+        if self.level != "mk":  # at which each cache has a past of its own
             self._read("trail", key, lambda: spotted)
 
     def pair(self) -> None:

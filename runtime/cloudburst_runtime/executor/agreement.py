@@ -1,0 +1,168 @@
+"""How parallel steps of a call agree on the version of a key, mostly without a word.
+
+Law: a step reads a key by itself only as it was when the attempt began, and only until its home has asked.
+All else the home decides, once it has asked all who might have done so.
+
+An entry that includes all changes of its key up to some point, and none after it, is what the key was then:
+whoever has such an entry has the same. So a step that finds a key *unchanged* since its attempt began need
+not ask anybody. Else the home decides, which first *claims* the key: it asks the other executors of such
+steps whether one of them has read it unchanged, in which case that is the version, and they ask the home
+from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+import msgspec
+
+from cloudburst_runtime.effects import Send, SetTimer
+from cloudburst_runtime.executor.bounded import BoundedDict
+from cloudburst_runtime.executor.tasks import Attempt
+from cloudburst_runtime.ids import Millis, PeerName
+from cloudburst_runtime.messages import Claim, Claimed, Entry
+from cloudburst_runtime.vectors import Vector, covers
+
+Effects = list[Any]
+Then: TypeAlias = Callable[[Entry | None, Millis], Effects]
+
+ATTEMPTS_KEPT_MIN = 1024
+"""Attempts for which something is kept, at least."""
+
+BACKOFF_MAX = 10
+
+TIMER = "claims"
+
+
+def unchanged(entry: Entry, start: Vector) -> bool:
+    """Whether an entry that includes all changes up to ``start`` includes none that came later.
+
+    Of a key that is absent this cannot be said: that it was deleted is forgotten after a while.
+
+    Examples
+    --------
+    >>> from cloudburst_runtime.lattices import Max
+    >>> entry = Entry(0, Max(7), {"node": 4})
+    >>> unchanged(entry, {"node": 4}), unchanged(entry, {"node": 3})
+    (True, False)
+    """
+    return entry.lattice is not None and bool(entry.version) and covers(start, entry.version)
+
+
+class _Question(msgspec.Struct):
+    """One claim at one executor, and the round that it belongs to."""
+
+    holder: PeerName
+    message: Claim
+    round: _Round
+    interval: Millis
+    due: Millis
+
+
+class _Round(msgspec.Struct):
+    """A key that is claimed: how many have not answered, and what one of them has read."""
+
+    attempt: Attempt
+    then: Then
+    left: int
+    found: Entry | None = None
+
+
+class Claims:
+    """What one executor has claimed as a home, and what others have claimed here.
+
+    Parameters
+    ----------
+    name
+        The executor's name.
+    resend_ms
+        The first interval after which an unanswered claim is sent again.
+    next_req
+        The source of request numbers.
+    """
+
+    def __init__(self, name: PeerName, resend_ms: Millis, next_req: Callable[[], int]) -> None:
+        self._name = name
+        self._resend_ms = resend_ms
+        self._next_req = next_req
+        self._questions: dict[int, _Question] = {}
+        self._given: BoundedDict[Attempt, dict[str, None]] = BoundedDict(ATTEMPTS_KEPT_MIN)
+        self._armed = False
+
+    @property
+    def pending(self) -> int:
+        """Claims that were not answered."""
+        return len(self._questions)
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Those for which something is kept."""
+        return [*self._given, *(question.round.attempt for question in self._questions.values())]
+
+    # ------------------------------------------------------------ what others decide
+
+    def give(self, attempt: Attempt, key: str) -> None:
+        """The home decides on this key from now on."""
+        self._given.setdefault(attempt, {})[key] = None
+
+    def is_given(self, attempt: Attempt, key: str) -> bool:
+        """Whether the home decides on this key even if it is unchanged."""
+        return key in self._given.get(attempt, ())
+
+    # ------------------------------------------------------------ what is decided here
+
+    def ask(self, attempt: Attempt, key: str, others: Iterable[PeerName], then: Then, now: Millis) -> Effects:
+        """Claim a key at the others; ``then`` gets what one of them has read, once all have answered."""
+        names = [name for name in others if name != self._name]
+        if not names:
+            return then(None, now)
+        started = _Round(attempt, then, len(names))
+        sends: Effects = []
+        for name in names:
+            claim = Claim(self._next_req(), self._name, *attempt, key)
+            due = now + self._resend_ms
+            self._questions[claim.req] = _Question(name, claim, started, self._resend_ms, due)
+            sends.append(Send(name, claim))
+        return [*sends, *self._arm(now + self._resend_ms)]
+
+    def on_claimed(self, message: Claimed, now: Millis) -> Effects:
+        """One of the others has answered."""
+        question = self._questions.pop(message.req, None)
+        if question is None:
+            return []
+        asked = question.round
+        asked.left -= 1
+        asked.found = asked.found or message.entry
+        return asked.then(asked.found, now) if not asked.left else []
+
+    def lose(self, holder: PeerName, now: Millis) -> Effects:
+        """An executor is gone: what it had read counts no more, for its calls begin other attempts."""
+        gone = [req for req, question in self._questions.items() if question.holder == holder]
+        return [effect for req in gone for effect in self.on_claimed(Claimed(req, None), now)]
+
+    def release(self, attempt: Attempt) -> None:
+        """This attempt is over."""
+        if self._given:
+            self._given.pop(attempt, None)
+        if self._questions:
+            left = self._questions.items()
+            self._questions = {req: each for req, each in left if each.round.attempt != attempt}
+
+    def on_timer(self, now: Millis) -> Effects:
+        """Send again what was not answered."""
+        self._armed = False
+        sends: Effects = []
+        for question in self._questions.values():
+            if question.due <= now:
+                question.interval = min(2 * question.interval, BACKOFF_MAX * self._resend_ms)
+                question.due = now + question.interval
+                sends.append(Send(question.holder, question.message))
+        dues = [question.due for question in self._questions.values()]
+        return [*sends, *(self._arm(min(dues)) if dues else [])]
+
+    def _arm(self, due: Millis) -> Effects:
+        if self._armed:
+            return []
+        self._armed = True
+        return [SetTimer(TIMER, due)]
