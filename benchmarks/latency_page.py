@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from benchmarks.cases.parts import PARTS, WHOLES, title
 from benchmarks.cases.stages import GROUP, TOTAL
 from benchmarks.chosen import ours, row
 from benchmarks.goals import AWAITED, verdicts
@@ -58,7 +59,7 @@ up costs more than looking, and the processor comes back with cold caches. The p
 programs do; so a call can take less than it. A single call after a pause, or on a machine whose cores are all
 taken, has processes to wake up, and takes what it takes without looking.
 
-## What tracing costs when it is off
+{parts}## What tracing costs when it is off
 
 Nothing. A runtime that is started with `trace=True` puts its stamps in front of the core, the socket's
 `wait` and the sandbox, once, when a process starts
@@ -71,14 +72,27 @@ result carries anyway; the place for them is one byte otherwise.
 {goals}
 """
 
+PARTS_TEXT = """\
+## The parts of longer calls
+
+What a future's `timings` say of a call, medians again. A part is what goes on at a time: what two executors
+do at once counts once.
+
+{table}
+
+"""
+
 WHY = {
     "10-way": "eleven tasks run on two executors, six of them one after the other on one, each through the "
-    "executor's stages of the table above (**receive** to **end**), and the client encodes the arguments of "
-    "ten; the limit is ten messages of 64 bytes, in two pieces, that nobody looks at",
+    "executor's stages (**receive** to **end**), and the client encodes the arguments of ten: **queued** and "
+    "**there** in the table of parts; the limit is ten messages of 64 bytes, in two pieces, that nobody "
+    "looks at",
+    "further hop": "a hop is half a ping-pong, and the executor's stages (**receive** to **end**), once; the "
+    "table of parts has ten of them",
     "calls at once": "they cost processor time, not waiting: the client's stages and the executors', on "
     "cores that three processes share; each call has a future, a header and retries of its own",
-    "shared counter": "it is a call and, within it, a write that the store acknowledges: two round trips, "
-    "one after the other",
+    "shared counter": "it is a call and, within it, a write that the store acknowledges, **run** in the "
+    "table of parts: two round trips, one after the other, of three processes on two cores",
     "get from the client": "a get is a round trip to the store, as a no-op is one to an executor, with an "
     "interpreter at work at both ends",
     "put from the client, 8 B": "a put is a round trip to the store, as a no-op is one to an executor, with "
@@ -87,6 +101,8 @@ WHY = {
     "more time than a ping-pong to meet it",
     "no-op call, to": "the sum of the stages of the table above that are not **request** and **reply**",
     "on two executors": "the stages of the table above, from **receive** to **end**, twice, and the client's",
+    "at dsrr": "what was read, in which version and where it is kept, is noted at each read and travels "
+    "along, which takes the time of some more reads; the functions of the case do nothing but read",
     "ahead of": "the other system does less for a call: it keeps no record of it, for one",
 }
 """Why a goal whose text has these words is not met."""
@@ -94,7 +110,9 @@ WHY = {
 
 def page(result: dict[str, Any]) -> str:
     """The page as Markdown; empty if the stages were not measured."""
-    stages = [case for case in result["cases"] if case["group"] == GROUP and case["name"] != TOTAL]
+    from cloudburst_runtime.shell.tracing import STAGES
+
+    stages = [case for case in result["cases"] if case["group"] == GROUP and case["name"] in STAGES]
     measured = [(case, found) for case in stages if (found := ours(case))]
     if not measured:
         return ""
@@ -103,6 +121,7 @@ def page(result: dict[str, Any]) -> str:
         **{name: machine[name] for name in ("date", "cores", "python")},
         samples=min(found["samples"] for _, found in measured),
         stages="\n".join(_table(measured)),
+        parts=_parts(result),
         goals="\n".join(_goals(result)),
         traced=_median(row(result, TOTAL)),
         plain=_median(row(result, "no-op call")),
@@ -123,6 +142,22 @@ def _table(measured: list[tuple[dict[str, Any], dict[str, Any]]]) -> Iterator[st
         p50, p95 = seconds_text(found["p50"]), seconds_text(found["p95"])
         yield f"| **{case['name']}** | {STAGES[case['name']]} | {p50} | {p95} | {share} |"
     yield f"| | the sum of the medians | {seconds_text(whole)} | | |"
+
+
+def _parts(result: dict[str, Any]) -> str:
+    """The section on the parts; empty if they were not measured."""
+    columns = {whole.name: [row(result, title(whole, part)) for part in PARTS] for whole in WHOLES}
+    measured = {name: [found["p50"] for found in column if found] for name, column in columns.items()}
+    measured = {name: figures for name, figures in measured.items() if len(figures) == len(PARTS)}
+    if not measured:
+        return ""
+    lines = [f"| part | what goes on | {' | '.join(measured)} |", "|---|---|" + "---:|" * len(measured)]
+    for index, (part, what) in enumerate(PARTS.items()):
+        figures = " | ".join(seconds_text(column[index]) for column in measured.values())
+        lines.append(f"| **{part}** | {what} | {figures} |")
+    sums = " | ".join(seconds_text(sum(column)) for column in measured.values())
+    lines.append(f"| | the sum of the medians | {sums} |")
+    return PARTS_TEXT.format(table="\n".join(lines))
 
 
 def _goals(result: dict[str, Any]) -> Iterator[str]:

@@ -19,6 +19,9 @@ from benchmarks.contender import Contender
 from benchmarks.measure import Probe, timed
 from benchmarks.writers import Writers
 
+Call = Callable[[], Any]
+"""Makes a call, and returns its future."""
+
 
 class Cloudburst(Contender):
     """This project.
@@ -113,19 +116,19 @@ cb.down()
 
     def stage(self, name: str) -> Probe:
         """What one stage of a no-op call takes; the runtime must be traced."""
-        same = self.same
+        return _figures(lambda: self.same(1), lambda timings: timings["stages"].get(name))
 
-        def block(count: int, seconds: float) -> list[float]:
-            futures: list[Any] = []
+    def parts_of_counter(self, name: str) -> Probe:
+        """What one part of an increment of the shared counter takes (`benchmarks.cases.parts`)."""
+        return _figures(self._counting(), lambda timings: _part_of(timings, name))
 
-            def once() -> None:
-                futures.append(same(1))
-                futures[-1].get()
+    def parts_of_fan(self, name: str, width: int) -> Probe:
+        """The same of several calls at once and their sum."""
+        return _figures(self._fanning(width), lambda timings: _part_of(timings, name))
 
-            timed(once)(count, seconds)
-            return [float(future.timings["stages"][name]) for future in futures]
-
-        return block
+    def parts_of_chain(self, name: str, length: int) -> Probe:
+        """The same of a chain."""
+        return _figures(self._chaining(length), lambda timings: _part_of(timings, name))
 
     def noop_awaited(self) -> Probe:
         """The same call with ``await``, in one event loop per block."""
@@ -154,17 +157,25 @@ cb.down()
         return self._made[name]
 
     def chain(self, length: int) -> Probe:
+        call = self._chaining(length)
+        return timed(lambda: call().get(), expect=1 + length)
+
+    def _chaining(self, length: int) -> Call:
         names = [self._function(f"link{index}", work.increment).name for index in range(length)]
         edges = list(itertools.pairwise(names))
         dag = self.cb.dag(f"chain{length}", functions=names, edges=edges)
-        return timed(lambda: dag(1).get(), expect=1 + length)
+        return lambda: dag(1)
 
     def fan(self, width: int) -> Probe:
+        call = self._fanning(width)
+        return timed(lambda: call().get(), expect=sum(range(1, width + 1)))
+
+    def _fanning(self, width: int) -> Call:
         names = [self._function(f"link{index}", work.increment).name for index in range(width)]
         sink = self._function("add", work.add).name
         dag = self.cb.dag("fan", functions=[*names, sink], edges=[(name, sink) for name in names])
         given: dict[str, Any] = {name: [index] for index, name in enumerate(names)}
-        return timed(lambda: dag(**given).get(), expect=sum(range(1, width + 1)))
+        return lambda: dag(**given)
 
     def burst(self, count: int) -> Probe:
         same, gather = self.same, self.cb.gather
@@ -201,11 +212,15 @@ cb.down()
         )
 
     def counter(self) -> Probe:
+        call = self._counting()
+        return timed(lambda: call().get())
+
+    def _counting(self) -> Call:
         def bump(cloudburst: Any) -> None:
             cloudburst.put("counter", 1, lattice="counter")
 
-        counted = self._function("bump", bump)
-        return timed(lambda: counted().get())
+        counted: Call = self._function("bump", bump)
+        return counted
 
     def put(self, size: int) -> Probe:
         value = work.value_of(size)
@@ -352,3 +367,39 @@ cb.down()
         """A call of a chain of so many nodes; the time for one node."""
         chain = self.chain(length)
         return lambda count, seconds: [sample / length for sample in chain(count, seconds)]
+
+
+def _figures(call: Call, figure: Callable[[dict[str, Any]], float | None]) -> Probe:
+    """A probe that reads a figure off the timings of each of some calls, one after the other.
+
+    Not all have it: a call that is done before it is waited for has no last stage.
+    """
+
+    def block(count: int, seconds: float) -> list[float]:
+        futures: list[Any] = []
+
+        def once() -> None:
+            futures.append(call())
+            futures[-1].get()
+
+        samples: list[float] = []
+        while not samples:
+            timed(once)(count, seconds)
+            samples = [took for future in futures if (took := figure(future.timings)) is not None]
+        return samples
+
+    return block
+
+
+def _part_of(timings: dict[str, Any], name: str) -> float:
+    """A part of a call (`benchmarks.cases.parts`), in seconds.
+
+    Examples
+    --------
+    >>> timings = {"total": 10.0, "transfer": 5.0, "return": 2.0, "queued": 1.0, "run": 4.0}
+    >>> [_part_of(timings, name) for name in ("there", "queued", "run", "back")]
+    [3.0, 1.0, 4.0, 2.0]
+    """
+    back = timings.get("return", 0.0)
+    figures = {"there": timings["transfer"] - back, "back": back}
+    return float(figures[name] if name in figures else timings[name])

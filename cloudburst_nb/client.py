@@ -44,7 +44,7 @@ from cloudburst_runtime.config import STORES_MAX, waits_for_disk
 from cloudburst_runtime.errors import check_name
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.custom import kind_of
-from cloudburst_runtime.lattices.puts import element, grown
+from cloudburst_runtime.lattices.puts import added, element, grown
 from cloudburst_runtime.lattices.wrap import one_of, reveal
 from cloudburst_runtime.lattices.wrap import siblings as all_values
 from cloudburst_runtime.launch import local
@@ -671,9 +671,10 @@ class Client:
         check_name(key, "key")
         sync = self._sync(durability)
         session = current(self)
+        adds = False
         if lattice is None and kind_of(value) is not None:
             found = self._shell.store("read", [key], timeout=timeout, session=session)
-            value = grown(key, value, found[0])
+            value, adds = grown(key, value, found[0])
         try:
             with self._shell.loop.lock:
                 stamp = self._shell.core.clock.tick(now_ms())
@@ -685,6 +686,7 @@ class Client:
                 ) from None
             raise
         waits = [] if sync is None else [sync]
+        made = added(made) if adds else made
         self._shell.store("write", key, made, *waits, timeout=timeout, session=session)
 
     def _sync(self, durability: str | None) -> bool | None:
@@ -719,7 +721,8 @@ class Client:
             What to return if there is no such key.
         siblings
             All values that were written side by side at a causal level, as a list, the latest first. Without
-            it, the latest of them.
+            it, the latest of them. Of more than 64 the oldest are dropped: who has read a key, in the same
+            session or call, replaces what he writes after.
         version
             The number of an earlier version, as `history` shows it; None: the current one.
         lattice

@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any, TypeVar, overload
 
 from cloudburst_runtime.errors import check_name
-from cloudburst_runtime.lattices.custom import MARK
+from cloudburst_runtime.lattices.custom import DELTA, MARK
 from cloudburst_runtime.values import decode, encode
 
 T = TypeVar("T", bound=type)
@@ -31,6 +31,10 @@ def lattice(cls: Any = None, /, *, name: str | None = None) -> Any:
     The class has a method ``merge(self, other)`` that returns their least upper bound as a new instance, and
     that keeps the laws of `check_laws`. ``cb.put(key, instance)`` merges, ``cb.get(key)`` gives an instance.
     Where two write at once the store keeps both, and whoever reads merges them.
+
+    It may have a method ``delta(self, since)`` besides, which returns what ``since`` lacks of it: an element,
+    small if little is new, for which ``since.merge(self.delta(since)) == since.merge(self)``. Then of a large
+    value only what a put adds is sent, to the store, between stores and to caches.
 
     Parameters
     ----------
@@ -64,6 +68,22 @@ def lattice(cls: Any = None, /, *, name: str | None = None) -> Any:
     >>> cb.put("longest", Longest("law"))
     >>> cb.get("longest").text
     'lattice'
+
+    One that says what is new:
+
+    >>> @cb.lattice
+    ... class Seen:
+    ...     def __init__(self, names=()):
+    ...         self.names = frozenset(names)
+    ...     def merge(self, other):
+    ...         return Seen(self.names | other.names)
+    ...     def delta(self, since):
+    ...         return Seen(self.names - since.names)
+    >>> cb.check_laws([Seen(), Seen(["ada"]), Seen(["ada", "alan"]), Seen(["grace"])])
+    >>> for name in ("ada", "grace"):
+    ...     cb.put("seen", Seen([name]))
+    >>> sorted(cb.get("seen").names)
+    ['ada', 'grace']
     """
     if cls is None:
         return lambda given: _marked(given, name)
@@ -81,8 +101,9 @@ def check_laws(elements: Sequence[Any]) -> None:
     """Check that elements of a lattice keep its laws, for the tests of your own.
 
     Merging is associative, commutative and idempotent; it leaves its inputs as they are; and elements
-    survive the way to another process. Elements are compared by ``==``, or by their attributes if their class
-    does not say what that means.
+    survive the way to another process. If there is a ``delta``, nothing that is new is missing in what it
+    returns. Elements are compared by ``==``, or by their attributes if their class does not say what that
+    means.
 
     Parameters
     ----------
@@ -122,6 +143,9 @@ def check_laws(elements: Sequence[Any]) -> None:
     for a, b in product(elements, repeat=2):
         before = copy.deepcopy((a, b))
         _require(a.merge(b), b.merge(a), "commutative, a.merge(b) = b.merge(a)", a, b)
+        if callable(getattr(type(a), DELTA, None)):
+            law = "told by its delta, b.merge(a.delta(b)) = b.merge(a)"
+            _require(b.merge(a.delta(b)), b.merge(a), law, a, b)
         for element, was in zip((a, b), before, strict=True):
             _require(element, was, "allowed to change its inputs", *before)
     for a, b, c in product(elements, repeat=3):

@@ -12,6 +12,7 @@ import benchmarks.cases  # noqa: F401  registers the cases
 from benchmarks import digest, goals, latency_page, report, run
 from benchmarks.__main__ import chosen
 from benchmarks.case import FULL, QUICK, Case
+from benchmarks.cases import parts
 from benchmarks.cases.stages import GROUP, TOTAL
 from benchmarks.contender import PEERS
 from cloudburst_runtime.shell.tracing import STAGES
@@ -74,6 +75,20 @@ def test_the_page_of_the_stages_has_each_with_its_share_and_says_why_a_goal_is_m
     assert "a traced call, which takes 70.0 µs; one that is not traced takes 60.0 µs" in page
     assert "- *500 calls at once, ahead of the best peer*: they cost processor time" in page
     assert "- *no-op call, to a ping-pong*" not in page
+
+
+def test_the_page_has_the_parts_of_the_calls_whose_parts_were_measured() -> None:
+    whole, other, *_ = parts.WHOLES
+    measured = [
+        case(parts.title(whole, part), GROUP, ours=took * US)
+        for part, took in zip(parts.PARTS, (10, 20, 30, 40), strict=True)
+    ]
+    page = latency_page.page(result_of(*STAGED, *measured, case(parts.title(other, "run"), GROUP, ours=US)))
+    assert f"| part | what goes on | {whole.name} |\n" in page
+    assert f"| **run** | {parts.PARTS['run']} | 30.0 µs |" in page
+    assert "| | the sum of the medians | 100 µs |\n\n## What tracing costs" in page
+    assert "the sum of the medians | 70.0 µs" in page  # of the stages, which these are none of
+    assert "what goes on" not in latency_page.page(result_of(*STAGED))
 
 
 def test_without_stages_there_is_no_such_page(tmp_path: Path) -> None:

@@ -6,13 +6,19 @@ import threading
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import cloudburst_nb as cb
 from cloudburst_nb.errors import InvalidName, LatticeMismatch, SerializationError
 from cloudburst_runtime.lattices import Custom, Max, join
-from cloudburst_runtime.lattices.causal import EMPTY
-from cloudburst_runtime.lattices.puts import element, grown
+from cloudburst_runtime.lattices.causal import EMPTY, Context
+from cloudburst_runtime.lattices.custom import PARTS_MAX
+from cloudburst_runtime.lattices.laws import exact
+from cloudburst_runtime.lattices.puts import added, element, grown
 from cloudburst_runtime.lattices.wrap import delta, dotted, is_causal_draft, reveal
+from cloudburst_runtime.messages import Gossip, Heard, Put
+from tests.test_anna_store import Bench, sent
 
 
 @cb.lattice
@@ -44,9 +50,85 @@ def test_parts_stay_side_by_side_in_the_store_and_are_merged_by_the_reader():
 
 def test_what_is_put_is_merged_with_what_was_found():
     found = part(Longest("lattice"), "e1")
-    assert grown("k", Longest("law"), found) == Longest("lattice")
-    assert grown("k", Longest("law"), None) == Longest("law")
-    assert grown("k", Other(), found).__class__ is Other
+    assert grown("k", Longest("law"), found) == (Longest("lattice"), False)
+    assert grown("k", Longest("law"), None) == (Longest("law"), False)
+    assert grown("k", Other(), found).value.__class__ is Other
+
+
+@cb.lattice
+class Words:
+    """Says what is new."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = frozenset(words)
+
+    def __repr__(self) -> str:
+        return f"Words({', '.join(sorted(self.words))})"
+
+    def merge(self, other: Words) -> Words:
+        return type(self)(*self.words, *other.words)
+
+    def delta(self, since: Words) -> Words:
+        return type(self)(*(self.words - since.words))
+
+
+def put(found: Custom | None, value: Words, number: int, seen: Context) -> Custom:
+    """What is there after a put by one writer."""
+    made, adds = grown("k", value, found)
+    draft = delta(made, None, "e1", number)
+    written = dotted(added(draft) if adds else draft, "e1", number, seen)
+    assert isinstance(written, Custom)
+    return written if found is None else join(found, written, "k")
+
+
+def test_of_a_lattice_with_a_delta_what_is_new_is_put_beside_the_rest():
+    found = part(Words("a", "b"), "e1")
+    made, adds = grown("k", Words("b", "c"), found)
+    assert (made.words, adds) == ({"c"}, True)
+    after = put(found, Words("b", "c"), 2, found.parts.seen)
+    assert len(after.parts.siblings) == 2
+    assert reveal(after).words == {"a", "b", "c"}
+
+
+@given(st.lists(st.sets(st.sampled_from("abcdefgh")), min_size=1, max_size=60))
+def test_however_many_are_put_their_join_is_there_in_a_few_parts(puts):
+    found = None
+    for number, words in enumerate(puts, start=1):
+        found = put(found, Words(*words), number, EMPTY if found is None else found.parts.seen)
+        assert reveal(found).words == set().union(*puts[:number])
+        assert len(found.parts.siblings) <= PARTS_MAX
+
+
+def test_a_part_that_is_added_replaces_nothing_that_was_written_meanwhile():
+    found = part(Words("a"), "e1")
+    mine, theirs = (
+        dotted(added(delta(Words(word), None, name, 2)), name, 2, found.parts.seen)
+        for name, word in (("e1", "b"), ("e2", "c"))
+    )
+    assert reveal(join(join(found, mine, "k"), theirs, "k")).words == {"a", "b", "c"}
+    assert exact(join(join(found, theirs, "k"), mine, "k")) == exact(
+        join(join(found, mine, "k"), theirs, "k")
+    )
+
+
+def test_a_delta_that_is_something_else_is_refused():
+    @cb.lattice
+    class Odd(Words):
+        def delta(self, since: Words) -> Words:
+            return Words()
+
+    with pytest.raises(TypeError, match="key 'k': delta of lattice 'Odd' returned Words"):
+        grown("k", Odd("a"), part(Odd("b"), "e1"))
+
+
+def test_between_stores_only_the_part_travels():
+    bench = Bench("s2")
+    bench.tell("e1", Put(1, "k", part(Words(*(f"word {n}" for n in range(100))), "e1")))
+    bench.tell("s2", Heard(1, bench.told(0, 0)))
+    new = dotted(added(delta(Words("new"), None, "e1", 2)), "e1", 2, EMPTY)
+    [(_, gossip)] = sent(bench.tell("e1", Put(2, "k", new)), Gossip)
+    assert gossip.bases == {"k": 1}
+    assert [exact(entry.lattice) for entry in gossip.entries] == [exact(new)]
 
 
 def test_two_kinds_do_not_meet():
@@ -138,6 +220,11 @@ class Greedy(Number):
         return Greedy(self.value)
 
 
+class Forgetful(Words):
+    def delta(self, since: Words) -> Words:
+        return type(self)(*sorted(self.words - since.words)[1:])
+
+
 class Fading(Number):
     def merge(self, other: Fading) -> Fading:
         return Fading(max(self.value, other.value))
@@ -159,6 +246,12 @@ class Fading(Number):
 def test_what_is_no_lattice_is_found_out(kind, law):
     with pytest.raises(AssertionError, match=law):
         cb.check_laws([kind(1), kind(2), kind(5)])
+
+
+def test_a_delta_that_lacks_something_is_found_out():
+    cb.check_laws([Words(), Words("a"), Words("a", "b")])
+    with pytest.raises(AssertionError, match="told by its delta"):
+        cb.check_laws([Forgetful(), Forgetful("a"), Forgetful("a", "b")])
 
 
 @pytest.mark.parametrize("count", [0, 21])

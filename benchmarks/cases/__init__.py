@@ -4,6 +4,7 @@ from benchmarks.cases import startup as startup  # noqa: I001  the order is that
 from benchmarks.cases import calls as calls
 from benchmarks.cases import stages as stages
 from benchmarks.cases import chains as chains
+from benchmarks.cases import parts as parts
 from benchmarks.cases import many as many
 from benchmarks.cases import arrays as arrays
 from benchmarks.cases import store as store

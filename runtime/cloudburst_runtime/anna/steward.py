@@ -174,7 +174,11 @@ class Steward:
     def enlist(self, peer: PeerName, hello: Hello, now: Millis) -> Effects:
         """A store on another host wants to join: it gets a name, under which it then says `Hello`."""
         if self._config.state_dir:
-            text = "a runtime with a state_dir keeps its keys in its own stores, where every put is on disk"
+            text = (
+                "a runtime with a state_dir keeps its keys in its own stores, where every put is on disk: "
+                "start more of those, with cb.up(stores=...) or cb.add_store(); stores on other hosts are "
+                "for one without a state_dir, where cb.up(replication=2) makes up for a store that dies"
+            )
             return [Send(peer, Enlisted("", text))]
         name = self._enlisting[peer] = self.membership.enlist(hello.host)
         return [Send(peer, Enlisted(name))]

@@ -16,7 +16,7 @@ from cloudburst_runtime.config import waits_for_disk
 from cloudburst_runtime.errors import ErrorKinds, SerializationError, check_name
 from cloudburst_runtime.executor.printed import sendable
 from cloudburst_runtime.lattices.custom import kind_of
-from cloudburst_runtime.lattices.puts import element, grown
+from cloudburst_runtime.lattices.puts import added, element, grown
 from cloudburst_runtime.lattices.wrap import reveal
 from cloudburst_runtime.lattices.wrap import siblings as all_values
 from cloudburst_runtime.messages import Failure
@@ -157,11 +157,13 @@ class UserLibrary:
         """
         check_name(key, "key")
         sync = None if durability is None else self._waits(durability)
+        adds = False
         if lattice is None and kind_of(value) is not None:
-            value = grown(key, value, self._lookup([key])[0])
+            value, adds = grown(key, value, self._lookup([key])[0])
         now = time.monotonic() * 1000
         stamp = self._core.clock.tick(now)
         made = element(key, value, lattice, self._core.name, stamp, self.consistency)
+        made = added(made) if adds else made
         self._do("write", (key, made) if sync is None else (key, made, sync))
         return True
 

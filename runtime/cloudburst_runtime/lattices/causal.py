@@ -37,6 +37,9 @@ Order: TypeAlias = tuple[Micros, PeerName]
 
 NEVER: Order = (0, "")
 
+ADDS = -1
+"""The number of a write that has none yet, and is to replace nothing."""
+
 
 class Context(msgspec.Struct, array_like=True, frozen=True):
     """A set of writes of one key.
@@ -250,14 +253,22 @@ def draft(stamp: Micros, writer: PeerName, value: Value) -> Causal:
     return Causal((Sibling(writer, 0, stamp, value),))
 
 
+def addition(element: Causal) -> Causal:
+    """A `draft` that is to replace nothing, whatever its session has seen."""
+    [one] = element.siblings
+    return Causal((msgspec.structs.replace(one, number=ADDS),))
+
+
 def is_draft(element: Causal) -> bool:
     """Whether an element is a `draft`."""
-    return len(element.siblings) == 1 and not element.siblings[0].number
+    return len(element.siblings) == 1 and element.siblings[0].number <= 0
 
 
 def numbered(element: Causal, writer: PeerName, number: int, seen: Context) -> Causal:
-    """A `draft` with its dot, that replaces all in ``seen``."""
+    """A `draft` with its dot, that replaces all in ``seen``, unless it is an `addition`."""
     [one] = element.siblings
+    if one.number == ADDS:
+        seen = EMPTY
     return Causal((Sibling(writer, number, one.stamp, one.value),), None, seen.plus(writer, number))
 
 

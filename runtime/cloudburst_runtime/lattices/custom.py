@@ -3,6 +3,9 @@
 Law: the store runs no code of users. What it keeps of such a value are causal siblings, which it never merges
 itself; whoever reads them merges them, and whoever writes replaces what he has read by the merged whole. So a
 value that several write at once lies there in a few parts, and what is read is their least upper bound.
+
+A class that has a ``delta`` besides says what is new in a value. Then only that is written, and travels, as
+one more part, and the whole takes the place of all when there are `PARTS_MAX`.
 """
 
 from __future__ import annotations
@@ -18,6 +21,10 @@ from .causal import Causal
 
 MARK = "__cloudburst_lattice__"
 """The attribute of a class that makes its instances lattices: the lattice's name."""
+DELTA = "delta"
+"""The method that such a class may have: ``whole.delta(since)`` is what ``since`` lacks of ``whole``."""
+PARTS_MAX = 16
+"""So many parts of a value are written beside each other; the next write merges them."""
 
 
 class Custom(Lattice, tag="custom", frozen=True, array_like=True):

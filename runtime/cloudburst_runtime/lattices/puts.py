@@ -6,13 +6,14 @@ Law: whoever puts several keys learns which one was wrong; `wrap` knows values, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from cloudburst_runtime import values
 from cloudburst_runtime.errors import SerializationError
 from cloudburst_runtime.ids import Micros, PeerName
 from cloudburst_runtime.lattices import AnyLattice
-from cloudburst_runtime.lattices.custom import Custom, kind_of
+from cloudburst_runtime.lattices.causal import addition
+from cloudburst_runtime.lattices.custom import DELTA, PARTS_MAX, Custom, kind_of
 from cloudburst_runtime.lattices.wrap import delta, reveal
 from cloudburst_runtime.values import Value
 
@@ -44,23 +45,45 @@ def element(
         raise ValueError(f"key {key!r}: {error}") from None
 
 
+class Grown(NamedTuple):
+    """What is to be put of a user's lattice; ``adds``: beside what is there, not in its place."""
+
+    value: Any
+    adds: bool = False
+
+
 def grown(
     key: str, value: Any, found: AnyLattice | None, decode: Callable[[Value], Any] = values.decode
-) -> Any:
+) -> Grown:
     """An element of a user's lattice, merged with what was found under its key: what to put there.
 
     Raises
     ------
     TypeError
-        If merging them does not give an element of that lattice.
+        If merging them, or telling what is new, does not give an element of that lattice.
     """
     kind = kind_of(value)
     if not isinstance(found, Custom) or found.kind != kind or not found.parts.values:
-        return value
-    merged = reveal(found, decode).merge(value)
-    if kind_of(merged) != kind:
+        return Grown(value)
+    before = reveal(found, decode)
+    merged = before.merge(value)
+    _check(key, kind, "merge", merged)
+    if not callable(getattr(type(value), DELTA, None)) or len(found.parts.contents) >= PARTS_MAX:
+        return Grown(merged)
+    news = merged.delta(before)
+    _check(key, kind, DELTA, news)
+    return Grown(news, adds=True)
+
+
+def _check(key: str, kind: str, method: str, made: Any) -> None:
+    if kind_of(made) != kind:
         raise TypeError(
-            f"key {key!r}: merge of lattice {kind!r} returned {type(merged).__name__}: {merged!r:.40}; "
+            f"key {key!r}: {method} of lattice {kind!r} returned {type(made).__name__}: {made!r:.40}; "
             f"it is to return another {kind!r}"
         )
-    return merged
+
+
+def added(draft: AnyLattice) -> AnyLattice:
+    """The same draft of a user's lattice, to be put beside what is there."""
+    assert isinstance(draft, Custom), draft
+    return Custom(draft.kind, addition(draft.parts))
