@@ -101,6 +101,8 @@ WHY = {
     "more time than a ping-pong to meet it",
     "no-op call, to": "the sum of the stages of the table above that are not **request** and **reply**",
     "on two executors": "the stages of the table above, from **receive** to **end**, twice, and the client's",
+    "at dsrr": "what was read, in which version and where it is kept, is noted at each read and travels "
+    "along, which takes the time of some more reads; the functions of the case do nothing but read",
     "ahead of": "the other system does less for a call: it keeps no record of it, for one",
 }
 """Why a goal whose text has these words is not met."""

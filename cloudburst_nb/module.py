@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from types import MethodType
 from typing import Any, TypeVar
 
 from cloudburst_nb import runtimes
@@ -18,6 +19,7 @@ def _bound(method: Callable[..., T]) -> Callable[..., T]:
     def call(*args: Any, **kwargs: Any) -> T:
         return method(runtimes.ensure(), *args, **kwargs)
 
+    call.__wrapped__ = MethodType(method, Client)  # its signature has no self
     return call
 
 

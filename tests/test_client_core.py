@@ -21,6 +21,7 @@ from cloudburst_runtime.ids import HybridClock
 from cloudburst_runtime.lattices import Max
 from cloudburst_runtime.messages import (
     Args,
+    Astray,
     Call,
     Calls,
     Cancel,
@@ -225,6 +226,30 @@ def test_parallel_steps_agree_where_most_of_them_run(bench, target, places, home
     lease = Lease(PLANS[target], [[name] for name in places], "locality", 1)
     _, call = one(bench.tell("node", Placed(place.req, lease)), Call)
     assert call.header.session.home == home
+
+
+@pytest.mark.parametrize(
+    ("level", "places", "beside"),
+    [
+        ("dsrr", ["e1", "e2", "e3", "e3", "e1"], ["e3", "e2"]),
+        ("dsrr", ["e1", "e3", "e3", "e3", "e1"], []),
+        ("atomic", ["e1", "e2", "e3", "e3", "e1"], []),
+    ],
+)
+def test_parallel_steps_on_several_executors_are_told_what_the_client_knows(bench, level, places, beside):
+    bench.running(1)
+    bench.result(1, floor={"node": 12})
+    _, place = one(bench.submit(2, "wide", level=level), Place)
+    lease = Lease(PLANS["wide"], [[name] for name in places], "locality", 2)
+    _, call = one(bench.tell("node", Placed(place.req, lease)), Call)
+    session = call.header.session
+    assert (session.beside, session.start) == (beside, {"node": 12} if beside else {})
+
+
+@pytest.mark.parametrize(("lost", "kind"), [(True, "ExecutorLost"), (False, "ConsistencyError")])
+def test_a_call_that_is_astray_and_may_not_run_again_says_what_it_lacked(bench, lost, kind):
+    bench.running(1, "p", places=("e1", "e2"), level="dsrr", retries=0)
+    assert outcomes(bench.tell("e2", Astray(1, 0, "e2", "gone", lost=lost))) == [(1, kind)]
 
 
 # ---------------------------------------------------------------- the session

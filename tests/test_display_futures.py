@@ -7,6 +7,7 @@ import pytest
 from cloudburst_nb.display import futures as module
 from cloudburst_nb.display.tracebacks import marked
 from cloudburst_nb.future import CloudburstFuture
+from cloudburst_runtime.executor.printed import Printed
 from cloudburst_runtime.messages import Failure, Result
 from cloudburst_runtime.values import Value
 from tests.showing import Shell, done, failed, future, named, pictures, read, running, step
@@ -68,6 +69,14 @@ def test_a_dag_has_a_row_for_each_function() -> None:
     assert len(pictures(made._repr_html_())) == 3
 
 
+def test_what_a_failed_dag_left_out_is_cancelled() -> None:
+    made = running(future("pipe", nodes=["load", "left", "right", "merge"]))
+    assert made.node_states == {"load": "running", "left": "waiting", "right": "waiting", "merge": "waiting"}
+    made.resolve(Result(1, 0, None, [step(0), step(1)], Failure("user", "no", TRACEBACK)), 1005.0)
+    assert made.node_states == {"load": "done", "left": "failed", "right": "cancelled", "merge": "cancelled"}
+    assert words(made).endswith("● cancelled right ● cancelled merge")
+
+
 def test_a_wide_dag_is_shown_in_part() -> None:
     nodes = [f"f{index}" for index in range(module.NODES_SHOWN_MAX + 7)]
     said = words(future("pipe", nodes))
@@ -94,6 +103,14 @@ def test_of_much_output_the_end_is_shown(count: int) -> None:
     assert "the end" in read(html)
     assert len(html) < 25_000
     assert ("characters before this" in html) == (count > 20_000)
+
+
+def test_of_output_that_was_cut_short_it_is_said_how_much_is_missing() -> None:
+    cut = Printed(1, 2000)
+    for _ in range(100_000):
+        cut.write("line\n")
+    said = words(done(9, steps=[step(stdout=cut.take())]))
+    assert "stdout (400 lines, and 498,000 characters left out)" in said
 
 
 TWO_CELLS = """Traceback (most recent call last):

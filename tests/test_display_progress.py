@@ -15,6 +15,7 @@ import pytest
 from nbclient import NotebookClient
 
 from cloudburst_nb.display import progress
+from cloudburst_nb.display.html import STATES
 from cloudburst_nb.display.tally import Tally
 from cloudburst_nb.errors import CallTimeout
 from cloudburst_nb.future import CloudburstFuture
@@ -53,16 +54,30 @@ def calls(shell: Shell, *targets: str) -> list[CloudburstFuture]:
 
 def test_a_tally_counts_by_function() -> None:
     tally = Tally(["square"] * 3 + ["cube"])
-    tally.ended("square", failed=False)
-    tally.ended("cube", failed=True)
+    tally.ended("square", "done")
+    tally.ended("cube", "failed")
     assert tally.line(4.0) == "2/4 done (1 failed), 0.5/s, 4 s left: square 1/3, cube 1/1"
     said = read(tally.html(4.0))
     assert said == ("2 of 4 calls are done · 0.5/s, 4 s left square 1 done 2 waiting cube 0 done 1 failed")
 
 
+def test_calls_that_were_given_up_have_not_failed() -> None:
+    tally = Tally(["square", "square", "cube"])
+    tally.ended("square", "cancelled")
+    tally.ended("cube", "failed")
+    assert tally.line(2.0).startswith("2/3 done (1 failed, 1 cancelled), 1/s")
+    tally.ended("square", "done")
+    assert tally.line(2.0).startswith("3/3 done (1 failed, 1 cancelled), 2 s")
+    assert "1 done 1 cancelled" in read(tally.html(2.0))
+    alone = Tally(["square"])
+    alone.ended("square", "cancelled")
+    assert STATES["cancelled"] in alone.html(1.0)
+    assert STATES["failed"] not in alone.html(1.0)
+
+
 def test_calls_that_run_are_told_from_those_that_wait() -> None:
     tally = Tally(["square"] * 4 + ["cube"])
-    tally.ended("square", failed=False)
+    tally.ended("square", "done")
     tally.run(["square", "cube"])
     tally.run(["square", "square"])
     assert tally.line(1.0) == "1/5 done, 2 running, 1/s, 4 s left: square 1/4, cube 0/1"
@@ -72,14 +87,14 @@ def test_calls_that_run_are_told_from_those_that_wait() -> None:
 def test_the_last_line_has_no_time_left_but_the_time_it_took() -> None:
     tally = Tally(["square"])
     assert tally.line(0.0) == "0/1 done: square"
-    tally.ended("square", failed=False)
+    tally.ended("square", "done")
     assert tally.line(0.5) == "1/1 done, 500 ms, 2/s: square"
     assert Tally([]).line(0.0) == "0/0 done"
 
 
 def test_a_high_rate_is_written_out() -> None:
     tally = Tally(["square"] * 2)
-    tally.ended("square", failed=False)
+    tally.ended("square", "done")
     assert "2,000/s, 0.5 ms left" in tally.line(0.0005)
 
 
@@ -163,9 +178,9 @@ def test_a_terminal_has_one_line_that_is_written_over(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "stderr", stream)
     view, tally = progress.view([]), Tally(["square", "square"])
     view.show(tally, 1.0)
-    tally.ended("square", failed=False)
+    tally.ended("square", "done")
     view.show(tally, 2.0)
-    tally.ended("square", failed=False)
+    tally.ended("square", "done")
     view.end(tally, 4.0)
     shown = stream.getvalue().split("\r\x1b[K")
     assert [line[:20].count("█") for line in shown[1:]] == [0, 10, 20]
@@ -192,12 +207,13 @@ def test_a_process_without_a_standard_error_shows_nothing(monkeypatch: pytest.Mo
 
 CELL = """
 from cloudburst_nb.display.progress import view
+from cloudburst_nb.display.html import STATES
 from cloudburst_nb.display.tally import Tally
 tally, where = Tally(["square", "square"]), view([])
 where.show(tally, 1.0)
-tally.ended("square", False)
+tally.ended("square", "done")
 where.show(tally, 2.0)
-tally.ended("square", True)
+tally.ended("square", "failed")
 where.end(tally, 4.0)
 type(where).__name__
 """

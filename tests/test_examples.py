@@ -111,6 +111,7 @@ def test_time_outs_and_sizes_have_their_units() -> None:
         documented = inspect.getdoc(each) or ""
         taken = documented.split("Examples\n---")[0]
         parameters = inspect.signature(each).parameters if not inspect.isclass(each) else {}
+        assert "self" not in parameters or "." in name, f"{name}: a function of the package has no self"
         assert "timeout" not in parameters or "second" in taken.lower(), f"{name}: timeout in what?"
         assert "memory_limit" not in parameters or "Bytes" in taken, f"{name}: memory_limit in what?"
 

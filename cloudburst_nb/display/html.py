@@ -7,11 +7,14 @@ end that strips what it does not know leaves something readable.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
 TEXT_CHARACTERS_MAX = 20_000
 """Of printed text, the end is shown: that is where the news is."""
+LEFT_OUT = re.compile(r"\n… (\d+) characters left out …\n")
+"""What an executor puts where it dropped the middle of what a call printed."""
 
 QUEUED, TRANSFER, RUN, RETURN = "#E69F00", "#56B4E9", "#009E73", "#0072B2"
 """The stages of a call, in colours that the colour-blind tell apart (Okabe and Ito)."""
@@ -82,7 +85,11 @@ def printed(title: str, text: str) -> str:
     """
     if not text:
         return ""
-    lines = counted(len(text.splitlines()), "line")
+    dropped = LEFT_OUT.search(text)
+    kept = text.replace(dropped[0], "", 1) if dropped else text
+    lines = counted(len(kept.splitlines()), "line")
+    if dropped:
+        lines += f", and {int(dropped[1]):,} characters left out"
     shown = text[-TEXT_CHARACTERS_MAX:]
     if len(shown) < len(text):
         shown = f"… {len(text) - len(shown):,} characters before this\n{shown}"

@@ -171,6 +171,5 @@ class _Watched:
     def count(self) -> None:
         """Take note of those that have ended since, and of those that run."""
         for future in self._arrived[self.tally.over :]:
-            failed = future._result is not None and future._result.failure is not None
-            self.tally.ended(future._target, failed)
+            self.tally.ended(future._target, future._state())
         self.tally.run(future._target for future in self.futures if future.running())

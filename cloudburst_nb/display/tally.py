@@ -24,10 +24,11 @@ class Count:
     done: int = 0
     failed: int = 0
     running: int = 0
+    cancelled: int = 0
 
     @property
     def over(self) -> int:
-        return self.done + self.failed
+        return self.done + self.failed + self.cancelled
 
     @property
     def waiting(self) -> int:
@@ -45,7 +46,7 @@ class Tally:
     Examples
     --------
     >>> tally = Tally(["square", "square", "cube"])
-    >>> tally.ended("square", failed=False)
+    >>> tally.ended("square", "done")
     >>> tally.line(2.0)
     '1/3 done, 0.5/s, 4 s left: square 1/2, cube 0/1'
     """
@@ -56,18 +57,21 @@ class Tally:
             self.counts.setdefault(target, Count()).total += 1
         self.total = sum(count.total for count in self.counts.values())
         self.over = 0
-        self.failed = 0
         self.running = 0
 
-    def ended(self, target: str, failed: bool) -> None:
-        """One call of ``target`` has an outcome."""
+    @property
+    def failed(self) -> int:
+        return sum(count.failed for count in self.counts.values())
+
+    @property
+    def cancelled(self) -> int:
+        return sum(count.cancelled for count in self.counts.values())
+
+    def ended(self, target: str, state: str) -> None:
+        """One call of ``target`` is ``"done"``, ``"failed"`` or ``"cancelled"``."""
         count = self.counts[target]
         self.over += 1
-        if failed:
-            self.failed += 1
-            count.failed += 1
-        else:
-            count.done += 1
+        setattr(count, state, getattr(count, state) + 1)
 
     def run(self, targets: Iterable[str]) -> None:
         """These are the calls that run now."""
@@ -90,7 +94,12 @@ class Tally:
 
     def line(self, seconds: float) -> str:
         """One line of plain text."""
-        failed = f" ({self.failed:,} failed)" if self.failed else ""
+        wrong = [
+            f"{count:,} {word}"
+            for count, word in ((self.failed, "failed"), (self.cancelled, "cancelled"))
+            if count
+        ]
+        failed = f" ({', '.join(wrong)})" if wrong else ""
         running = f", {self.running:,} running" if self.running else ""
         pace = f", {pace}" if (pace := self.pace(seconds)) else ""
         return f"{self.over:,}/{self.total:,} done{failed}{running}{pace}{self._by_function()}"
@@ -118,7 +127,8 @@ class Tally:
                 spans(
                     [
                         (0, count.done, STATES["done"]),
-                        (count.done, count.over, STATES["failed"]),
+                        (count.done, count.done + count.failed, STATES["failed"]),
+                        (count.done + count.failed, count.over, STATES["cancelled"]),
                         (count.over, count.over + count.running, STATES["running"]),
                     ],
                     count.total,
@@ -130,7 +140,8 @@ class Tally:
             for name, count in self.counts.items()
         ]
         words = f"{self.over:,} of {self.total:,} calls are done"
-        state = "running" if self.over < self.total else "failed" if self.failed else "done"
+        ended = "failed" if self.failed else "cancelled" if self.cancelled else "done"
+        state = "running" if self.over < self.total else ended
         pace = self.pace(seconds)
         return card(STATES[state], line(words, faint(f"· {pace}" if pace else "")), table(rows))
 
@@ -139,6 +150,7 @@ def _words(count: Count) -> list[str]:
     return [
         f"{count.done:,} done",
         f'<span style="color:{STATES["failed"]}">{count.failed:,} failed</span>' if count.failed else "",
+        f"{count.cancelled:,} cancelled" if count.cancelled else "",
         f"{count.running:,} running" if count.running else "",
         faint(f"{count.waiting:,} waiting") if count.waiting else "",
     ]

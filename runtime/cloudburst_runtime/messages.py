@@ -1252,7 +1252,7 @@ class UnderWay(Wire, tag=141):
 class Astray(Wire, tag=76):
     """Executor → client: this attempt cannot see what its level promises; begin another one.
 
-    ``free``: it has published nothing.
+    ``free``: it has published nothing. ``lost``: what it would have to see ended with an executor.
     """
 
     number: int
@@ -1260,6 +1260,7 @@ class Astray(Wire, tag=76):
     executor: PeerName
     why: str
     free: bool = False
+    lost: bool = False
 
 
 # ---------------------------------------------------------------- scheduler ↔ executor

@@ -217,6 +217,7 @@ def test_what_is_typed_wrongly_stays_marked_and_nothing_runs_without_it(notebook
     expect(page.get_by_test_id("message")).to_contain_text("total: '1 +' cannot be read as arguments")
     page.get_by_test_id("node-total").click()
     expect(written).to_have_value("1 +")
+    expect(page.get_by_test_id("side")).to_contain_text("cannot be read as arguments: invalid syntax")
     opened.picture("widget_wrong", editor(page))
     written.press("Escape")
     expect(written).to_have_value("")

@@ -1330,7 +1330,8 @@ class View {
   }
 
   field(label, control) {
-    return element("label", { class: "cbd-field" }, element("span", {}, label), control);
+    const why = control.ariaInvalid ? element("span", { class: "cbd-wrong" }, control.title) : null;
+    return element("label", { class: "cbd-field" }, element("span", {}, label), control, why);
   }
 
   optionField(label, name, kind, more = {}) {

@@ -19,18 +19,18 @@ SEEN_MAX = 1024
 
 def begun(session: Session) -> Session:
     """A session that goes on from ``session``, to be changed."""
-    return Session(
-        session.level,
-        session.home,
-        dict(session.seen),
-        dict(session.fixed),
-        dict(session.wrote),
-        dict(session.writes),
-        dict(session.due),
-        session.waits,
-        session.start,
-        session.beside,
-    )
+    mine = Session(session.level, session.home)
+    if session.seen:
+        mine.seen = dict(session.seen)
+    if session.fixed:
+        mine.fixed = dict(session.fixed)
+    if session.wrote:
+        mine.wrote = dict(session.wrote)
+    if session.beside:
+        mine.start, mine.beside = session.start, session.beside
+    if session.level == "atomic":
+        mine.writes, mine.due, mine.waits = dict(session.writes), dict(session.due), session.waits
+    return mine
 
 
 def join(session: Session, other: Session) -> None:

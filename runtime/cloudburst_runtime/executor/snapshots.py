@@ -327,16 +327,16 @@ class Snapshots:
         }
         for op, key in waiting.items():
             why = f"executor {holder!r}, which kept the version of key {key!r} that it reads, is lost"
-            effects += self._go_astray(op, why, now)
+            effects += self._go_astray(op, why, now, lost=True)
         return effects
 
-    def _go_astray(self, op: int, why: str, now: Millis) -> Effects:
+    def _go_astray(self, op: int, why: str, now: Millis, lost: bool = False) -> Effects:
         """The attempt cannot be what its level promises: ask its client for another one, until it is over."""
         reading = self._readings[op]
         reading.astray = True
         task = reading.task
         free = _session(task).level == "atomic"
-        self._astray[_attempt(task)] = Astray(task.id.number, task.id.attempt, self._name, why, free)
+        self._astray[_attempt(task)] = Astray(task.id.number, task.id.attempt, self._name, why, free, lost)
         timers = [
             *self._arm(RECALL_TIMER, now + self._resend_ms),
             *self._arm(WANTED_TIMER, now + self._wanted_after),

@@ -6,8 +6,9 @@ thread waits, and user code runs, a background thread reads instead, so that a b
 
 Two locks: the *role* is held by the one thread that polls; the *lock* guards core and hub and is held only
 while an event is handled, never while waiting. The background thread takes the role when the foreground
-has been away for `AWAY_MS`, gives it back as soon as a foreground thread waits, and sleeps for good while
-nothing happens: an idle process has no wake-ups but its timers'.
+has been away for `AWAY_MS`, gives it back as soon as a foreground thread waits, or has glanced in vain
+`REFUSED_MAX` times, and sleeps for good while nothing happens: an idle process has no wake-ups but its
+timers'.
 
 An interrupt (SIGINT) must not cut a core's transition in two: `interrupts` has it wait.
 """
