@@ -1256,8 +1256,8 @@ class UnderWay(Wire, tag=141):
 class Astray(Wire, tag=76):
     """Executor → client: this attempt cannot see what its level promises; begin another one.
 
-    ``free``: it has published nothing. ``due``: what keys are to be read at least at by the next one, so that
-    it does not come upon the same.
+    ``free``: it has published nothing. ``lost``: what it would have to see ended with an executor. ``due``:
+    what keys are to be read at least at by the next one, so that it does not come upon the same.
     """
 
     number: int
@@ -1265,6 +1265,7 @@ class Astray(Wire, tag=76):
     executor: PeerName
     why: str
     free: bool = False
+    lost: bool = False
     due: dict[str, Due] = {}
 
 

@@ -192,7 +192,8 @@ class Recovery:
         if call.restarts <= RESTARTS_MAX and (message.free or call.retries):
             return self._try_again(call, message.why, message.free, now)
         text = f"the call of {call.target!r} cannot be made at {call.level!r}: {message.why}"
-        return self._resolve(call, Failure("ConsistencyError", text), now)
+        kind = "ExecutorLost" if message.lost else "ConsistencyError"
+        return self._resolve(call, Failure(kind, text), now)
 
     def _unwanted(self, message: Moved | Running | Kept | Astray) -> Effects:
         """Somebody works on what was cancelled: the `Cancel` was lost, or is on its way."""

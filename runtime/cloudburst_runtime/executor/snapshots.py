@@ -331,17 +331,19 @@ class Snapshots:
         }
         for op, key in waiting.items():
             why = f"executor {holder!r}, which kept the version of key {key!r} that it reads, is lost"
-            effects += self._go_astray(op, why, now)
+            effects += self._go_astray(op, why, now, lost=True)
         return effects
 
-    def _go_astray(self, op: int, why: str, now: Millis, due: Mapping[str, Due] = NOTHING_DUE) -> Effects:
+    def _go_astray(
+        self, op: int, why: str, now: Millis, due: Mapping[str, Due] = NOTHING_DUE, lost: bool = False
+    ) -> Effects:
         """The attempt cannot be what its level promises: ask its client for another one, until it is over."""
         reading = self._readings[op]
         reading.astray = True
         task = reading.task
         free = _session(task).level == "atomic"
         number, attempt = task.id.number, task.id.attempt
-        self._astray[_attempt(task)] = Astray(number, attempt, self._name, why, free, dict(due))
+        self._astray[_attempt(task)] = Astray(number, attempt, self._name, why, free, lost, dict(due))
         timers = [
             *self._arm(RECALL_TIMER, now + self._resend_ms),
             *self._arm(WANTED_TIMER, now + self._wanted_after),
