@@ -93,7 +93,7 @@ class ClusterWorld(World):
             self.unsettled_death = False
         if self.membership.due is not None:
             self.at(max(0.0, self.membership.due - self.now), "remind", None)
-        for name in self.membership.gone():
+        for name in self.membership.gone(self.now):
             self.at(self.net.random() * 20, "go", name)
 
     def end_store(self, name: str, killed: bool) -> None:
@@ -105,7 +105,7 @@ class ClusterWorld(World):
             self.at(self.net.random() * 30, peer, PeerLost(name))
         if killed:
             self.unsettled_death = True
-            self.at(self.net.random() * 40, "exited", name)
+        self.at(self.net.random() * 40, "exited", name)
 
     def carry(self, effects: list[Any], source: str) -> None:
         for effect in effects:

@@ -8,7 +8,7 @@ from cloudburst_runtime.effects import PeerLost
 from cloudburst_runtime.executor.agreement import TIMER, Claims, unchanged
 from cloudburst_runtime.executor.snapshots import WANTED_TIMER
 from cloudburst_runtime.lattices import LWW
-from cloudburst_runtime.messages import Cancel, Claim, Claimed, Entry, Kept, Recall, Release
+from cloudburst_runtime.messages import Astray, Cancel, Claim, Claimed, Entry, Kept, Recall, Release
 from cloudburst_runtime.values import encode
 from tests.levels_world import DIAMOND, Cluster
 
@@ -155,6 +155,18 @@ def test_who_is_gone_has_read_nothing(cluster):
     op = cluster.ask("e2", "read", ["k"])
     cluster.perform("e2", cluster.executors["e2"].handle(PeerLost("e3"), cluster.now))
     assert cluster.replies[op][0].stamp == 2
+
+
+def test_who_waits_for_a_version_of_one_that_is_gone_says_so(cluster):
+    begin(cluster)
+    cluster.outside("k", "new", 2)
+    keep_back(cluster, Recall)
+    cluster.ask("e3", "read", ["k"])
+    cluster.perform("e3", cluster.executors["e3"].handle(PeerLost("e2"), cluster.now))
+    cluster.settle()
+    astray = cluster.told[-1]
+    assert isinstance(astray, Astray)
+    assert astray.lost
 
 
 def test_a_claim_of_an_attempt_that_is_over_leaves_nothing_behind(cluster):

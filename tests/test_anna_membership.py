@@ -21,10 +21,12 @@ from cloudburst_runtime.anna.steward import (
     SPAWN_TIMER,
     Steward,
 )
+from cloudburst_runtime.anna.store import TIMER as STORE_TIMER
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Persist, Received, Send, SetTimer, Timer, Unwritten
 from cloudburst_runtime.ids import GATEWAY
+from cloudburst_runtime.lattices import Max
 from cloudburst_runtime.messages import (
     AddStore,
     Compare,
@@ -36,6 +38,7 @@ from cloudburst_runtime.messages import (
     Hello,
     Inquire,
     Members,
+    Put,
     RemoveStore,
     Replicate,
     Reported,
@@ -278,6 +281,20 @@ def test_a_ring_is_told_again_until_all_have_answered() -> None:
     assert bench.steward.handle(Timer(REMIND_TIMER), 9_000.0) == []
 
 
+def test_who_is_to_go_is_told_again_until_it_has_ended() -> None:
+    """It was told once, and stayed for ever if that was lost."""
+    bench = Bench()
+    bench.add()
+    bench.tell("c1", RemoveStore(8, "s2"))
+    [timer] = [e for e in bench.settle() if type(e) is SetTimer and e.key == REMIND_TIMER][-1:]
+    for _ in range(3):
+        effects = bench.steward.handle(Timer(REMIND_TIMER), timer.due)
+        assert sent(effects, Retire) == [("s2", Retire())]
+        [timer] = [e for e in effects if type(e) is SetTimer and e.key == REMIND_TIMER]
+    bench.steward.lose("s2", timer.due)
+    assert bench.steward.handle(Timer(REMIND_TIMER), timer.due + 9_000.0) == []
+
+
 def test_all_stores_are_asked_what_they_have_those_that_join_meanwhile_too() -> None:
     bench = Bench()
     bench.add()
@@ -303,6 +320,18 @@ def test_load_adds_a_store_and_silence_removes_it() -> None:
     bench.steward.handle(Timer(LOAD_TIMER), bench.now + 60_000.0)
     bench.settle()
     assert bench.steward.membership.ring.live == ["node"]
+
+
+def test_a_store_that_is_alone_says_nothing_to_its_own_process() -> None:
+    """It did, and what it said took the way over a socket, to the process that had sent it."""
+    bench = Bench()
+    effects: list[Any] = []
+    for req in range(500):
+        effects += bench.tell("c1", Put(req, f"k{req % 7}", Max(req)))
+    assert [e for e in effects if type(e) is SetTimer]
+    effects += bench.steward.handle(Timer(STORE_TIMER), bench.now + 600.0)
+    assert [e for e in effects if type(e) is Send and e.peer == "node"] == []
+    assert [e for e in effects if type(e) is Spawn] == [Spawn("s2")]
 
 
 def test_silence_removes_one_store_after_the_other() -> None:

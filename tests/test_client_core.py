@@ -21,11 +21,13 @@ from cloudburst_runtime.ids import HybridClock
 from cloudburst_runtime.lattices import Max
 from cloudburst_runtime.messages import (
     Args,
+    Astray,
     Call,
     Calls,
     Cancel,
     DagNode,
     Done,
+    Due,
     Entry,
     ExecutorLost,
     Failed,
@@ -227,6 +229,30 @@ def test_parallel_steps_agree_where_most_of_them_run(bench, target, places, home
     assert call.header.session.home == home
 
 
+@pytest.mark.parametrize(
+    ("level", "places", "beside"),
+    [
+        ("dsrr", ["e1", "e2", "e3", "e3", "e1"], ["e3", "e2"]),
+        ("dsrr", ["e1", "e3", "e3", "e3", "e1"], []),
+        ("atomic", ["e1", "e2", "e3", "e3", "e1"], []),
+    ],
+)
+def test_parallel_steps_on_several_executors_are_told_what_the_client_knows(bench, level, places, beside):
+    bench.running(1)
+    bench.result(1, floor={"node": 12})
+    _, place = one(bench.submit(2, "wide", level=level), Place)
+    lease = Lease(PLANS["wide"], [[name] for name in places], "locality", 2)
+    _, call = one(bench.tell("node", Placed(place.req, lease)), Call)
+    session = call.header.session
+    assert (session.beside, session.start) == (beside, {"node": 12} if beside else {})
+
+
+@pytest.mark.parametrize(("lost", "kind"), [(True, "ExecutorLost"), (False, "ConsistencyError")])
+def test_a_call_that_is_astray_and_may_not_run_again_says_what_it_lacked(bench, lost, kind):
+    bench.running(1, "p", places=("e1", "e2"), level="dsrr", retries=0)
+    assert outcomes(bench.tell("e2", Astray(1, 0, "e2", "gone", lost=lost))) == [(1, kind)]
+
+
 # ---------------------------------------------------------------- the session
 
 
@@ -243,6 +269,18 @@ def test_what_the_store_answers_is_part_of_the_session(bench):
     _, get = one(bench.take(Store(101, "read", (["k"],))), Get)
     assert bench.tell("node", GetReply(get.req, [Entry(0, Max(1))], 6)) == [Answered(101, [Max(1)])]
     assert one(bench.running(1), Call)[1].header.floor == {"node": 6}
+
+
+def test_an_attempt_after_one_that_went_astray_knows_what_that_had_lacked(bench):
+    """It knew nothing, and came upon the same, as often as there could be attempts."""
+    bench.running(1, level="atomic")
+    first, second = Due((7, "e1"), "c9.1"), Due((9, "e1"), "c9.2")
+    _, call = one(bench.tell("e1", Astray(1, 0, "e1", "why", True, due={"x": first})), Call)
+    assert call.header.session.due == {"x": first}
+    later = Astray(1, 1, "e1", "why", True, due={"x": second, "y": first})
+    _, call = one(bench.tell("e1", later), Call)
+    assert call.header.session.due == {"x": second, "y": first}
+    assert one(bench.submit(2, level="atomic"), Call)[1].header.session.due == {}
 
 
 # ---------------------------------------------------------------- losses

@@ -14,6 +14,7 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import StorageError, StorageFull
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.lattices import LWW, Max, SetLattice
+from cloudburst_runtime.messages import Met
 from cloudburst_runtime.shell.disks import open_state, take_over
 from cloudburst_runtime.shell.pages import DATA_NAME
 from cloudburst_runtime.values import encode
@@ -89,6 +90,52 @@ def test_the_node_takes_over_what_other_stores_have_left(tmp_path: Path) -> None
         assert (entries["large"].others, entries["large"].deps) == (None, None), "no store counts so any more"
         assert entries["type"] is not None
         assert entries["type"].generation == 5
+
+
+def test_a_key_comes_with_its_history(tmp_path: Path) -> None:
+    config = Config(state_dir=str(tmp_path))
+    large = LWW(2, "c2", encode(bytes(100_000)))
+    met = (Met("over", 2, "c9", 3),)
+    versions = {
+        41: Stored(LWW(1, "c1", encode("first")), 5, 41, stamp=1, writer="c1", nbytes=5),
+        42: Stored(large, 5, 42, {"node": 3}, 2, "c2", large.nbytes, met=met),
+        43: Stored(LWW(3, "c3", encode("last")), 5, 43, stamp=3, writer="c3", nbytes=4),
+    }
+    disk = open_state(config, "s2")
+    assert disk is not None
+    places = {version_place("k", seq): version for seq, version in versions.items()}
+    disk.storage.write({place: pack(place, version) for place, version in places.items()})
+    disk.storage.close()
+    for _ in range(2):
+        replica = begin(config)
+        told = [replica.records.describe(each) for each in replica.records.versions("k")]
+        assert [(each.writer, each.stamp) for each in told] == [("c3", 3), ("c2", 2), ("c1", 1)]
+        assert told[1].met == [*met]
+        assert told[1].nbytes == large.nbytes
+
+
+def test_of_a_key_that_both_have_what_is_current_is_merged(tmp_path: Path) -> None:
+    config = Config(state_dir=str(tmp_path))
+    leave(config, NODE, {"k": Stored(Max(3), 0, 1, writer="c1")})
+    disk = open_state(config, "s2")
+    assert disk is not None
+    for seq, version in {7: Stored(Max(2), 0, 7, writer="c2"), 8: Stored(Max(5), 0, 8, writer="c2")}.items():
+        disk.storage.write({version_place("k", seq): pack(version_place("k", seq), version)})
+    disk.storage.close()
+    lattices = [version.lattice for version in begin(config).records.versions("k")]
+    assert lattices == [Max(5), Max(3)]
+
+
+def test_of_a_deleted_key_nothing_is_left(tmp_path: Path) -> None:
+    config = Config(state_dir=str(tmp_path))
+    disk = open_state(config, "s2")
+    assert disk is not None
+    for seq, version in {7: Stored(Max(2), 0, 7), 8: Stored(None, 9, 8)}.items():
+        disk.storage.write({version_place("k", seq): pack(version_place("k", seq), version)})
+    disk.storage.close()
+    replica = begin(config)
+    assert replica.records.versions("k") == []
+    assert replica.records.generation("k") == 9
 
 
 def fill(config: Config, name: str) -> dict[str, Stored]:

@@ -23,6 +23,7 @@ from cloudburst_runtime.messages import (
     Call,
     Cancel,
     Delete,
+    Due,
     Entry,
     ExecutorLost,
     Failed,
@@ -467,6 +468,7 @@ def test_what_does_not_go_with_what_was_read_sends_the_attempt_astray(cluster):
     assert op not in cluster.replies
     assert isinstance(cluster.told[-1], Astray)
     assert cluster.told[-1].free
+    assert cluster.told[-1].due == dict.fromkeys(("x", "y"), Due((stamp, "c9"), "c9.1"))
 
 
 def test_parallel_steps_do_not_see_a_part_each(cluster):
@@ -482,6 +484,7 @@ def test_parallel_steps_do_not_see_a_part_each(cluster):
     op = cluster.ask("e3", "read", ["x"])
     assert op not in cluster.replies
     assert isinstance(cluster.told[-1], Astray)
+    assert cluster.told[-1].due == dict.fromkeys(("x", "y"), Due((stamp, "c9"), "c9.1"))
 
 
 # ---------------------------------------------------------------- what an executor leaves when it ends

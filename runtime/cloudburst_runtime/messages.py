@@ -1194,10 +1194,14 @@ class Recall(Wire, tag=72):
 
 
 class Recalled(Wire, tag=73):
-    """The entry that was asked for; None: it is no longer kept, or does not go with what was read."""
+    """The entry that was asked for; None: it is no longer kept, or does not go with what was read.
+
+    ``due``: what keys are to be read at least at by who wants to read it.
+    """
 
     req: int
     entry: Entry | None
+    due: dict[str, Due] = {}
 
 
 class Claim(Wire, tag=152):
@@ -1252,7 +1256,8 @@ class UnderWay(Wire, tag=141):
 class Astray(Wire, tag=76):
     """Executor → client: this attempt cannot see what its level promises; begin another one.
 
-    ``free``: it has published nothing.
+    ``free``: it has published nothing. ``lost``: what it would have to see ended with an executor. ``due``:
+    what keys are to be read at least at by the next one, so that it does not come upon the same.
     """
 
     number: int
@@ -1260,6 +1265,8 @@ class Astray(Wire, tag=76):
     executor: PeerName
     why: str
     free: bool = False
+    lost: bool = False
+    due: dict[str, Due] = {}
 
 
 # ---------------------------------------------------------------- scheduler ↔ executor

@@ -4,6 +4,8 @@ Law: pure, but for ``read``. A runtime begins with one store, the node's, which 
 left; the others get their share from it. It begins with names anew, so the numbers under which other stores
 had counted mean nothing any more. When a store dies and the runtime goes on, the one that is started in its
 place takes over.
+
+A key comes with its history if whoever takes over had nothing of it; else what is current of both is merged.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import msgspec
 
 from cloudburst_runtime.anna.durable import Recovered, version_place
 from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
+from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.effects import Persist
 from cloudburst_runtime.lattices import below, lub
 from cloudburst_runtime.vectors import joined
 
@@ -51,14 +55,46 @@ def inherit(records: Records, read: Read, left: Recovered, read_left: Read) -> I
         What was found of the other one, and its disk.
     """
     for key, versions in left.versions.items():
-        found = records.find(key)
-        mine = None if found is None else whole(key, found, read)
-        merged = _merged(mine, whole(key, versions[max(versions)], read_left))
-        if merged is not None and not isinstance(merged.lattice, Cold):
-            seen = joined(merged.deps or {}, merged.others or {})
-            yield records.keep(
-                key, merged.generation, merged.lattice, merged.stamp, merged.writer, seen or None
-            )
+        theirs = whole(key, versions[max(versions)], read_left)
+        mine = records.find(key)
+        merged = _merged(None if mine is None else whole(key, mine, read), theirs)
+        if merged is None or isinstance(merged.lattice, Cold):
+            continue
+        if mine is None:
+            yield from _history(records, key, versions, theirs, read_left)
+        yield _kept(records, key, merged)
+
+
+def written(replica: ReplicaCore, changes: Iterator[Change]) -> Iterator[list[Persist]]:
+    """What is to be written for each change that a store makes before it serves."""
+    for change in changes:
+        yield replica.keeper.changed(change, True)
+        replica.keeper.shrink()
+
+
+def _history(
+    records: Records, key: str, versions: dict[int, Stored], latest: Stored, read_left: Read
+) -> Iterator[Change]:
+    """The versions before the latest, as far as they can be had."""
+    if latest.lattice is None:
+        return
+    for seq in sorted(versions)[:-1]:
+        version = whole(key, versions[seq], read_left)
+        if version.generation == latest.generation and not isinstance(version.lattice, Cold | None):
+            yield _kept(records, key, version)
+
+
+def _kept(records: Records, key: str, version: Stored) -> Change:
+    seen = joined(version.deps or {}, version.others or {})
+    return records.keep(
+        key,
+        version.generation,
+        None if isinstance(version.lattice, Cold) else version.lattice,
+        version.stamp,
+        version.writer,
+        seen or None,
+        version.met,
+    )
 
 
 def _merged(mine: Stored | None, theirs: Stored) -> Stored | None:

@@ -18,7 +18,7 @@ from cloudburst_runtime.anna import policy
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import NODE, Millis, PeerName
-from cloudburst_runtime.messages import Members, Ring, Settled, StoreStats
+from cloudburst_runtime.messages import Members, Retire, Ring, Settled, StoreStats
 
 SILENT_PERIODS = 2.5
 """A store that has not reported for so many periods has nothing to do."""
@@ -42,6 +42,8 @@ class Membership:
         Stores that were started and have not joined yet.
     leaving
         Stores that are to leave, once nothing is theirs to keep.
+    dismissed
+        Those that were told to go and have not ended yet, and when to tell them again.
     heirs
         Of stores that have died and have a file, who is started to take it over: until all is handed over.
     afar
@@ -63,11 +65,11 @@ class Membership:
         self._born = 1
         self.spawned: dict[PeerName, None] = {}
         self.leaving: dict[PeerName, None] = {}
+        self.dismissed: dict[PeerName, Millis] = {}
         self.heirs: dict[PeerName, PeerName] = {}
         self.afar: dict[PeerName, str] = {}
         self._asked = 0  # how many more users have asked for than there were to be
-        self.due: Millis | None = None
-        """When to tell the ring again to those who have not answered."""
+        self._due: Millis | None = None  # when to tell the ring again to those who have not answered
         self._wanted: dict[PeerName, None] = {NODE: None}
         self.chosen: dict[str, int] = dict(chosen or {})
         self._hot: Mapping[str, int] = {}
@@ -136,7 +138,7 @@ class Membership:
 
     def lose(self, name: PeerName, now: Millis) -> list[Send]:
         """A store has died."""
-        for each in (self.spawned, self._wanted, self.leaving):
+        for each in (self.spawned, self._wanted, self.leaving, self.dismissed):
             each.pop(name, None)
         self._stats.pop(name, None)
         self._joined.pop(name, None)
@@ -181,7 +183,7 @@ class Membership:
         self._settled[name] = None
         if any(store not in self._settled for store in self.ring.live):
             return []
-        self.due = None
+        self._due = None
         if not self.ring.former:
             return []
         joined = [other for other in self.ring.live if other in self._wanted]
@@ -222,23 +224,35 @@ class Membership:
     def _publish(self, ring: Ring, to: Iterable[PeerName], now: Millis) -> list[Send]:
         self.ring = ring
         self._settled = {}
-        self.due = now + self._config.resend_ms
+        self._due = now + self._config.resend_ms
         return [Send(name, ring) for name in to if name != NODE]
 
-    def gone(self) -> list[PeerName]:
+    def gone(self, now: Millis) -> list[PeerName]:
         """The stores that may go now: nothing is theirs to keep. Each is named once."""
         free = [name for name in self.leaving if name not in self.ring.live]
         for name in free:
             del self.leaving[name]
+            self.dismissed[name] = now + self._config.resend_ms
         return free
 
+    @property
+    def due(self) -> Millis | None:
+        """When to tell something again."""
+        dues = [*self.dismissed.values(), *([] if self._due is None else [self._due])]
+        return min(dues, default=None)
+
     def remind(self, now: Millis) -> list[Send]:
-        """Tell the ring again to those who have not answered."""
-        if self.due is None or now < self.due:
-            return []
-        self.due = now + self._config.resend_ms
+        """Tell the ring again to those who have not answered, and who was to go to go."""
+        again: list[Send] = []
+        for name, due in self.dismissed.items():
+            if due <= now:
+                self.dismissed[name] = now + self._config.resend_ms
+                again.append(Send(name, Retire()))
+        if self._due is None or now < self._due:
+            return again
+        self._due = now + self._config.resend_ms
         late = [name for name in self.ring.live if name not in self._settled]
-        return [Send(name, self.ring) for name in late if name != NODE]
+        return again + [Send(name, self.ring) for name in late if name != NODE]
 
     # ------------------------------------------------------------ policies
 

@@ -10,7 +10,7 @@ from cloudburst_runtime.anna.outbox import Terms
 from cloudburst_runtime.ids import Micros
 from cloudburst_runtime.lattices.causal import Context
 from cloudburst_runtime.lattices.wrap import seen_of
-from cloudburst_runtime.messages import Entry, Fix, Session
+from cloudburst_runtime.messages import Due, Entry, Fix, Session
 from cloudburst_runtime.vectors import Vector, joined
 
 SEEN_MAX = 1024
@@ -43,9 +43,7 @@ def join(session: Session, other: Session) -> None:
     for key, write in other.writes.items():
         session.writes[key] = session.writes[key].merge(write) if key in session.writes else write
     session.waits = max(session.waits, other.waits)
-    for key, due in other.due.items():
-        if key not in session.due or session.due[key].order < due.order:
-            session.due[key] = due
+    session.due = latest(session.due, other.due)
     if not other.fixed and not other.wrote:
         return
     if not session.fixed and not session.wrote:
@@ -55,6 +53,21 @@ def join(session: Session, other: Session) -> None:
         session.wrote[key] = _most(session.wrote.get(key, {}), nodes)
     both = [*other.fixed.items(), *session.fixed.items()]
     session.fixed = {key: fix for key, fix in both if _stands(session, key, fix)}
+
+
+def latest(mine: dict[str, Due], theirs: dict[str, Due]) -> dict[str, Due]:
+    """Of each key the later of what it is due by two that have read.
+
+    Examples
+    --------
+    >>> first, second = Due((7, "e1"), "c1.1"), Due((9, "e1"), "c1.2")
+    >>> latest({"k": first}, {"k": second, "j": first})
+    {'k': Due(order=(9, 'e1'), transaction='c1.2'), 'j': Due(order=(7, 'e1'), transaction='c1.1')}
+    """
+    if not theirs:
+        return mine
+    more = {key: due for key, due in theirs.items() if key not in mine or mine[key].order < due.order}
+    return {**mine, **more}
 
 
 def see(session: Session, key: str, entry: Entry) -> None:

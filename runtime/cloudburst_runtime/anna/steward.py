@@ -138,8 +138,7 @@ class Steward:
             return self._lose_unjoined(event.peer, now)
         elif type(event) is Unwritten and type(getattr(event.event, "message", None)) is Replicate:
             return self._on_unwritten(event, now)
-        effects = self.store.handle(event, now)
-        return effects if self.store.owners is None else self._taken(effects, now)
+        return self._taken(self.store.handle(event, now), now)
 
     def _taken(self, effects: Iterable[Any], now: Millis) -> Effects:
         """What our own store says to the node is said to us."""
@@ -251,9 +250,10 @@ class Steward:
         ring = membership.ring
         if ring.epoch and (self.store.owners is None or self.store.owners.epoch < ring.epoch):
             effects += self._taken(self.store.handle(Received(NODE, ring), now), now)
-        if membership.due is not None and sends:
+        gone = membership.gone(now)
+        if membership.due is not None and (sends or gone):
             effects.append(SetTimer(REMIND_TIMER, membership.due))
-        effects += [Send(name, Retire()) for name in membership.gone()]
+        effects += [Send(name, Retire()) for name in gone]
         again = self.census.ask_again() if sends else []
         return [*effects, *again, *self._settle_askers()]
 

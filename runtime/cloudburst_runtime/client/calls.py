@@ -11,6 +11,7 @@ from cloudburst_runtime.effects import Record
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.messages import (
     Args,
+    Due,
     Failure,
     Header,
     Lease,
@@ -79,6 +80,8 @@ class OwnedCall(msgspec.Struct, eq=False, gc=False):
         Whether its steps report what determined their outcomes.
     moved
         The nodes of the present attempt that were handed over, and how often.
+    due
+        What keys are to be read at least at, because earlier attempts went astray where they were not.
     watched
         Whether to hear of each task that is done.
     pinned
@@ -107,6 +110,7 @@ class OwnedCall(msgspec.Struct, eq=False, gc=False):
     level: str = "lww"
     restarts: int = 0
     session: ClientSession | None = None
+    due: dict[str, Due] = {}
     record: bool = False
     watched: bool = False
     pinned: dict[str, Value] = {}

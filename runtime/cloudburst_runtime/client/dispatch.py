@@ -202,6 +202,8 @@ def _session_of(call: OwnedCall, held: Held, schedule: list[PeerName], floor: Ve
     begun = Session(call.level, home) if call.session is None else call.session.onward(call.level, home)
     if call.level == "dsrr" and floor and len(beside) > 1:
         begun.start, begun.beside = floor, beside
+    if call.due:
+        begun.due = dict(call.due)
     return begun
 
 

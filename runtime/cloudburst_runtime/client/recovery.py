@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from cloudburst_runtime.anna import sessions
 from cloudburst_runtime.client.calls import Dispatched, Observed, OwnedCall
 from cloudburst_runtime.client.dispatch import Dispatcher, again, aim, starts
 from cloudburst_runtime.client.leases import Leases
@@ -187,10 +188,12 @@ class Recovery:
         if call is None or message.attempt != call.attempt or call.header is None:
             return self._unwanted(message)
         call.restarts += 1
+        call.due = sessions.latest(call.due, message.due)
         if call.restarts <= RESTARTS_MAX and (message.free or call.retries):
             return self._try_again(call, message.why, message.free, now)
         text = f"the call of {call.target!r} cannot be made at {call.level!r}: {message.why}"
-        return self._resolve(call, Failure("ConsistencyError", text), now)
+        kind = "ExecutorLost" if message.lost else "ConsistencyError"
+        return self._resolve(call, Failure(kind, text), now)
 
     def _unwanted(self, message: Moved | Running | Kept | Astray) -> Effects:
         """Somebody works on what was cancelled: the `Cancel` was lost, or is on its way."""

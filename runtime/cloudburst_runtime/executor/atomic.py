@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
+from cloudburst_runtime.anna import sessions
 from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.anna.outbox import Terms
 from cloudburst_runtime.effects import SetTimer
@@ -60,7 +61,7 @@ def due(session: Session, others: Iterable[tuple[str, Entry]], key: str, entry: 
     """What the key is due after what was read, if that is later than the entry."""
     wanted = session.due.get(key)
     for _, read in others:
-        found = _dues(read).get(key)
+        found = dues(read).get(key)
         if found is not None and (wanted is None or found.order > wanted.order):
             wanted = found
     return wanted if wanted is not None and wanted.order > order_of(entry) else None
@@ -68,21 +69,18 @@ def due(session: Session, others: Iterable[tuple[str, Entry]], key: str, entry: 
 
 def fractured(session: Session, others: Iterable[tuple[str, Entry]], key: str, entry: Entry) -> bool:
     """Whether the entry's transaction wrote a key that was read as it was before."""
-    dues = _dues(entry)
+    wrote = dues(entry)
     read = {name: fix.order for name, fix in session.fixed.items()}
     read.update((name, order_of(other)) for name, other in others)
-    return any(name in read and read[name] < wanted.order for name, wanted in dues.items() if name != key)
+    return any(name in read and read[name] < wanted.order for name, wanted in wrote.items() if name != key)
 
 
 def note(session: Session, entry: Entry) -> None:
     """The session has read this entry."""
-    for key, wanted in _dues(entry).items():
-        known = session.due.get(key)
-        if known is None or known.order < wanted.order:
-            session.due[key] = wanted
+    session.due = sessions.latest(session.due, dues(entry))
 
 
-def _dues(entry: Entry) -> dict[str, Due]:
+def dues(entry: Entry) -> dict[str, Due]:
     lattice = entry.lattice
     if not isinstance(lattice, Atomic):
         return {}

@@ -15,7 +15,7 @@ that never answers is gone too: an executor that it never spoke with is not told
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -32,6 +32,7 @@ from cloudburst_runtime.messages import (
     Astray,
     Claim,
     Claimed,
+    Due,
     Entry,
     Failure,
     Fix,
@@ -54,6 +55,8 @@ NOTHING: dict[Place, Entry] = {}
 
 WANTED_AFTER = 10
 """After so many resend intervals it is asked whether what is kept is still wanted."""
+
+NOTHING_DUE: Mapping[str, Due] = {}
 
 RECALL_TIMER = "recall"
 WANTED_TIMER = "kept"
@@ -232,7 +235,8 @@ class Snapshots:
             if op not in self._readings:
                 return []
             if entry is None:
-                return self._go_astray(op, f"what was read does not go with key {key!r}", later)
+                why = f"what was read does not go with key {key!r}"
+                return self._go_astray(op, why, later, atomic.dues(result[0]))
             if not (_session(task).home and self._asks(task, _session(task), key, entry)):
                 return fixed(entry, later)
             if not self._decides(task):
@@ -312,7 +316,7 @@ class Snapshots:
         reading, key = self._readings[recall.op], recall.message.key
         if message.entry is None:
             why = f"the version of key {key!r} that it reads is no longer kept, or does not go with others"
-            return self._go_astray(recall.op, why, now)
+            return self._go_astray(recall.op, why, now, message.due)
         if reading.wait and message.entry.lattice is None:
             return self._look_further(recall.op, reading, key, now, anew=True)
         self._cache.observe(key, atomic.stored(message.entry))
@@ -327,16 +331,19 @@ class Snapshots:
         }
         for op, key in waiting.items():
             why = f"executor {holder!r}, which kept the version of key {key!r} that it reads, is lost"
-            effects += self._go_astray(op, why, now)
+            effects += self._go_astray(op, why, now, lost=True)
         return effects
 
-    def _go_astray(self, op: int, why: str, now: Millis) -> Effects:
+    def _go_astray(
+        self, op: int, why: str, now: Millis, due: Mapping[str, Due] = NOTHING_DUE, lost: bool = False
+    ) -> Effects:
         """The attempt cannot be what its level promises: ask its client for another one, until it is over."""
         reading = self._readings[op]
         reading.astray = True
         task = reading.task
         free = _session(task).level == "atomic"
-        self._astray[_attempt(task)] = Astray(task.id.number, task.id.attempt, self._name, why, free)
+        number, attempt = task.id.number, task.id.attempt
+        self._astray[_attempt(task)] = Astray(number, attempt, self._name, why, free, lost, dict(due))
         timers = [
             *self._arm(RECALL_TIMER, now + self._resend_ms),
             *self._arm(WANTED_TIMER, now + self._wanted_after),
@@ -393,7 +400,8 @@ class Snapshots:
                 self._served.pop(attempt, None)
             if entry is not None and attempt not in self._over:
                 entry = self._keep(attempt, _placed(message.key, message.wrote), entry, message.wait)
-            return [Send(message.sender, Recalled(message.req, entry))]
+            due = {} if entry is not None or isinstance(result, Failure) else atomic.dues(result[0])
+            return [Send(message.sender, Recalled(message.req, entry, due))]
 
         if isinstance(result, Failure):
             return settled(None, now)

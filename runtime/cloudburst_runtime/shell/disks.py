@@ -9,14 +9,14 @@ import contextlib
 import functools
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 
 from cloudburst_runtime.anna.commits import finish
 from cloudburst_runtime.anna.durable import FORMAT, Damaged, Recovered, is_whole, pack, recover, unpack
-from cloudburst_runtime.anna.inherit import begin_anew, inherit
+from cloudburst_runtime.anna.inherit import begin_anew, inherit, written
 from cloudburst_runtime.anna.journal import Storage
 from cloudburst_runtime.anna.records import Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
@@ -101,8 +101,10 @@ def take_over(
         left = open_state(config, name, anew=estates is None)
         assert left is not None
         disk.found.said += left.found.said
+        read, read_left = functools.partial(_read, disk), functools.partial(_read, left)
+        changes = inherit(replica.records, read, left.found, read_left)
         try:
-            _write(disk, _inherited(disk, replica, left), beyond=True)
+            _write(disk, written(replica, changes), beyond=True)
         except StorageFull as error:
             raise StorageFull(f"what the store {name} has left cannot be taken over: {error}") from error
         finally:
@@ -117,13 +119,6 @@ def publish_rest(disk: Disk, replica: ReplicaCore) -> None:
     """
     with contextlib.suppress(StorageFull):
         _write(disk, finish(replica, functools.partial(_read, disk)))
-
-
-def _inherited(disk: Disk, replica: ReplicaCore, left: Disk) -> Iterator[list[Persist]]:
-    read, read_left = functools.partial(_read, disk), functools.partial(_read, left)
-    for change in inherit(replica.records, read, left.found, read_left):
-        yield replica.keeper.changed(change, True)
-        replica.keeper.shrink()
 
 
 def _write(disk: Disk, pieces: Iterable[list[Persist]], beyond: bool = False) -> None:

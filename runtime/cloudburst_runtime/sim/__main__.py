@@ -14,7 +14,8 @@ from cloudburst_runtime.sim import anomalies
 from cloudburst_runtime.sim.anomalies import Experiment
 from cloudburst_runtime.sim.consistency.counterexample import explained
 from cloudburst_runtime.sim.faults import PROFILES
-from cloudburst_runtime.sim.mutants import HONEST, MUTANTS
+from cloudburst_runtime.sim.mutant import HONEST
+from cloudburst_runtime.sim.mutants import MUTANTS
 from cloudburst_runtime.sim.run import SCENARIOS, Report, run
 
 

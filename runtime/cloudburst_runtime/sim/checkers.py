@@ -66,6 +66,8 @@ def ends(history: History) -> list[str]:
 
 def _excuses(operation: Operation, history: History, crashed: bool) -> list[str]:
     act = operation.act
+    if act.kind == "put as":
+        return ["LatticeMismatch"]
     if act.kind != "call":
         return []
     excuses = ["CallTimeout"] if act.timeout is not None else []

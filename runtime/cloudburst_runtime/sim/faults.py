@@ -29,9 +29,14 @@ OF_CLOCKS = ("off", "drifting", "set forward", "set back")
 OF_PROCESSES = ("executor killed", "client killed", "stillborn")
 OF_STORES = ("store killed", "store joined", "store left")
 OF_RESTARTS = ("all killed", "unsynced lost")
+OF_ESTATES = ("taken over", "died taking over", "begun with several")
+OF_AMBUSHES = ("killed before others knew",)
 """What a `World` counts when it really happens: a plan does not say that anything was there to be hit."""
 
 HEAL_AT_MS = 12_000.0
+SIZES = 5
+"""So many different numbers of stores, and of executors, there are where both go by the seed."""
+
 LONG_WAY_MS = 30.0
 """What a message takes at least on one way in five."""
 
@@ -68,6 +73,9 @@ class Faults(NamedTuple):
         The same for stores, where there are several and one may be lost.
     store_changes
         When a client asks for one more store, or one less, where there are several.
+    ambushes
+        From when on a store is lain in wait for: it is killed soon after the network has lost what it told
+        another one, so that what it knew may be known to nobody.
     client_crash
         When the last client is killed; None: never.
     stillborn
@@ -91,6 +99,7 @@ class Faults(NamedTuple):
     executor_crashes: tuple[Millis, ...] = ()
     store_crashes: tuple[Millis, ...] = ()
     store_changes: tuple[Millis, ...] = ()
+    ambushes: tuple[Millis, ...] = ()
     client_crash: Millis | None = None
     stillborn: float = 0.0
     skew_us: int = 400_000
@@ -173,6 +182,41 @@ def with_stores(seed: int, config: Config) -> Config:
         anti_entropy_ms=2_000.0,
         stats_ms=1_000.0,
     )
+
+
+def copied(seed: int, config: Config) -> Config:
+    """The configuration in which each key is kept by several stores."""
+    random = Random(f"{seed}/copied")
+    stores = random.randint(3, 5)
+    return msgspec.structs.replace(
+        config, stores_min=stores, stores_max=stores, replication=random.choice((2, 2, 3))
+    )
+
+
+def with_estates(seed: int, config: Config) -> Config:
+    """The configuration with one to five stores, each with its file, and two to six executors."""
+    random = Random(f"{seed}/estates")
+    stores, executors = 1 + seed % SIZES, 2 + (seed * 2 + seed // SIZES) % SIZES
+    return msgspec.structs.replace(
+        with_stores(seed, config),
+        stores_min=stores,
+        stores_max=stores,
+        executors_min=executors,
+        executors_max=6,
+        replication=random.choice((1, 1, 2, 3)),
+    )
+
+
+def dying(seed: int, faults: Faults) -> Faults:
+    """The plan in which some of what is started ends before it is ready."""
+    return faults._replace(stillborn=Random(f"{seed}/stillborn").choice((0.1, 0.3)))
+
+
+def in_ambush(seed: int, faults: Faults) -> Faults:
+    """The plan in which the network loses messages, and stores are lain in wait for."""
+    random = Random(f"{seed}/ambushes")
+    times = tuple(sorted(random.uniform(0.0, 9_000.0) for _ in range(random.randint(3, 6))))
+    return faults._replace(loss=max(faults.loss, 0.05), ordered=False, ambushes=times)
 
 
 def with_company(seed: int, config: Config) -> Config:

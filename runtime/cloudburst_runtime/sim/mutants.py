@@ -6,41 +6,24 @@ into the cores' private parts, so a change there may have to be followed here.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from cloudburst_runtime.anna.cache import CacheCore
-from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.outbox import Terms
-from cloudburst_runtime.anna.replica import ReplicaCore
-from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.client.core import ClientCore
+from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Persist
 from cloudburst_runtime.executor.core import ExecutorCore
 from cloudburst_runtime.executor.departures import Departures
 from cloudburst_runtime.executor.past import Past
 from cloudburst_runtime.executor.session import Levels
 from cloudburst_runtime.executor.tasks import Op, Reply, Task
 from cloudburst_runtime.ids import HybridClock, Micros, Millis, PeerName, TaskId
-from cloudburst_runtime.messages import Calls, Entry, Put, Results, Triggers
+from cloudburst_runtime.messages import Calls, Entry, Results, Triggers
 from cloudburst_runtime.node import NodeCore
+from cloudburst_runtime.sim.mutant import Mutant
+from cloudburst_runtime.sim.store_mutants import STORE_MUTANTS
 from cloudburst_runtime.vectors import Vector
-
-
-class Mutant(NamedTuple):
-    """The cores of a run, what is wrong with them, and the scenario that is to notice it."""
-
-    defect: str
-    client: type[ClientCore] = ClientCore
-    executor: type[ExecutorCore] = ExecutorCore
-    node: type[NodeCore] = NodeCore
-    replica: type[ReplicaCore] = ReplicaCore
-    store: type[StoreCore] = StoreCore
-    scenario: str = "calls"
-
-
-HONEST = Mutant("nothing")
-
 
 # ---------------------------------------------------------------- executors
 
@@ -186,12 +169,6 @@ class _Blurting(_AtLevel):
         return [*super()._on_outcome(task, outcome, batch, now), *effects]
 
 
-class _Careless(ReplicaCore):
-    def _put(self, peer: PeerName, put: Put) -> Any:
-        put.once = False
-        return super()._put(peer, put)
-
-
 class _Rootless(Levels):
     def floor(self, task: Task) -> Vector:
         return {}
@@ -204,13 +181,27 @@ class _Independent(_AtLevel):
     levels = _Rootless
 
 
-class _Choosing(ReplicaCore):
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._siblings_max = 1
+class _Hoarding(_AtLevel):
+    def mutate(self, snapshots: Any) -> None:
+        release = snapshots.release
+
+        def keep_on(attempt: Any) -> Any:
+            kept = snapshots.kept.get(attempt)
+            effects = release(attempt)
+            if kept is not None:
+                snapshots.kept[attempt] = kept
+            return effects
+
+        snapshots.release = keep_on
 
 
 # ---------------------------------------------------------------- clients
+
+
+class _Amnesiac(ClientSession):
+    def terms(self, key: str, floor: Vector, known: Vector) -> Terms:
+        self._session.seen.clear()
+        return super().terms(key, floor, known)
 
 
 class _Unmindful(ClientCore):
@@ -265,45 +256,7 @@ class _Unheeding(ExecutorCore):
         super().__init__(config, name, _DeafClock(clock))
 
 
-# ---------------------------------------------------------------- node
-
-
-class _Pretending(ReplicaCore):
-    def _put(self, peer: PeerName, put: Put) -> Any:
-        if put.req % 5 == 0 and put.key in self.records.live:
-            return [self._acknowledge(peer, put.req, self.records.generation(put.key))]
-        return super()._put(peer, put)
-
-
-class _Early(ReplicaCore):
-    def handle(self, event: Any, now: Millis) -> Any:
-        effects = super().handle(event, now)
-        return [_unhurried(effect) if type(effect) is Persist else effect for effect in effects]
-
-
-def _unhurried(persist: Persist) -> Persist:
-    return Persist(persist.place, persist.record, False, persist.undo)
-
-
-class _Backward(ReplicaCore):
-    def __init__(self, config: Config, name: PeerName, found: Recovered | None = None) -> None:
-        for versions in [] if found is None else found.versions.values():
-            if len(versions) > 1:
-                del versions[max(versions)]
-        super().__init__(config, name, found)
-
-
-class _Oblivious(NodeCore):
-    def __init__(self, config: Config, replica: Any, uniform: Any, found: Any = None) -> None:
-        super().__init__(config, replica, uniform)
-
-
-class _Silent(ReplicaCore):
-    def _publish(self, key: str, entry: Entry, base: Vector) -> Any:
-        effects: Any = super()._publish(key, entry, base)
-        for effect in effects[1:]:
-            self.watches.peers[effect.peer].pushed -= 1
-        return effects[:1]
+# ---------------------------------------------------------------- what travels together
 
 
 class _Confusing(ExecutorCore):
@@ -336,21 +289,6 @@ class _Crossing(ExecutorCore):
         return super()._on_triggers(message, now)
 
 
-# ---------------------------------------------------------------- several stores
-
-
-class _Forgetting(StoreCore):
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        begin = self.reconciler._repair.begin
-        self.reconciler._repair.begin = lambda todo: begin({})  # type: ignore[method-assign]
-
-
-class _Behind(StoreCore):
-    def _is_behind(self, store: PeerName, number: int) -> bool:
-        return False
-
-
 # ---------------------------------------------------------------- leases
 
 
@@ -361,6 +299,7 @@ class _Rushing(NodeCore):
 
 
 MUTANTS: dict[str, Mutant] = {
+    **STORE_MUTANTS,
     "executor-repeats": Mutant("an executor runs a repeated call again", executor=_Forgetful),
     "executor-keeps-task": Mutant("a task that is handed over stays in the queue", executor=_Keeping),
     "executor-hasty-write": Mutant("a write is reported before the store has it", executor=_Hasty),
@@ -381,9 +320,6 @@ MUTANTS: dict[str, Mutant] = {
     "level-depends-on-nothing": Mutant(
         "reads ignore what they depend on", executor=_Independent, scenario="dsc"
     ),
-    "level-drops-siblings": Mutant(
-        "the store keeps the latest sibling only", replica=_Choosing, scenario="sk"
-    ),
     "snapshot-skipped": Mutant("a repeated read takes what is there", executor=_Unrepeating, scenario="dsrr"),
     "snapshot-not-agreed": Mutant("parallel steps fix versions alone", executor=_Deciding, scenario="dsrr"),
     "snapshot-presumed": Mutant(
@@ -393,29 +329,13 @@ MUTANTS: dict[str, Mutant] = {
         "a key that has changed is read without asking", executor=_Guessing, scenario="dsrr"
     ),
     "snapshot-released": Mutant("each step releases what is kept", executor=_Releasing, scenario="dsrr"),
+    "snapshot-not-released": Mutant("what is kept is never released", executor=_Hoarding, scenario="dsrr"),
     "atomic-mixed": Mutant("what is read need not go together", executor=_Mixing, scenario="atomic"),
     "atomic-too-early": Mutant("each step publishes what it wrote", executor=_Blurting, scenario="atomic"),
-    "atomic-twice": Mutant("a call may commit again", replica=_Careless, scenario="atomic"),
+    "session-forgets": Mutant("a session forgets what it has seen", session=_Amnesiac, scenario="sk"),
     "client-forgets-floor": Mutant("a client's calls do not carry its session", client=_Unmindful),
     "client-never-asks": Mutant("a client does not probe its calls", client=_Impatient),
     "client-never-retries": Mutant("a client does not run lost calls again", client=_Giving),
     "client-keeps-leases": Mutant("a client goes on using a revoked lease", client=_Clinging),
-    "replica-pretends": Mutant("the store acknowledges some puts without merging", replica=_Pretending),
-    "replica-updates-one": Mutant("the store informs only the first reader", replica=_Silent),
-    "replica-persists-late": Mutant(
-        "the store acknowledges before it persists", replica=_Early, scenario="lww/restarts"
-    ),
-    "replica-begins-behind": Mutant(
-        "the store begins with the versions before the last", replica=_Backward, scenario="lww/restarts"
-    ),
-    "scheduler-begins-empty": Mutant(
-        "the scheduler does not read what was registered", node=_Oblivious, scenario="lww/restarts"
-    ),
-    "store-forgets-handover": Mutant(
-        "a store does not ask for what is its own to keep", store=_Forgetting, scenario="lww/stores"
-    ),
-    "store-reads-behind": Mutant(
-        "a store answers with less than the reader has seen", store=_Behind, scenario="lww/stores"
-    ),
     "scheduler-rushes": Mutant("a registration is answered before leases are void", node=_Rushing),
 }

@@ -1,20 +1,14 @@
 """Processes: one core each, and what its shell would do with the core's effects.
 
-Law: no decision is made here that the real shells do not make; compare `shell.executor`, `shell.client`
-and `shell.node`.
+Law: no decision is made here that the real shells do not make; compare `shell.executor` and `shell.client`.
+Those that keep a store are in `serving`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cloudburst_runtime.anna.commits import finish
-from cloudburst_runtime.anna.durable import pack, recover, unpack
-from cloudburst_runtime.anna.journal import Journal
-from cloudburst_runtime.anna.records import Stored
-from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.client.calls import (
     Answered,
     Ask,
@@ -28,7 +22,7 @@ from cloudburst_runtime.client.calls import (
     SubmitAll,
 )
 from cloudburst_runtime.client.session import ClientSession
-from cloudburst_runtime.effects import Received, Send, SetTimer, Timer
+from cloudburst_runtime.effects import Send, SetTimer, Timer
 from cloudburst_runtime.executor.tasks import (
     Execute,
     Interrupt,
@@ -39,10 +33,7 @@ from cloudburst_runtime.executor.tasks import (
 )
 from cloudburst_runtime.ids import Millis, PeerName, TaskId
 from cloudburst_runtime.lattices.wrap import delta
-from cloudburst_runtime.messages import Message, Result, Retire
-from cloudburst_runtime.node import NodeCore
-from cloudburst_runtime.scheduler.events import Kill, Spawn, Stop
-from cloudburst_runtime.sim.disk import Disk
+from cloudburst_runtime.messages import Message, Result
 from cloudburst_runtime.sim.faults import SkewedClock
 from cloudburst_runtime.sim.usercode import STEP_MS, UserCode, revealed
 
@@ -104,88 +95,6 @@ class Process:
             self.take(Timer(key))
 
 
-class NodeProcess(Process):
-    """Scheduler and store."""
-
-    core: NodeCore
-
-    def __init__(self, world: World, name: PeerName) -> None:
-        super().__init__(world, name)
-        disk = world.disk
-        found = None if disk is None else recover(disk.records())
-        replica = world.mutant.replica(world.config, name, found)
-        self.core = world.mutant.node(world.config, replica, world.random("node").random, found)
-        self.replica = replica
-        self._publish_rest()
-        self._journal = Journal(self.core, disk, flush_ms=world.config.flush_ms)
-        self._pace = world.random("disk/pace")
-        self._busy_until: Millis = 0.0
-        self.carry[Spawn] = lambda effect: world.spawn(effect.name)
-        self.carry[Kill] = lambda effect: world.kill(effect.name, effect.reason)
-        self.carry[Stop] = lambda effect: None
-
-    def _publish_rest(self) -> None:
-        """What `shell.disks` does before a node serves."""
-        disk = self.world.disk
-        if disk is None:
-            return
-        for persists in finish(self.replica, partial(_read, disk)):
-            disk.write({each.place: each.record and pack(each.place, each.record) for each in persists})
-        disk.sync(disk.written)
-
-    def start(self) -> None:
-        """Bring the core to life."""
-        self._settle(self._journal.start(self.world.now))
-
-    def take(self, event: Any) -> None:
-        """Let the core take an event, if the process lives."""
-        if self.alive:
-            effects = self._journal.handle(event, self.world.now)
-            self.core.validate()
-            self._settle(effects)
-
-    def _settle(self, effects: list[Any]) -> None:
-        """Carry out effects once what they depend on is on disk, and in order."""
-        disk, now = self.world.disk, self.world.now
-        if disk is None:
-            self.perform(effects)
-            return
-        if disk.unsynced:
-            self._busy_until = max(self._busy_until, now) + self._pace.uniform(0.05, 3.0)
-        self.world.at(self._busy_until, self._synced, disk.written, effects)
-
-    def _synced(self, transaction: int, effects: list[Any]) -> None:
-        if self.alive:
-            assert self.world.disk is not None
-            self.world.disk.sync(transaction)
-            self.perform(effects)
-
-
-def _read(disk: Disk, place: bytes) -> Stored | None:
-    data = disk.read(place)
-    record = None if data is None else unpack(place, data)
-    assert record is None or isinstance(record, Stored)
-    return record
-
-
-class StoreProcess(Process):
-    """One of several stores, besides the node's own; it ends with the node, or when that says so."""
-
-    core: StoreCore
-
-    def __init__(self, world: World, name: PeerName) -> None:
-        super().__init__(world, name)
-        self.replica = world.mutant.replica(world.config, name)
-        self.core = world.mutant.store(world.config, self.replica)
-
-    def take(self, event: Any) -> None:
-        """Let the core take an event, unless it is the end."""
-        if isinstance(event, Received) and isinstance(event.message, Retire):
-            self.world.kill(self.name, "it left")
-        else:
-            super().take(event)
-
-
 class ClientProcess(Process):
     """A client, and who waits for which of its answers."""
 
@@ -229,6 +138,10 @@ class ClientProcess(Process):
         """Read a key; ``then`` gets its Python value, ``every`` value as a list, or a `Failure`."""
         self._store(lambda found: then(revealed(found, every)), session, "read", [key])
 
+    def look(self, key: str, then: Callable[[Any], None]) -> None:
+        """Read a key; ``then`` gets a list of what the store has there, or a `Failure`."""
+        self._store(then, None, "read", [key])
+
     def write(
         self,
         key: str,
@@ -236,11 +149,12 @@ class ClientProcess(Process):
         lattice: str | None,
         session: ClientSession | None,
         then: Callable[[Any], None],
+        sync: bool | None = None,
     ) -> None:
-        """Merge a value into a key."""
+        """Merge a value into a key; ``sync``: whether to wait for the disk."""
         level = "lww" if session is None else session.level
         element = delta(value, lattice, self.name, self.clock.tick(self.world.now), level)
-        self._store(then, session, "write", key, element)
+        self._store(then, session, "write", key, element, sync)
 
     def delete(self, key: str, then: Callable[[Any], None]) -> None:
         """Delete a key."""

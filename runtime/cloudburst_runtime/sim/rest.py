@@ -71,6 +71,7 @@ def _executor(executor: ExecutorProcess) -> dict[str, object]:
     return {
         "tasks": list(core.tasks),
         "operations": list(core.operations.pending),
+        "versions": list(core.operations.snapshots.kept),
         "store requests": core.cache.outstanding,
         "counter writes": core.cache._queues,
         "user code": executor.code,
@@ -85,7 +86,10 @@ def _node(world: World) -> dict[str, object]:
     alive = [process.name for process in world.executors()]
     ready = [executor.name for executor in scheduler.pool.ready()]
     excess = len(ready) - scheduler.pool.minimum
+    steward = node.core.steward
+    kept = [NODE] if steward is None else steward.membership.ring.live
     return {
+        "stores that are none any more": [store.name for store in world.stores() if store.name not in kept],
         "executors on their way": phases,
         "a wrong idea of the executors": (alive, ready) if sorted(alive) != sorted(ready) else None,
         "executors over the minimum": ready if excess > 0 else None,

@@ -2,6 +2,10 @@
 
 Nothing else survives: neither processes nor what was not synced. The functions and DAGs are registered
 once, in the first life. When all is over, new clients read every key: each acknowledged write is there.
+
+With several stores these die one by one as well, at any time, as do those that are to take over what they
+have left; others join and leave. Then some puts, of a key of their own, do not wait for the disk: nothing is
+promised of them.
 """
 
 from __future__ import annotations
@@ -12,11 +16,10 @@ from random import Random
 
 import msgspec
 
-from cloudburst_runtime.sim import checkers, rest
+from cloudburst_runtime.sim import checkers, crashes, rest
 from cloudburst_runtime.sim.consistency.judge import broken
 from cloudburst_runtime.sim.consistency.record import FINAL
 from cloudburst_runtime.sim.consistency.survival import HEALED
-from cloudburst_runtime.sim.disk import Disk
 from cloudburst_runtime.sim.visits import SHAPES, Visitor, size
 from cloudburst_runtime.sim.world import World
 
@@ -24,6 +27,7 @@ CLIENTS = 3
 ACTIONS = 60
 MORE = 4
 SHARED = ("k0", "k1")
+LIGHT = "light"
 OWN = 4
 """Keys that only one life writes to: what it wrote last is not written over in the next."""
 LIVES = 4
@@ -34,22 +38,24 @@ SET_UP_MS = 60_000.0
 REST_MS = 90_000.0
 
 
-def at(level: str) -> Callable[[World], list[str]]:
-    """The scenario at a level."""
-    return partial(drive, level)
+def at(level: str, several: bool = False) -> Callable[[World], list[str]]:
+    """The scenario at a level, with one store or ``several``."""
+    return partial(drive, level, several)
 
 
-def drive(level: str, world: World) -> list[str]:
+def drive(level: str, several: bool, world: World) -> list[str]:
     """Run the scenario; what is wrong."""
     if world.faults.loss or world.faults.splits:
         world.history.note(world.now, "net", "lossy")
     luck = world.random("restarts")
     world.config = msgspec.structs.replace(world.config, state_dir="disk", history_max=luck.choice((1, 3)))
-    world.disk = Disk(world.random("disk"))
     _set_up(world, level)
     for life in range(1, LIVES):
-        visitors = _begin(world, level, life, ACTIONS)
-        world.run(world.now + luck.uniform(200.0, 2_500.0))
+        visitors = _begin(world, level, life, ACTIONS, several)
+        span = luck.uniform(200.0, 2_500.0)
+        if several:
+            crashes.plan_stores(world, visitors[0], span)
+        world.run(world.now + span)
         _crash(world, visitors, luck.random() < 0.5)
     world.run(max(world.now, world.faults.heal_at) + 1_000.0)
     world.history.note(world.now, "net", HEALED)
@@ -68,14 +74,14 @@ def _set_up(world: World, level: str) -> None:
     world.run(SET_UP_MS, lambda: first.done)
 
 
-def _begin(world: World, level: str, life: int, actions: int) -> list[Visitor]:
-    """New clients, which write, read and call."""
+def _begin(world: World, level: str, life: int, actions: int, lightly: bool = False) -> list[Visitor]:
+    """New clients, which write, read and call; some of their puts do not wait for the disk if ``lightly``."""
     made = []
     for number in range(1, CLIENTS + 1):
         name = f"c{life}{number}"
         visitor = Visitor(world.start_client(name), world.random(f"restarts/{name}"), name, level)
         for _ in range(actions):
-            visitor.to_do += [partial(_one, visitor, visitor.random, _keys(life)), visitor.wait]
+            visitor.to_do += [partial(_one, visitor, visitor.random, _keys(life), lightly), visitor.wait]
         visitor.go()
         made.append(visitor)
     return made
@@ -85,29 +91,28 @@ def _keys(life: int) -> list[str]:
     return [*SHARED, *(f"life{life}/{number}" for number in range(OWN))]
 
 
-def _one(visitor: Visitor, random: Random, keys: list[str]) -> None:
+def _one(visitor: Visitor, random: Random, keys: list[str], lightly: bool) -> None:
     pick = random.random()
     if pick < 0.2:
         shape = random.randrange(len(SHAPES))
         visitor.visit(shape, [[["put", random.choice(keys), visitor.unique()]] for _ in range(size(shape))])
     elif pick < 0.4:
         visitor.look(random.choice(keys))
+    elif lightly and pick > 0.85:
+        visitor.put_lightly(LIGHT)
     else:
         visitor.put(random.choice(keys))
 
 
 def _crash(world: World, visitors: list[Visitor], amid: bool) -> None:
     """Kill every process at once, ``amid`` a write if one comes; another runtime begins with that disk."""
-    disk = world.disk
-    assert disk is not None
     if amid:
-        world.run(world.now + AMID_MS, lambda: disk.unsynced)
+        world.run(world.now + AMID_MS, lambda: any(disk.unsynced for disk in world.disks.values()))
     for visitor in visitors:
         world.history.note(world.now, visitor.client.name, "crash")
         visitor.crashed()
     world.end_all()
     world.met["all killed"] += 1
-    world.met["unsynced lost"] += disk.crash()
     world.start_node()
 
 
@@ -115,7 +120,7 @@ def _last_reads(world: World, level: str) -> None:
     for number in (1, 2):
         client = world.start_client(f"z{number}")
         reader = Visitor(client, world.random(f"restarts/{client.name}"), f"{FINAL}/{number}", level)
-        keys = dict.fromkeys(key for life in range(1, LIVES + 1) for key in _keys(life))
+        keys = dict.fromkeys(key for life in range(1, LIVES + 1) for key in [*_keys(life), LIGHT])
         reader.to_do += [partial(reader.look, key) for key in keys]
         reader.go()
         world.run(world.now + REST_MS, lambda reader=reader: reader.done)  # type: ignore[misc]

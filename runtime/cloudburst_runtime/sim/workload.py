@@ -14,8 +14,9 @@ from random import Random
 from typing import Any, NamedTuple
 
 from cloudburst_runtime.client.calls import OwnedCall
-from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.ids import Millis
+from cloudburst_runtime.lattices import AnyLattice, Mixed
+from cloudburst_runtime.lattices.compound import family
 from cloudburst_runtime.messages import (
     Args,
     DagNode,
@@ -112,7 +113,7 @@ class Session:
     def __init__(self, client: ClientProcess, random: Random, label: str = "", level: str = "lww") -> None:
         self.client = client
         self.level = level
-        self.session = None if level == "lww" else ClientSession(level)
+        self.session = None if level == "lww" else client.world.mutant.session(level)
         self.label = label or client.name
         self.world = client.world
         self.random = random
@@ -202,6 +203,32 @@ class Session:
         value = self.unique()
         op = self._invoke(Act("put", key, value, level=self.level))
         self.client.write(key, value, None, self.session, partial(self._answered, op))
+
+    def put_lightly(self, key: str) -> None:
+        """Write a value without waiting for the disk: whether it survives nobody knows."""
+        value = self.unique()
+        op = self._invoke(Act("put", key, value, level=self.level))
+        self.client.write(key, value, None, self.session, lambda answer: self._end(op, "info"), sync=False)
+
+    def put_as(self, key: str, kind: str, value: Any) -> None:
+        """Write a value of some lattice type."""
+        op = self._invoke(Act("put as", key, kind))
+        self.client.write(key, value, kind, None, partial(self._answered, op))
+
+    def grow(self, key: str) -> None:
+        """Add an element to a set."""
+        element = self.unique()
+        op = self._invoke(Act("grow", key, element))
+        self.client.write(key, {element}, "set", None, partial(self._answered, op))
+
+    def look_at_set(self, key: str) -> None:
+        """Read a set."""
+        self._read(Act("grown", key), lambda value: sorted(value or ()))
+
+    def look_for_types(self, key: str) -> None:
+        """See what types of values there are under a key."""
+        op = self._invoke(Act("types", key))
+        self.client.look(key, lambda found: self._answered(op, found, types_of))
 
     def get(self, key: str) -> None:
         """Read a key."""
@@ -309,6 +336,21 @@ class Session:
         """The client is gone: of what was under way nobody knows."""
         for op in list(self.pending):
             self._end(op, "info")
+
+
+def types_of(found: list[AnyLattice | None]) -> list[str]:
+    """The types of the values under the only key that was read.
+
+    Examples
+    --------
+    >>> from cloudburst_runtime.lattices import Bool, Max
+    >>> types_of([Mixed({"bool": Bool(True), "max": Max(3)})]), types_of([Max(3)]), types_of([None])
+    (['bool', 'max'], ['max'], [])
+    """
+    [lattice] = found
+    if isinstance(lattice, Mixed):
+        return list(lattice.parts)
+    return [] if lattice is None else [family(lattice)]
 
 
 def set_up(session: Session) -> None:

@@ -25,21 +25,19 @@ from cloudburst_runtime.scheduler.events import Exited
 from cloudburst_runtime.sim.disk import Disk
 from cloudburst_runtime.sim.faults import Faults, Network
 from cloudburst_runtime.sim.history import History
-from cloudburst_runtime.sim.mutants import HONEST, Mutant
-from cloudburst_runtime.sim.processes import (
-    ClientProcess,
-    Execution,
-    ExecutorProcess,
-    NodeProcess,
-    Process,
-    StoreProcess,
-)
+from cloudburst_runtime.sim.mutant import HONEST, Mutant
+from cloudburst_runtime.sim.processes import ClientProcess, Execution, ExecutorProcess, Process
+from cloudburst_runtime.sim.serving import NodeProcess, StoreProcess, die_taking_over
 
 EVENTS_MAX = 400_000
 
 
 class Livelock(AssertionError):
     """The run did not come to rest within the events that it may have."""
+
+
+def unheeded(sender: PeerName, receiver: PeerName, data: bytes) -> None:
+    """Nobody cares for what the network loses."""
 
 
 class World:
@@ -84,8 +82,12 @@ class World:
         self._queue: list[tuple[Millis, int, Callable[..., None], tuple[Any, ...]]] = []
         self._entries = 0
         self._life = 0  # how often all has ended
-        self.disk: Disk | None = None
-        """The node's; None: it keeps its state in memory alone."""
+        self.disks: dict[PeerName, Disk] = {}
+        """Of the stores; there are none unless the configuration has a ``state_dir``."""
+        self.executors_most = 0
+        """How many executors there were at a time at most."""
+        self.on_loss = unheeded
+        """Told of each message that the network has lost."""
         self._hash = hashlib.blake2b(digest_size=16)
         self._links: dict[PeerName, dict[PeerName, None]] = {}
         self._held: dict[tuple[PeerName, PeerName], list[bytes]] = {}
@@ -94,6 +96,14 @@ class World:
     def random(self, subsystem: str) -> Random:
         """A subsystem's own random numbers."""
         return Random(f"{self.seed}/{subsystem}")
+
+    def disk(self, name: PeerName) -> Disk | None:
+        """A store's disk; None: it keeps its state in memory alone."""
+        if not self.config.state_dir:
+            return None
+        if name not in self.disks:
+            self.disks[name] = Disk(self.random("disk" if name == NODE else f"disk/{self._life}/{name}"))
+        return self.disks[name]
 
     @property
     def digest(self) -> str:
@@ -168,21 +178,24 @@ class World:
     def _add(self, process: Process) -> None:
         self.processes[process.name] = process
         self._links[process.name] = {}
+        self.executors_most = max(self.executors_most, len(self.executors()))
         process.start()
 
-    def spawn(self, name: PeerName) -> None:
+    def spawn(self, name: PeerName, estates: tuple[PeerName, ...] = ()) -> None:
         """What the supervisor does for the node: fork an executor or a store, which takes a while."""
-        self.after(self._luck.uniform(4.0, 25.0), self._spawned, name, self._life)
+        self.after(self._luck.uniform(4.0, 25.0), self._spawned, name, estates, self._life)
 
-    def _spawned(self, name: PeerName, life: int) -> None:
+    def _spawned(self, name: PeerName, estates: tuple[PeerName, ...], life: int) -> None:
         if life != self._life:
             return
         if self.now < self.faults.heal_at and self._luck.random() < self.faults.stillborn:
             self.met["stillborn"] += 1
+            if estates:
+                die_taking_over(self, name, estates, self._luck.random())
             self._exited(name, "it ended before it was ready")
             return
         role = "store" if is_store(name) else "executor"
-        self._add(StoreProcess(self, name) if is_store(name) else ExecutorProcess(self, name))
+        self._add(StoreProcess(self, name, estates) if is_store(name) else ExecutorProcess(self, name))
         self.connect(name, NODE)
         self._deliver_later(name, NODE, pack(Hello(name, role, 1, 0, "here")), sure=True)
 
@@ -192,6 +205,8 @@ class World:
         if process is None:
             return
         process.alive = False
+        if name in self.disks:
+            self.met["unsynced lost"] += self.disks[name].crash()
         self.record(name, f"ends: {reason}")
         for peer in list(self._links[name]):
             del self._links[peer][name]
@@ -205,6 +220,8 @@ class World:
         for name, process in self.processes.items():
             process.alive = False
             self.record(name, "ends: all end")
+        for disk in self.disks.values():
+            self.met["unsynced lost"] += disk.crash()
         self.processes.clear()
         self._links.clear()
         self._held.clear()
@@ -241,8 +258,11 @@ class World:
 
     def _deliver_later(self, sender: PeerName, receiver: PeerName, data: bytes, sure: bool = False) -> None:
         target = self.processes[receiver]
-        for due in self.network.arrivals(sender, receiver, self.now, sure):
+        dues = self.network.arrivals(sender, receiver, self.now, sure)
+        for due in dues:
             self.at(due, self._deliver, sender, target, data)
+        if not dues:
+            self.on_loss(sender, receiver, data)
 
     def _deliver(self, sender: PeerName, receiver: Process, data: bytes) -> None:
         if receiver.alive:

@@ -82,7 +82,7 @@ class Ledger:
     >>> ledger = Ledger()
     >>> ledger.note(Line(1.0, "a", 1, BEGUN, "value", "k", "a:1"))
     >>> ledger.note(Line(2.0, "a", 1, ACKNOWLEDGED))
-    >>> [(write.name, write.acknowledged, write.ended) for write in ledger.of("value", "k")]
+    >>> [(write.name, write.acknowledged, write.ended) for write in ledger.keys()["value", "k"]]
     [('a:1', True, 2.0)]
     """
 
@@ -92,7 +92,6 @@ class Ledger:
         self.errors: list[Line] = []
         self.unknown: Counter[str] = Counter()
         self.acknowledged = 0
-        self._early: list[Line] = []
 
     def note(self, line: Line) -> None:
         """Take down what was said."""
@@ -117,11 +116,6 @@ class Ledger:
             self.unknown[line.kind] += 1
             if line.value == "put":  # its stamp is of before, whenever it arrives
                 write.ended = line.at
-
-    def of(self, kind: str, key: str) -> list[Write]:
-        """The writes of a key, in the order in which they began."""
-        found = [write for write in self.writes.values() if (write.kind, write.key) == (kind, key)]
-        return sorted(found, key=lambda write: write.begun)
 
     def keys(self) -> dict[tuple[str, str], list[Write]]:
         """All writes, by kind and key, in the order in which they began."""

@@ -37,10 +37,11 @@ SETTLE_SECONDS = 90.0
 ENDING_SECONDS = 90.0
 """How long a client may take to finish what it has begun."""
 DAGS = {
-    "trail": (["plant", "spot", "spot_too", "spotted"], "plant", "spot", "spot_too", "spotted"),
-    "same": (["first", "second", "second_too", "third"], "first", "second", "second_too", "third"),
-    "pair": (["put_left", "put_right"], "put_left", "put_right"),
+    "trail": [("plant", "spot"), ("plant", "spot_too"), ("spot", "spotted"), ("spot_too", "spotted")],
+    "same": [("first", "second"), ("first", "second_too"), ("second", "third"), ("second_too", "third")],
+    "pair": [("put_left", "put_right")],
 }
+"""The edges of each."""
 
 
 class Setting(NamedTuple):
@@ -111,11 +112,9 @@ class Rig:
     def _register(self) -> None:
         for function in FUNCTIONS:
             self.client.function(function)
-        for name in ("trail", "same"):
-            source, left, right, sink = DAGS[name][1:]
-            edges = [(source, left), (source, right), (left, sink), (right, sink)]
-            self.client.dag(name, functions=DAGS[name][0], edges=edges)
-        self.client.dag("pair", functions=DAGS["pair"][0], edges=[("put_left", "put_right")])
+        for name, edges in DAGS.items():
+            functions = list(dict.fromkeys(step for edge in edges for step in edge))
+            self.client.dag(name, functions=functions, edges=edges)
         runtimes.state.known.clear()  # what comes back after a restart is what the runtime has kept
 
     @property

@@ -324,4 +324,4 @@ def name_of(value: np.ndarray[Any, Any] | None) -> str | None:
         return None
     if value.shape != (LARGE_ROWS, NAME_BYTES) or not (value == value[0]).all():
         return f"torn, beginning with {value.reshape(-1)[:NAME_BYTES].tobytes()!r}"
-    return value[0].tobytes().decode().rstrip()
+    return str(value[0].tobytes(), "ascii").rstrip()

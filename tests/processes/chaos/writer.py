@@ -31,11 +31,16 @@ def _connected(place: Path, stopping: threading.Event) -> Client | None:
     return None
 
 
+def _stop_at_end(stopping: threading.Event) -> None:
+    sys.stdin.read()
+    stopping.set()
+
+
 def main() -> None:
     """``python -m tests.processes.chaos.writer DIRECTORY NAME LEVEL SEED``."""
     directory, name, level, seed = sys.argv[1:]
     place, luck, stopping = Path(directory), random.Random(f"{seed}/{name}"), threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), stopping.set()), daemon=True).start()
+    threading.Thread(target=_stop_at_end, args=(stopping,), daemon=True).start()
     connection = 0
     while (client := _connected(place, stopping)) is not None:
         connection += 1
