@@ -81,7 +81,7 @@ def _text(value: object) -> str:
 
 
 def _array(value: Any) -> str:
-    numpy = sys.modules.get("numpy")
+    numpy: Any = sys.modules.get("numpy")
     if not hasattr(numpy, "ndarray") or not isinstance(value, numpy.ndarray):
         return ""
     caption = faint(f"{type(value).__name__} of shape {value.shape}, {value.dtype}, {size(value.nbytes)}")
