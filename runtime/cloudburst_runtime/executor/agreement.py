@@ -19,9 +19,10 @@ import msgspec
 
 from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.executor.bounded import BoundedDict
-from cloudburst_runtime.executor.tasks import Attempt
+from cloudburst_runtime.executor.tasks import Attempt, Task
 from cloudburst_runtime.ids import Millis, PeerName
-from cloudburst_runtime.messages import Claim, Claimed, Entry
+from cloudburst_runtime.messages import Claim, Claimed, Entry, Session
+from cloudburst_runtime.scheduler.dag import alone
 from cloudburst_runtime.vectors import Vector, covers
 
 Effects = list[Any]
@@ -185,3 +186,48 @@ class Claims:
             return []
         self._armed = True
         return [SetTimer(TIMER, due)]
+
+
+class Agreement:
+    """Who says what a step reads of a key that its call has not read yet.
+
+    Parameters
+    ----------
+    name
+        The executor's name, of whose tasks this is asked.
+    claims
+        What others decide.
+    """
+
+    def __init__(self, name: PeerName, claims: Claims) -> None:
+        self._name = name
+        self._claims = claims
+        self._alone: BoundedDict[int, tuple[bool, ...]] = BoundedDict(ATTEMPTS_KEPT_MIN)
+
+    def asks(self, task: Task, session: Session, key: str, entry: Entry) -> bool:
+        """Whether a task is to ask others before it reads this entry of the key."""
+        if self.decides(task):
+            contested = is_contested(entry, session.start, key in session.wrote)
+            return contested and session.home == self._name and not self._is_alone(task)
+        return not (self.is_free(task, key) and unchanged(entry, session.start))
+
+    def decides(self, task: Task) -> bool:
+        """Whether what this task reads first may be fixed at this executor."""
+        assert task.session is not None, task
+        return task.session.home in ("", self._name) or self._is_alone(task)
+
+    def is_free(self, task: Task, key: str) -> bool:
+        """Whether a step that does not decide may read the key by itself, should it be unchanged."""
+        session = task.session
+        assert session is not None, task
+        if self._name not in session.beside or key in session.wrote:
+            return False
+        return not self._claims.is_given(task.id[:3], key)
+
+    def _is_alone(self, task: Task) -> bool:
+        """Whether every other step is before this one or after it."""
+        assert task.known is not None
+        number = task.known.plan.number
+        if number not in self._alone:
+            self._alone[number] = alone(task.known.topology)
+        return self._alone[number][task.id.node]

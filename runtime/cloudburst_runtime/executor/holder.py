@@ -67,8 +67,8 @@ class Holder:
 
     def release(self, attempt: Attempt) -> Effects:
         """This attempt is over: nobody waits for it."""
-        parts = self._served.pop(attempt, {}).values()
-        return [effect for part in parts for effect in self._cancel(part)]
+        served = self._served.pop(attempt, None)
+        return [] if served is None else [effect for part in served.values() for effect in self._cancel(part)]
 
     # ------------------------------------------------------------ recalls
 

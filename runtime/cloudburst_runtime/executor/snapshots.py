@@ -20,15 +20,13 @@ from typing import Any
 from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.executor import atomic
 from cloudburst_runtime.executor.admission import Admission
-from cloudburst_runtime.executor.agreement import ATTEMPTS_KEPT_MIN, Claims, is_contested, unchanged
-from cloudburst_runtime.executor.bounded import BoundedDict
+from cloudburst_runtime.executor.agreement import Agreement, Claims
 from cloudburst_runtime.executor.holder import Holder
 from cloudburst_runtime.executor.kept import NO_WRITES, KeptEntries, place, placed
 from cloudburst_runtime.executor.recalls import NOTHING_DUE, Reading, Recalls
 from cloudburst_runtime.executor.tasks import Attempt, Task
 from cloudburst_runtime.ids import Millis, PeerName
-from cloudburst_runtime.messages import Due, Entry, Failure, Fix, Recalled, Session
-from cloudburst_runtime.scheduler.dag import alone
+from cloudburst_runtime.messages import Due, Entry, Failure, Fix, Recalled
 from cloudburst_runtime.vectors import Vector
 
 Effects = list[Any]
@@ -56,8 +54,10 @@ class Snapshots:
     ----------
     keeping, kept
         What is kept here, and its entries by attempt and place.
-    claims, recalls, holder
-        What is asked of others about keys and entries, and what others ask.
+    claims, agreement, admission
+        What is asked about keys as a home, who says what is read, and what goes with what was read.
+    recalls, holder
+        What is asked of holders, and what others ask here.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class Snapshots:
         self.keeping = KeptEntries(name, resend_ms, unanswered_max)
         self.kept = self.keeping.entries
         self.claims = Claims(name, resend_ms, next_req)
+        self.agreement = Agreement(name, self.claims)
         self.recalls = Recalls(name, resend_ms, next_req, self.claims)
         self.admission = Admission(cache, self.keeping, begin, pass_on)
         self.holder = Holder(cache, self.keeping, self.claims, self.admission, begin, pass_on, cancel)
         self._readings: dict[int, Reading] = {}
-        self._alone: BoundedDict[int, tuple[bool, ...]] = BoundedDict(ATTEMPTS_KEPT_MIN)
 
     @property
     def pending(self) -> int:
@@ -109,12 +109,14 @@ class Snapshots:
                 return held if held is not None and held.version == fix.version else None
             return found
         entry = found or self._cache.peek(key, task.floor)
-        if entry is None or (session.home and found is None and self._asks(task, session, key, entry)):
+        if entry is None:
+            return None
+        if session.home and found is None and self.agreement.asks(task, session, key, entry):
             return None
         if session.level == "atomic" and not self.admission.goes(session, attempt, key, entry):
             return None
         fixed = self._fix(task, key, entry, self._name)
-        if session.beside and found is None and self._has_given(task, key):
+        if session.beside and found is None and self.claims.is_given(attempt, key):
             self._unfix(task, key)
             return None
         return fixed
@@ -136,38 +138,10 @@ class Snapshots:
 
         Either it was told of what was fixed, or it was seen here that it asked.
         """
-        session = _session(task)
+        session = task.session
+        assert session is not None, task
         self.keeping.drop(task.id[:3], place(key, session))
         session.fixed.pop(key, None)
-
-    # ------------------------------------------------------------ who says what is read
-
-    def _asks(self, task: Task, session: Session, key: str, entry: Entry) -> bool:
-        """Whether a task is to ask others before it reads this entry of a key that is not fixed yet."""
-        if self._decides(task):
-            contested = is_contested(entry, session.start, key in session.wrote)
-            return contested and session.home == self._name and not self._is_alone(task)
-        return not (self._is_free(task, key) and unchanged(entry, session.start))
-
-    def _decides(self, task: Task) -> bool:
-        """Whether what this task reads first may be fixed here."""
-        return _session(task).home in ("", self._name) or self._is_alone(task)
-
-    def _is_free(self, task: Task, key: str) -> bool:
-        """Whether a step that does not decide may read the key by itself, should it be unchanged."""
-        session = _session(task)
-        return self._name in session.beside and key not in session.wrote and not self._has_given(task, key)
-
-    def _has_given(self, task: Task, key: str) -> bool:
-        return self.claims.is_given(task.id[:3], key)
-
-    def _is_alone(self, task: Task) -> bool:
-        """Whether every other step is before this one or after it."""
-        assert task.known is not None
-        number = task.known.plan.number
-        if number not in self._alone:
-            self._alone[number] = alone(task.known.topology)
-        return self._alone[number][task.id.node]
 
     # ------------------------------------------------------------ what is looked for
 
@@ -189,12 +163,11 @@ class Snapshots:
         session, task = reading.session, reading.task
         fix = None if anew else session.fixed.get(key)
         if fix is not None and fix.holder == self._name:
-            return self._go_astray(
-                reading, f"the version of key {key!r} that it reads is no longer kept", now
-            )
+            why = f"the version of key {key!r} that it reads is no longer kept"
+            return self._go_astray(reading, why, now)
         if fix is not None:
             return self.recalls.ask(reading, key, fix.holder, now)
-        if not self._decides(task) and not self._looks(task, key):
+        if not self.agreement.decides(task) and not self._looks(task, key):
             return self.recalls.ask(reading, key, session.home, now, fix=True)
         part = self._begin(lambda result, later: self._found_here(reading, key, result, later))
         reading.parts.append(part)
@@ -202,7 +175,7 @@ class Snapshots:
 
     def _looks(self, task: Task, key: str) -> bool:
         """Whether a step that does not decide is to look first whether the key is unchanged."""
-        return self._is_free(task, key) and self._cache.peek(key, task.floor) is None
+        return self.agreement.is_free(task, key) and self._cache.peek(key, task.floor) is None
 
     def _found_here(self, reading: Reading, key: str, result: Any, now: Millis) -> Effects:
         if reading.op not in self._readings:
@@ -218,9 +191,9 @@ class Snapshots:
                 why = f"what was read does not go with key {key!r}"
                 return self._go_astray(reading, why, later, atomic.dues(result[0]))
             session = reading.session
-            if not (session.home and self._asks(task, session, key, entry)):
+            if not (session.home and self.agreement.asks(task, session, key, entry)):
                 return fixed(entry, later)
-            if not self._decides(task):
+            if not self.agreement.decides(task):
                 return self.recalls.ask(reading, key, session.home, later, fix=True)
             return self.claims.decide(attempt, key, session.beside, entry, fixed, later)
 
@@ -251,12 +224,8 @@ class Snapshots:
         return self._finish(reading, now)
 
     def _finish(self, reading: Reading, now: Millis) -> Effects:
-        op = reading.op
-        if (
-            op not in self._readings
-            or reading.astray
-            or any(key not in reading.found for key in reading.keys)
-        ):
+        op, complete = reading.op, all(key in reading.found for key in reading.keys)
+        if op not in self._readings or reading.astray or not complete:
             return []
         del self._readings[op]
         return self._conclude(op, [reading.found[key] for key in reading.keys], now)
@@ -297,6 +266,8 @@ class Snapshots:
         self.claims.release(attempt)
         self.recalls.release(attempt)
         effects = self.holder.release(attempt)
+        if not self._readings:
+            return effects
         for op in [op for op, reading in self._readings.items() if reading.attempt == attempt]:
             effects += [*self.forget(op), *self._cancel(op)]
         return effects
@@ -319,8 +290,3 @@ class Snapshots:
     def _attempts(self) -> list[Attempt]:
         """Those for which something is kept here."""
         return [*self.kept, *self.holder.attempts, *self.recalls.astray, *self.claims.attempts]
-
-
-def _session(task: Task) -> Session:
-    assert task.session is not None, task
-    return task.session

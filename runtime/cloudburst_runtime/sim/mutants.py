@@ -129,7 +129,7 @@ class _Overwriting(_AtLevel):
 
 class _Deciding(_AtLevel):
     def mutate(self, snapshots: Any) -> None:
-        snapshots._decides = lambda task: True
+        snapshots.agreement.decides = lambda task: True
 
 
 class _Presuming(_AtLevel):
@@ -139,8 +139,9 @@ class _Presuming(_AtLevel):
 
 class _Guessing(_AtLevel):
     def mutate(self, snapshots: Any) -> None:
-        asks = snapshots._asks
-        snapshots._asks = lambda task, *rest: not snapshots._is_free(task, rest[1]) and asks(task, *rest)
+        agreement = snapshots.agreement
+        asks = agreement.asks
+        agreement.asks = lambda task, *rest: not agreement.is_free(task, rest[1]) and asks(task, *rest)
 
 
 class _Unrepeating(_AtLevel):
