@@ -6,10 +6,10 @@
     queued ──Execute──► running ──Ran──► Trigger or Result sent, kept for a repetition
                                      └─► storing, where an output key is to be acknowledged first
 
-This file routes events, takes tasks in, and ends them. Until a task is ready it is `waiting`'s, with the
-`catalog` of plans and functions; the `runner` has it while it is queued and runs; `operations` are what
-it and its user code ask of the store; `past` answers for it once it is not here any more; `outgoing` words
-the messages about it, and `load` tells the node how much there is to do.
+This file routes events, and takes tasks in. Until a task is ready it is `waiting`'s, with the `catalog` of
+plans and functions; the `runner` has it while it is queued and runs; `operations` are what it and its user
+code ask of the store; `endings` say what comes of it; `past` answers for it once it is not here any more;
+`outgoing` words the messages about it, and `load` tells the node how much there is to do.
 
 Tasks are told apart by `TaskId`, so that a message that arrives twice acts once: a repetition about a
 finished task has its outcome sent again. A task in the queue can be handed over to another executor
@@ -38,15 +38,13 @@ from cloudburst_runtime.executor import (
 )
 from cloudburst_runtime.executor.catalog import Catalog
 from cloudburst_runtime.executor.departures import Departures
+from cloudburst_runtime.executor.endings import Endings
 from cloudburst_runtime.executor.load import LoadWatch
 from cloudburst_runtime.executor.operations import Operations
 from cloudburst_runtime.executor.outgoing import (
     Outputs,
     handover,
-    keepers,
     news,
-    outputs,
-    plain_result,
     probes_behind,
     step_of,
     steps,
@@ -68,9 +66,6 @@ from cloudburst_runtime.executor.tasks import (
 from cloudburst_runtime.executor.waiting import Waiting
 from cloudburst_runtime.executor.witness import witness
 from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName, TaskId, is_store
-from cloudburst_runtime.lattices import LWW
-from cloudburst_runtime.lattices.causal import draft
-from cloudburst_runtime.levels import CAUSAL
 from cloudburst_runtime.messages import (
     Args,
     Call,
@@ -79,7 +74,6 @@ from cloudburst_runtime.messages import (
     Claim,
     Claimed,
     ExecutorLost,
-    Failure,
     Handover,
     Header,
     KeysReply,
@@ -97,7 +91,6 @@ from cloudburst_runtime.messages import (
     Unknown,
     Unpin,
 )
-from cloudburst_runtime.values import Value
 from cloudburst_runtime.vectors import joined
 
 Effects = list[Any]
@@ -129,6 +122,17 @@ class ExecutorCore:
         self.operations = Operations(config, name, clock, self.runner)
         self.cache = self.operations.cache
         self.catalog = Catalog(config.resend_ms)
+        self.endings = Endings(
+            config.output_kept_bytes_max,
+            name,
+            clock,
+            self.tasks,
+            self.past,
+            self.operations,
+            self.releases,
+            deliver=self._deliver,
+            next_input=self._await_next_input,
+        )
         self.waiting = Waiting(
             name,
             config.resend_ms,
@@ -136,8 +140,8 @@ class ExecutorCore:
             self.catalog,
             self.operations,
             ready=self.runner.add,
-            fail=self._fail,
-            exhausted=self._end_with_failure,
+            fail=self.endings.fail,
+            exhausted=self.endings.fail_call,
         )
         snapshots = self.operations.snapshots
         self._handlers: dict[type, Callable[[Any, Millis], Effects]] = {
@@ -421,111 +425,20 @@ class ExecutorCore:
             self.tasks.pop(task.id, None)
             return []
         if task.plain:
-            return self._end_plain(task, outcome)
+            return self.endings.plain(task, outcome)
         seen = witness(task, outcome, batch) if task.header.record else None
         task.steps = steps(task, step_of(task, outcome, self.name, seen))
         if outcome.failure is not None:
-            return self._fail(task, outcome.failure, now)
+            return self.endings.fail(task, outcome.failure, now)
         if outcome.invalid:
             return self._await_next_input(task, now)
         assert outcome.value is not None
-        if not task.targets and self.operations.levels.level(task) == "atomic":
-            return self._publish(task, outcome.value, now)
-        if task.header.output_key is not None and not task.targets:
-            return self._store_output(task, task.header.output_key, outcome.value, now)
-        return self._end(task, outcome.value, None, task.targets, now)
-
-    def _end_plain(self, task: Task, outcome: Outcome) -> Effects:
-        """The common case, without detours: a result for the client is all that comes of it."""
-        floor = joined(task.floor, self.cache.floor)
-        result = plain_result(task, outcome, self.name, self.clock.last, floor)
-        del self.tasks[task.id]
-        self._keep(task, [(task.id.client, result)], outcome.value)
-        return [Send(task.id.client, result)]
+        return self.endings.succeed(task, outcome.value, now)
 
     def _await_next_input(self, task: Task, now: Millis) -> Effects:
         """A MULTIEXEC node dropped a result: take the next input, or give up when there is none left."""
         task.state = "waiting"
         return self.waiting.advance(task, now)
-
-    def _publish(self, task: Task, value: Value, now: Millis) -> Effects:
-        """The call is over: its writes are published, all or none, and then its result."""
-        assert task.session is not None
-        if task.header.output_key is not None:
-            task.session.writes[task.header.output_key] = LWW(self.clock.tick(now), self.name, value)
-        if not task.session.writes:
-            return self._end(task, value, None, (), now)
-        task.state = "storing"
-
-        def published(result: Value | Failure, attempt: int, later: Millis) -> Effects:
-            if isinstance(result, Failure):
-                return self._fail(task, result, later)
-            task.published = None if attempt == task.id.attempt else attempt
-            return self._end(task, result, None, (), later)
-
-        return self.operations.publishing.publish(task, value, published, now)
-
-    def _store_output(self, task: Task, key: str, value: Value, now: Millis) -> Effects:
-        """Write the result under the call's output key first: who has the result finds the write."""
-        task.state = "storing"
-
-        def stored(result: Any, later: Millis) -> Effects:
-            if isinstance(result, Failure):
-                return self._fail(task, result, later)
-            levels.wrote(task, key, result)
-            return self._end(task, value, None, (), later)
-
-        levels = self.operations.levels
-        op = self.operations.begin(stored)
-        made = draft if levels.level(task) in CAUSAL else LWW
-        lattice = made(self.clock.tick(now), self.name, value)
-        written = self.cache.write(op, key, lattice, now, terms=levels.terms(task, key))
-        return self.operations.pass_on(written, now)
-
-    def _fail(self, task: Task, failure: Failure, now: Millis) -> Effects:
-        """A task failed: so does its call, unless what follows can do without this input."""
-        if task.known is None:
-            return self._end_with_failure(task, failure, now)
-        if task.node is not None and task.node.invalid is not None:
-            task.last_failure = failure
-            return self._await_next_input(task, now)
-        nodes = task.known.plan.nodes
-        if any(nodes[target].invalid is None for target in task.targets):
-            return self._end_with_failure(task, failure, now)
-        return self._end(task, None, failure, task.targets, now)
-
-    def _end_with_failure(self, task: Task, failure: Failure, now: Millis) -> Effects:
-        """The whole call fails."""
-        return self._end(task, None, failure, (), now)
-
-    def _end(
-        self, task: Task, value: Value | None, failure: Failure | None, targets: tuple[int, ...], now: Millis
-    ) -> Effects:
-        """The task is done: send what it gave, and keep that for a repetition."""
-        self.tasks.pop(task.id, None)
-        floor = joined(task.floor, self.cache.floor)
-        sent = outputs(task, value, failure, targets, self.clock.last, floor)
-        self._keep(task, sent, value)
-        effects = self._deliver(sent, now)
-        if not targets:
-            effects += self._release(task, now)
-        return [*effects, *self.operations.snapshots.watch(now)]
-
-    def _release(self, task: Task, now: Millis) -> Effects:
-        """The attempt is over: nothing is to be kept for it any more, here and elsewhere."""
-        effects: Effects = []
-        attempt = task.id[:3]
-        for peer in keepers(task):
-            if peer == self.name:
-                effects += self.operations.snapshots.release(attempt)
-            else:
-                effects += self.releases.add(peer, attempt, now)
-        return effects
-
-    def _keep(self, task: Task, sent: Outputs, value: Value | None) -> None:
-        """For a repetition, unless it is large."""
-        small = value is None or value.nbytes <= self.config.output_kept_bytes_max
-        self.past.finish(task.id, sent if small else None)
 
     def _deliver(self, sent: Outputs, now: Millis) -> Effects:
         effects: Effects = []

@@ -37,7 +37,7 @@ class _ForgetfulPast(Past):
 class _Forgetful(ExecutorCore):
     def __init__(self, config: Config, name: PeerName, clock: HybridClock) -> None:
         super().__init__(config, name, clock)
-        self.past = _ForgetfulPast(config.outputs_kept_max)
+        self.past.__class__ = _ForgetfulPast
 
 
 class _Keeping(ExecutorCore):
