@@ -6,7 +6,7 @@ import pytest
 
 from cloudburst_runtime.effects import PeerLost
 from cloudburst_runtime.executor.agreement import TIMER, Claims, unchanged
-from cloudburst_runtime.executor.snapshots import WANTED_TIMER
+from cloudburst_runtime.executor.kept import TIMER as WANTED_TIMER
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.messages import Astray, Cancel, Claim, Claimed, Entry, Kept, Recall, Release
 from cloudburst_runtime.values import encode

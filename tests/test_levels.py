@@ -10,10 +10,11 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Send, SetTimer, Timer
 from cloudburst_runtime.executor.atomic import TIMER as RECORDS_TIMER
 from cloudburst_runtime.executor.atomic import record_key
+from cloudburst_runtime.executor.kept import TIMER as WANTED_TIMER
 from cloudburst_runtime.executor.leftovers import TIMER as LEFT_TIMER
+from cloudburst_runtime.executor.recalls import TIMER as RECALL_TIMER
 from cloudburst_runtime.executor.releases import RELEASE_AFTER_MS, RELEASES_MAX, Releases
 from cloudburst_runtime.executor.releases import TIMER as RELEASES_TIMER
-from cloudburst_runtime.executor.snapshots import RECALL_TIMER, WANTED_TIMER
 from cloudburst_runtime.lattices import LWW, Atomic, Causal
 from cloudburst_runtime.lattices.causal import EMPTY, Context
 from cloudburst_runtime.lattices.wrap import delta, reveal, siblings

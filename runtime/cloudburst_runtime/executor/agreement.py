@@ -50,6 +50,11 @@ def unchanged(entry: Entry, start: Vector) -> bool:
     return entry.lattice is not None and bool(entry.version) and covers(start, entry.version)
 
 
+def is_contested(entry: Entry, start: Vector, wrote: bool) -> bool:
+    """Whether others may have read another version by themselves, unless the call ``wrote`` the key."""
+    return bool(start) and not wrote and not unchanged(entry, start)
+
+
 class _Question(msgspec.Struct):
     """One claim at one executor, and the round that it belongs to."""
 
@@ -125,6 +130,20 @@ class Claims:
             self._questions[claim.req] = _Question(name, claim, started, self._resend_ms, due)
             sends.append(Send(name, claim))
         return [*sends, *self._arm(now + self._resend_ms)]
+
+    def decide(
+        self,
+        attempt: Attempt,
+        key: str,
+        others: Iterable[PeerName],
+        entry: Entry,
+        then: Callable[[Entry, Millis], Effects],
+        now: Millis,
+    ) -> Effects:
+        """What all read of a key that has changed: what one of them has read already, else ``entry``."""
+        return self.ask(
+            attempt, key, others, lambda read, later: then(entry if read is None else read, later), now
+        )
 
     def on_claimed(self, message: Claimed, now: Millis) -> Effects:
         """One of the others has answered."""

@@ -29,10 +29,11 @@ from cloudburst_runtime.executor import (
     atomic,
     catalog,
     departures,
+    kept,
     leftovers,
     load,
+    recalls,
     releases,
-    snapshots,
     waiting,
 )
 from cloudburst_runtime.executor.catalog import Catalog
@@ -138,6 +139,7 @@ class ExecutorCore:
             fail=self._fail,
             exhausted=self._end_with_failure,
         )
+        snapshots = self.operations.snapshots
         self._handlers: dict[type, Callable[[Any, Millis], Effects]] = {
             Call: self._on_call,
             Calls: self._on_calls,
@@ -147,12 +149,12 @@ class ExecutorCore:
             Cancel: self._on_cancel,
             Probe: self._on_probe,
             Mail: self.operations.on_mail,
-            Recall: self.operations.snapshots.on_recall,
-            Recalled: self.operations.snapshots.on_recalled,
-            Claim: self.operations.snapshots.on_claim,
-            Claimed: self.operations.snapshots.claims.on_claimed,
+            Recall: snapshots.holder.on_recall,
+            Recalled: snapshots.on_recalled,
+            Claim: snapshots.holder.on_claim,
+            Claimed: snapshots.claims.on_claimed,
             Release: self._on_release,
-            UnderWay: self.operations.snapshots.on_under_way,
+            UnderWay: snapshots.keeping.on_under_way,
             Pin: self.waiting.on_pin,
             Unpin: self.catalog.on_unpin,
             ExecutorLost: self._on_executor_lost,
@@ -165,9 +167,9 @@ class ExecutorCore:
             load.IDLE_TIMER: self.load.on_idle,
             catalog.TIMER: self.waiting.on_fetch_timer,
             waiting.TIMER: self.waiting.on_wanted,
-            snapshots.RECALL_TIMER: self.operations.snapshots.on_recall_timer,
-            snapshots.WANTED_TIMER: self._on_wanted_timer,
-            agreement.TIMER: self.operations.snapshots.claims.on_timer,
+            recalls.TIMER: snapshots.recalls.on_timer,
+            kept.TIMER: self._on_wanted_timer,
+            agreement.TIMER: snapshots.claims.on_timer,
             departures.TIMER: self.departures.on_timer,
             releases.TIMER: self.releases.on_timer,
             atomic.TIMER: self.operations.publishing.on_timer,
@@ -363,9 +365,10 @@ class ExecutorCore:
 
     def _on_wanted_timer(self, now: Millis) -> Effects:
         """What a client wants that never answers is cancelled, as if it had said so itself."""
-        kept = self.operations.snapshots
-        cancelled = [self._on_cancel(Cancel(*attempt), now) for attempt in kept.unwanted()]
-        return [*(effect for effects in cancelled for effect in effects), *kept.on_wanted_timer(now)]
+        snapshots = self.operations.snapshots
+        unwanted = snapshots.keeping.unwanted()
+        cancelled = [self._on_cancel(Cancel(*attempt), now) for attempt in unwanted]
+        return [*(effect for effects in cancelled for effect in effects), *snapshots.on_wanted_timer(now)]
 
     def _on_peer_lost(self, peer: PeerName, now: Millis) -> Effects:
         """A client that is gone wants nothing any more; an executor has nothing any more."""

@@ -156,7 +156,7 @@ class _Releasing(_AtLevel):
 
 class _Mixing(_AtLevel):
     def mutate(self, snapshots: Any) -> None:
-        snapshots._goes = lambda session, attempt, key, entry: True
+        snapshots.admission.goes = lambda session, attempt, key, entry: True
 
 
 class _Blurting(_AtLevel):
