@@ -6,7 +6,7 @@ only one that takes it away again.
 
 With a ``state_dir`` every version is on disk, and a value leaves memory by being forgotten. Without, nothing
 is; then a value that must leave is written at that moment, to a file that ends with the runtime. If that has
-no room, whoever writes is refused. Who reads is not: until the next change, only values that are on disk leave.
+no room, whoever writes is refused. Who reads is not: until the next change, only what is on disk leaves.
 """
 
 from __future__ import annotations
