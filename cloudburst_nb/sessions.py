@@ -1,6 +1,7 @@
 """Sessions of a notebook: at which consistency level its reads, writes and calls are made.
 
-Law: a session is in force in the thread (or the asyncio task) that has entered it, for one client.
+Law: a session is in force in the thread (or the asyncio task) that has entered it, for one client: the
+innermost of that client, whatever sessions of other clients were entered meanwhile.
 """
 
 from __future__ import annotations
@@ -64,4 +65,9 @@ class Session:
 def current(client: Any) -> ClientSession | None:
     """What the session of ``client`` that is in force has seen; None if there is none."""
     session = ENTERED.get()
-    return session._seen if session is not None and session._client is client else None
+    if session is None:
+        return None
+    for entered in (session, *reversed(_BEFORE.get())):
+        if entered is not None and entered._client is client:
+            return entered._seen
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cloudburst_runtime.anna.durable import (
@@ -443,6 +443,68 @@ def test_a_value_that_fits_nowhere_is_refused_and_the_rest_stays() -> None:
     assert isinstance(failed, Failed)
     assert failed.failure.kind == "StorageFull"
     assert store.text("k") == "first"
+
+
+def test_what_is_there_can_be_read_though_the_disk_has_no_room_for_what_would_leave_memory() -> None:
+    store = Store(Disk(), Config(memory_bytes_max=3_000, history_max=1))
+    names = [f"k{number}" for number in range(12)]
+    for stamp, name in enumerate(names, 1):
+        store.put(name, stamp, name + "x" * 800)
+    store.disk.bytes_max = sum(map(len, store.disk.data.values()))
+    for name in names * 3:
+        assert store.text(name) == name + "x" * 800
+        assert store.replica.records.warm_bytes <= 3_000
+    assert isinstance(store.put("new", 99, "y" * 2_900), Failed)
+    store.disk.bytes_max = 10**9
+    assert isinstance(store.put("new", 99, "y" * 2_900), PutReply)
+    assert [store.text(name) for name in names] == [name + "x" * 800 for name in names]
+
+
+WRITE_OR_READ = st.sampled_from(["put", "put", "get", "get", "get", "delete"])
+
+
+@given(
+    batches=st.lists(
+        st.lists(st.tuples(WRITE_OR_READ, st.sampled_from("abcdef"), st.integers(0, 1_500)), max_size=8),
+        max_size=8,
+    ),
+    room=st.integers(0, 6_000),
+)
+@example(  # what a put had to let go came back with a read, and went again as if it were on disk
+    batches=[
+        [("put", key, 850) for key in "abc"],
+        [("put", "d", 850), *(("get", key, 0) for key in "abcdab")],
+    ],
+    room=0,
+)
+def test_events_that_are_taken_together_lose_nothing_though_the_disk_is_full(
+    batches: list[list[tuple[str, str, int]]], room: int
+) -> None:
+    store = Store(Disk(), Config(memory_bytes_max=3_000, history_max=2))
+    store.disk.bytes_max = room
+    model: dict[str, str] = {}
+    req = 1_000
+    for batch in batches:
+        events, meant = [], {}
+        for kind, key, size in batch:
+            req += 1
+            text, generation = f"{req} " + "x" * size, store.replica.records.generation(key)
+            message: Any = Get(req, [key])
+            if kind == "put":
+                message = Put(req, key, LWW(req, "c1", encode(text)), generation)
+            elif kind == "delete":
+                message = Delete(req, key, req)
+            meant[req] = (kind, key, text, generation)
+            events.append(Received("c1", message))
+        for sent in [each.message for each in store.journal.handle_all(events, 0.0) if type(each) is Send]:
+            kind, key, text, generation = meant[sent.req]
+            if kind == "get":
+                assert isinstance(sent, GetReply)
+            elif kind == "delete" and isinstance(sent, PutReply):
+                model.pop(key, None)
+            elif isinstance(sent, PutReply) and sent.generation == generation:
+                model[key] = text
+        assert {key: store.text(key) for key in model} == model
 
 
 def test_what_was_found_may_be_said_of_places_of_no_kind() -> None:

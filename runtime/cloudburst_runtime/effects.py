@@ -71,6 +71,7 @@ class Persist(Record, frozen=True):
     What the same event has sent is sent when that is done, and so is everything after it. ``sync=False``: it
     need not be waited for, and is done soon. ``undo`` is the core's own: what it needs to take this back.
     ``moved``: another store has it already, so no limit but the disk's own may keep it from being here.
+    ``spare``: what the same event has sent holds without it.
     """
 
     place: bytes
@@ -78,6 +79,7 @@ class Persist(Record, frozen=True):
     sync: bool = True
     undo: Any = None
     moved: bool = False
+    spare: bool = False
 
 
 class Load(Record, frozen=True):
@@ -94,7 +96,10 @@ class Loaded(Record, frozen=True):
 
 
 class Unwritten(Record, frozen=True):
-    """What ``event`` was to persist could not be written, and what it was to send was not sent."""
+    """What ``event`` was to persist could not be written, and what it was to send was not sent.
+
+    Without an event: what was sent held without it.
+    """
 
     event: Any
     persists: list[Persist]

@@ -9,7 +9,7 @@ import pytest
 
 import cloudburst_nb as cb
 from cloudburst_nb.errors import ConsistencyError, LatticeMismatch
-from cloudburst_nb.sessions import current
+from cloudburst_nb.sessions import Session, current
 
 pytestmark = pytest.mark.usefixtures("functions")
 
@@ -115,6 +115,21 @@ def test_a_session_is_one_causal_history_of_notebook_and_functions():
         assert cb.gather(look.map(["levels/session"] * 3)) == [[3]] * 3
     assert session.level == "dsc"
     assert look("levels/session").get(LIMIT) == [3]
+
+
+def test_sessions_of_two_clients_are_in_force_side_by_side(client):
+    other = object()
+    with client.session("dsc") as ours, Session(other, "sk") as theirs:
+        assert (current(client), current(other)) == (ours._seen, theirs._seen)
+        with client.session("mk") as inner:
+            assert (current(client), current(other)) == (inner._seen, theirs._seen)
+        with Session(object(), "lww"):
+            cb.put("levels/two", "ours")
+            assert cb.get("levels/two", siblings=True) == ["ours"]
+            assert look("levels/two").get(LIMIT) == ["ours"]
+        assert current(client) is ours._seen
+    assert ours._seen.floor
+    assert current(client) is None
 
 
 def test_one_session_is_entered_by_several_threads():

@@ -9,6 +9,7 @@ If the transaction cannot be written, each event's part is tried by itself. Wher
 event was to send is dropped, as if the network had lost it, and the core hears `Unwritten`: it takes the
 change back and refuses the request. What was answered already, since nobody waited, is *refused*: it is
 kept and tried again, and until the disk has it, everybody waits, so that who writes hears of a full disk.
+A read that lets values leave memory is answered also if there is no room for them: they stay.
 
 A `Journal` wraps a core and is one. What it asks of the disk is `Storage`, real or simulated; without one, it
 makes one when it is first needed (for values that do not fit into memory).
@@ -235,10 +236,13 @@ class Journal:
             moved = any(persist.moved for persist in group.persists)
             failure = self._write({persist.place: persist.record for persist in group.persists}, moved)
             if failure is not None:
-                failed.append((index, Unwritten(group.event, group.persists, failure)))
+                event = None if all(persist.spare for persist in group.persists) else group.event
+                failed.append((index, Unwritten(event, group.persists, failure)))
         for index, unwritten in reversed(failed):
             self.unwritten += 1
-            kept = [effect for effect in groups[index].effects if type(effect) is not Send]
+            kept = groups[index].effects
+            if unwritten.event is not None:
+                kept = [effect for effect in kept if type(effect) is not Send]
             groups[index] = groups[index]._replace(effects=[*kept, *self.core.handle(unwritten, now)])
         if self._refused and not self._armed:
             groups.append(self._later(now))

@@ -5,7 +5,8 @@ does not know what a request means. It is the only one that puts a `Cold` in the
 only one that takes it away again.
 
 With a ``state_dir`` every version is on disk, and a value leaves memory by being forgotten. Without, nothing
-is; then a value that must leave is written at that moment, to a file that ends with the runtime.
+is; then a value that must leave is written at that moment, to a file that ends with the runtime. If that has
+no room, whoever writes is refused. Who reads is not: until the next change, only what is on disk leaves.
 """
 
 from __future__ import annotations
@@ -21,11 +22,10 @@ from cloudburst_runtime.effects import Loaded, Persist, Unwritten
 
 
 class _Demotion(NamedTuple):
-    """A version whose value has left memory: what it was, and what it is now."""
+    """A version whose value has left memory, as it was."""
 
     key: str
     warm: Stored
-    cold: Stored
 
 
 class Keeper:
@@ -55,6 +55,7 @@ class Keeper:
         self._begun: list[Persist] = []
         self._life = 1
         self._latest: tuple[Change, ...] = ()
+        self._full = False  # a read could not let values leave, and nothing has changed since
 
     # ------------------------------------------------------------ the beginning
 
@@ -94,6 +95,7 @@ class Keeper:
         """What a change of a key means for the disk; ``moved`` as of `Persist`."""
         key, record = change.key, change.record
         self.unreadable.pop(key, None)
+        self._full = False
         effects: list[Persist] = []
         if self._durable:
             effects.append(Persist(version_place(key, record.seq), record, sync, (change,), moved))
@@ -125,8 +127,17 @@ class Keeper:
                 if isinstance(done, Change):
                     self._records.undo(done)
                 else:
-                    self._written.pop(version_place(done.key, done.warm.seq), None)
-                    self._records.swap(done.key, done.cold, done.warm.lattice)
+                    self._bring_back(done)
+        if event.persists and all(persist.spare for persist in event.persists):
+            self._full = True
+            self.shrink()  # what is on disk leaves
+
+    def _bring_back(self, done: _Demotion) -> None:
+        """A value that could not be written is in memory again, whatever has been done with it since."""
+        self._written.pop(version_place(done.key, done.warm.seq), None)
+        version = self._records.at(done.key, done.warm.seq)
+        if version is not None and isinstance(version.lattice, Cold):
+            self._records.swap(done.key, version, done.warm.lattice)
 
     # ------------------------------------------------------------ what is cold
 
@@ -194,21 +205,25 @@ class Keeper:
     def _earlier(self) -> Iterator[tuple[str, Stored]]:
         for key, versions in list(self._records.past.items()):
             for version in list(versions):
-                if not isinstance(version.lattice, Cold) and version.nbytes >= tiers.DEMOTED_BYTES_MIN:
+                small = version.nbytes < tiers.DEMOTED_BYTES_MIN
+                if not small and not isinstance(version.lattice, Cold) and self._may_leave(key, version):
                     yield key, version
 
     def _current(self) -> Iterator[tuple[str, int]]:
         for key, record in self._records.live.items():
-            if not isinstance(record.lattice, Cold):
+            if not isinstance(record.lattice, Cold) and self._may_leave(key, record):
                 yield key, record.nbytes
+
+    def _may_leave(self, key: str, version: Stored) -> bool:
+        return not self._full or version_place(key, version.seq) in self._written
 
     def _demote(self, key: str, version: Stored, undo: tuple[Change, ...], moved: bool) -> list[Persist]:
         lattice = version.lattice
         assert lattice is not None
         assert not isinstance(lattice, Cold)
-        cold = self._records.swap(key, version, Cold(lattice.name))
+        self._records.swap(key, version, Cold(lattice.name))
         place = version_place(key, version.seq)
         if self._durable or place in self._written:
             return []
         self._written[place] = None
-        return [Persist(place, version, True, (*undo, _Demotion(key, version, cold)), moved)]
+        return [Persist(place, version, True, (*undo, _Demotion(key, version)), moved, not undo)]
