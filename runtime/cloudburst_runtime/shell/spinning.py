@@ -47,7 +47,7 @@ leaves it. Of a client and an executor the client does; a store stays, as it ser
 TURNS_MAX = 64
 """So many, and to leave does not seem to help: then to sleep is as good."""
 
-MOVE_US_MIN, MOVE_US_MAX = 2_000.0, 1_000_000.0
+MOVE_US_MIN, MOVE_US_MAX = 2_000.0, 16_000.0
 """How long to stay on a processor at least, as a move may take milliseconds: twice as long after each …"""
 
 MOVE_SHARE = 0.9
