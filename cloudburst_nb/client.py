@@ -1184,6 +1184,7 @@ class Client:
         --------
         >>> cb.remove_store(cb.add_store())
         """
+        check_name(name, "store")
         self._shell.ask(lambda req: messages.RemoveStore(req, name), timeout=timeout)
 
     def replicate(self, key: str, copies: int | None, timeout: float | None = 60.0) -> None:

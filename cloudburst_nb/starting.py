@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
+from typing import TypeGuard
 
 from cloudburst_nb import overrides, runtimes
 from cloudburst_nb.addresses import find
@@ -218,11 +219,16 @@ def _directory(state_dir: str | os.PathLike[str]) -> str:
     given = os.fsdecode(state_dir)
     if not given:
         raise ValueError("state_dir='' names no directory: give a path, or None to keep nothing")
+    if "\0" in given:
+        raise ValueError(f"state_dir={given!r:.80} names no directory: a path has no NUL in it")
     return os.path.abspath(os.path.expanduser(given))
 
 
 def _store_range(stores: int | tuple[int, int]) -> tuple[int, int]:
-    low, high = stores if isinstance(stores, tuple) else (stores, stores)
+    both = stores if isinstance(stores, tuple) else (stores, stores)
+    if len(both) != 2 or not all(map(_is_whole, both)):
+        raise TypeError(f"stores is a whole number, or (min, max); not {stores!r:.80}")
+    low, high = both
     if not 1 <= low <= high <= STORES_MAX:
         raise ValueError(f"stores is a number from 1 to {STORES_MAX}, or (min, max); not {stores!r}")
     return low, high
@@ -232,6 +238,8 @@ def _copies(replication: int | None, reachable: int, stores_max: int) -> int:
     """How many stores keep a key; ``reachable``: how many stores there may come to be."""
     if replication is None:
         return min(2, stores_max)
+    if not _is_whole(replication):
+        raise TypeError(f"replication is a whole number; not {replication!r:.80}")
     if not 1 <= replication <= STORES_MAX:
         raise ValueError(f"replication is a number from 1 to {STORES_MAX}; not {replication!r}")
     if replication > reachable:
@@ -345,10 +353,14 @@ def _executor_range(executors: int | tuple[int, int] | None) -> tuple[int, int]:
     return low, high
 
 
+def _is_whole(given: object) -> TypeGuard[int]:
+    return isinstance(given, int) and not isinstance(given, bool)
+
+
 def _check_range(option: str, given: object, what: str, low: int, high: int) -> None:
     if given is None and option != "history":
         return
-    if not isinstance(given, int) or isinstance(given, bool):
+    if not _is_whole(given):
         raise TypeError(f"{option} is {what}, a whole number; not {given!r:.80}")
     if not low <= given <= high:
         raise ValueError(f"{option} is {what}, from {low} to {high}; not {given}")

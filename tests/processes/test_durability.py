@@ -290,6 +290,26 @@ def test_a_limit_below_what_is_there_lets_keys_be_deleted(tmp_path: Path) -> Non
     assert cb.keys() == ["count", "more"]
 
 
+@pytest.mark.parametrize(
+    ("option", "wrong"),
+    [
+        ("stores", "3"),
+        ("stores", (1, 2, 3)),
+        ("stores", (1, True)),
+        ("replication", "x"),
+        ("replication", 1.5),
+    ],
+)
+def test_numbers_of_stores_are_whole_numbers(option: str, wrong: object) -> None:
+    with pytest.raises(TypeError, match=f"{option} is a whole number"):
+        cb.up(**{option: wrong})
+
+
+def test_a_state_dir_is_a_path() -> None:
+    with pytest.raises(ValueError, match="a path has no NUL in it"):
+        cb.up(state_dir="a\0b")
+
+
 @pytest.mark.parametrize("option", ["history", "store_memory", "disk_limit"])
 def test_limits_are_whole_numbers(option: str) -> None:
     for wrong in ("5", 1.5, True):
