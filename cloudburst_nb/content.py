@@ -25,7 +25,6 @@ A content is a tree of None, bool, int, float, str and tagged lists, which msgpa
 from __future__ import annotations
 
 import math
-import sys
 import types
 from collections.abc import Callable
 from hashlib import blake2b
@@ -34,6 +33,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from cloudburst_nb.capturing import by_reference, kind_of
+from cloudburst_runtime.imported import imported
 
 BLOB_BYTES_MIN = 1024
 """Data of this size and more stands beside the tree, by its digest."""
@@ -133,9 +133,7 @@ class Walk:
     # ------------------------------------------------------------ all else
 
     def _other(self, value: Any) -> Tree:
-        numpy = sys.modules.get("numpy")
-        if not hasattr(numpy, "ndarray"):  # another thread may be about to import it: no value is numpy's yet
-            numpy = None
+        numpy = imported("numpy", "ndarray")
         if numpy is not None and type(value) is numpy.ndarray:
             return self._array(value)
         if numpy is not None and isinstance(value, numpy.generic):

@@ -8,12 +8,12 @@ The order of the edges is kept, since it is the order of a function's arguments.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cloudburst_runtime import values
 from cloudburst_runtime.errors import InvalidDag, check_name
+from cloudburst_runtime.imported import imported
 from cloudburst_runtime.messages import DagNode, DagSpec
 
 from .expression import Composable, Edge, Expression, function_name
@@ -127,7 +127,7 @@ def _pair(edge: Any) -> Edge:
 
 def _is_graph(what: Any) -> bool:
     """True for a ``networkx.DiGraph``, without importing networkx for it."""
-    module = sys.modules.get("networkx")
+    module = imported("networkx", "Graph")
     if module is None or not isinstance(what, module.Graph):
         return False
     if not what.is_directed() or what.is_multigraph():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -70,3 +72,11 @@ def test_a_class_draws_numbers_of_its_own() -> None:
 def test_derived_numbers_do_not_run_together() -> None:
     assert derive(1, "call", 12, 3) != derive(1, "call", 1, 23)
     assert 0 <= derive(-5) < 2**64
+
+
+def test_a_numpy_that_another_thread_is_importing_is_not_seeded_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    Seeds(7).for_task(task())
+    expected = random.random()
+    monkeypatch.setitem(sys.modules, "numpy", types.ModuleType("numpy"))
+    Seeds(7).for_task(task())
+    assert random.random() == expected

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import io
 import reprlib
-import sys
 from html import escape
 from typing import Any
 
 from cloudburst_nb.display.html import code, faint, image, pre, size
+from cloudburst_runtime.imported import imported
 
 TEXT_CHARACTERS_MAX = 2_000
 HTML_CHARACTERS_MAX = 200_000
@@ -81,8 +81,8 @@ def _text(value: object) -> str:
 
 
 def _array(value: Any) -> str:
-    numpy: Any = sys.modules.get("numpy")
-    if not hasattr(numpy, "ndarray") or not isinstance(value, numpy.ndarray):
+    numpy = imported("numpy", "ndarray")
+    if numpy is None or not isinstance(value, numpy.ndarray):
         return ""
     caption = faint(f"{type(value).__name__} of shape {value.shape}, {value.dtype}, {size(value.nbytes)}")
     edge = 3 if value.ndim < 3 else 2 if value.ndim == 3 else 1
@@ -93,7 +93,7 @@ def _array(value: Any) -> str:
 
 
 def _figure(value: Any) -> str:
-    module = sys.modules.get("matplotlib.figure")
+    module = imported("matplotlib.figure", "Figure")
     if module is None or not isinstance(value, module.Figure):
         return ""
     picture = io.BytesIO()

@@ -6,13 +6,14 @@ limits, lines, points, areas, images and texts are.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
+
+from cloudburst_runtime.imported import imported
 
 
 def is_figure(value: object) -> bool:
     """Whether a value is a matplotlib figure; matplotlib is not loaded for this."""
-    module = sys.modules.get("matplotlib.figure")
+    module = imported("matplotlib.figure", "Figure")
     return module is not None and isinstance(value, module.Figure)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ from cloudburst_runtime.executor.sandbox import Sandbox
 from cloudburst_runtime.executor.seeding import Seeds
 from cloudburst_runtime.executor.tasks import Outcome, Task
 from cloudburst_runtime.ids import TaskId
+from cloudburst_runtime.imported import imported
 from cloudburst_runtime.messages import Args, DagNode, FunctionSpec, Header, Inline, Ref, Trigger
 from cloudburst_runtime.values import Value, decode_own, encode
 
@@ -232,7 +232,7 @@ def args_of(call: Called, node: int) -> KeptArgs | None:
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """What the replay of a seeded call does to the generators of this process is undone."""
-    numpy: Any = sys.modules.get("numpy")
+    numpy = imported("numpy", "random")
     state = random.getstate()
     kept = None if numpy is None else (numpy.random.get_state(), numpy.random.default_rng)
     try:

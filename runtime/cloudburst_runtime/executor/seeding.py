@@ -12,12 +12,12 @@ Not covered: generators that take their seed from the operating system by anothe
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
 from cloudburst_runtime.executor.tasks import Task
+from cloudburst_runtime.imported import imported
 
 NUMPY_SEED_MAX = 2**32 - 1
 
@@ -57,7 +57,7 @@ class Seeds:
 
     def _sow(self, seed: int) -> None:
         random.seed(seed)
-        numpy: Any = sys.modules.get("numpy")
+        numpy = imported("numpy", "random")
         if numpy is not None:
             numpy.random.seed(seed % NUMPY_SEED_MAX)
             _take_over(numpy.random, random.Random(seed))
