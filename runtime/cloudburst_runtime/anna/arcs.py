@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
-from cloudburst_runtime.anna.owners import Part
 from cloudburst_runtime.anna.records import Records, Stored
-from cloudburst_runtime.anna.ring import partition_of
+from cloudburst_runtime.anna.ring import Part, partition_of
 from cloudburst_runtime.ids import Micros
 from cloudburst_runtime.vectors import Vector, covers
 
