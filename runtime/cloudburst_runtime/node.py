@@ -68,7 +68,7 @@ class NodeCore:
         return self.steward or self.replica
 
     def _stored(self) -> Stored:
-        afar = {} if self.steward is None else dict(self.steward.membership.afar)
+        afar = {} if self.steward is None else self.steward.elsewhere()
         return self.stores.key_count, self.stores.nbytes, afar
 
     def _appoint(self) -> Steward:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from cloudburst_runtime.anna import census, obituary
+from cloudburst_runtime.anna import census
 from cloudburst_runtime.anna.census import Asker, Census
 from cloudburst_runtime.anna.durable import Factor, factor_place
 from cloudburst_runtime.anna.enlisting import Enlisting
 from cloudburst_runtime.anna.membership import SILENT_PERIODS, Membership
+from cloudburst_runtime.anna.news import News
 from cloudburst_runtime.anna.store import TIMER as STORE_TIMER
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
@@ -48,9 +49,6 @@ FACTORS_MAX = 10_000
 
 ANSWERS_KEPT_MAX = 256
 """Answers that are kept for a request that comes again."""
-
-SAID_MAX = 1_000
-"""Lines on what was lost or damaged that are kept."""
 
 Effects = list[Any]
 
@@ -101,7 +99,7 @@ class Steward:
         self.enlisting = Enlisting(config, self.membership, store.replica.keeper.papers or Papers(""))
         self._config = config
         self._spawn = spawn
-        self._said = [] if said is None else said
+        self._news = News([] if said is None else said)
         self.census = Census(self.membership, store, counts_for)
         self._late: list[PeerName] = []
         """Stores to start in a moment, because the one before could not."""
@@ -166,12 +164,18 @@ class Steward:
 
     # ------------------------------------------------------------ processes
 
+    def elsewhere(self) -> dict[PeerName, str]:
+        """The stores on other hosts, and where; those that are away, too."""
+        away = {name: f"{self.membership.abroad.host(name)} (away)" for name in self.membership.abroad.away}
+        return {**self.membership.afar, **away}
+
     def knows(self, name: PeerName) -> bool:
         """Whether this is the name of a store."""
         return self.membership.knows(name)
 
     def join(self, name: PeerName, now: Millis) -> Effects:
         """A store that was started is there."""
+        self._news.back(name)
         return self._lead(self.membership.join(name, now), now)
 
     def enlist(self, peer: PeerName, hello: Hello, now: Millis) -> Effects:
@@ -194,8 +198,10 @@ class Steward:
         before, failed = list(membership.spawned), name in membership.spawned
         awaited = membership.abroad.is_known(name) and name in membership.ring.live
         sends = membership.lose(name, now)
-        ring = membership.ring
-        self._say(obituary.missed(ring, name, membership.abroad) if awaited else obituary.lost(ring, name))
+        if awaited:
+            self._news.missed(name, membership)
+        else:
+            self._news.lost(name, membership.ring)
         effects = self._lead(sends, now)
         self._replenish()
         new = [other for other in membership.spawned if other not in before]
@@ -214,13 +220,8 @@ class Steward:
     def _start(self, names: Iterable[PeerName]) -> Effects:
         return [self._spawn(name, self.membership.estates(name)) for name in names]
 
-    def _say(self, lines: list[str]) -> None:
-        """The latest of what is said is kept."""
-        self._said += lines
-        del self._said[:-SAID_MAX]
-
     def _on_reported(self, peer: PeerName, message: Reported, now: Millis) -> Effects:
-        self._say(message.lines)
+        self._news.say(message.lines)
         return []
 
     # ------------------------------------------------------------ the ring
@@ -297,6 +298,7 @@ class Steward:
         if asker in self._removing:
             return []
         if message.name in self.membership.abroad.away:
+            self._news.back(message.name)
             effects = self._lead(self.membership.give_up(message.name, now), now)
             return [*effects, self._answer(asker, Done(message.req))]
         if message.name not in self.membership.ring.current.names or message.name == NODE:
