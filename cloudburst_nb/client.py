@@ -1120,7 +1120,7 @@ class Client:
 
     def stores(self) -> list[StoreStatus]:
         """The processes that keep keys, as of now; the first is the node's. Those on other hosts, which were
-        started there with ``cloudburst-nb store``, have a ``host``.
+        started there with ``cloudburst-nb store``, have a ``host``; those that are ``away`` do not run.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""Stores on other hosts with a disk: whatever was acknowledged is with those that are there, or waited for."""
+"""Stores on other hosts with a disk: what was acknowledged is with those that are there, or is waited for."""
 
 from __future__ import annotations
 
@@ -14,11 +14,28 @@ from cloudburst_runtime.anna.inherit import come_back
 from cloudburst_runtime.anna.membership import Membership
 from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.records import Stored
+from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import Circle, Part, partition_of
+from cloudburst_runtime.anna.store import TIMER, StoreCore
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Persist
+from cloudburst_runtime.effects import PeerLost, Persist, Received, Send, SetTimer, Timer
 from cloudburst_runtime.lattices import Max
-from cloudburst_runtime.messages import Enlisted, Estate, Hello, Members, Papers, Ring, Settled
+from cloudburst_runtime.messages import (
+    Delete,
+    Enlisted,
+    Estate,
+    Forget,
+    Get,
+    GetVersion,
+    Hello,
+    History,
+    Members,
+    Papers,
+    Put,
+    PutReply,
+    Ring,
+    Settled,
+)
 
 HERE, THERE = ["node", "s2", "s3"], ["s4", "s5", "s6"]
 CONFIG = Config(replication=2, stores_max=4, state_dir="somewhere")
@@ -141,7 +158,7 @@ class Model:
             at.discard(identity)
 
     def settle(self) -> None:
-        """Each live store compares its parts with all of their sources; then what is not its own is dropped."""
+        """Each live store compares its parts with all of their sources; what is not its own is dropped."""
         ring, owners = self.members.ring, Owners(self.members.ring)
         disputed = owners.disputed()
         for key, at in self.copies.items():
@@ -250,6 +267,45 @@ def test_one_that_is_here_as_far_as_is_known_waits_until_it_has_ended() -> None:
     assert (send.peer, send.message.name, name) == ("c2", "s3", "s2")
     assert desk.ask("c2", again) == [send]
     assert desk.lose("c2") == "s3"
+
+
+# ---------------------------------------------------------------- a store
+
+
+def ring(epoch: int, live: list[str], estates: dict[str, Estate]) -> Received:
+    return Received("node", Ring(epoch, Members(live), 1, [], live, 2, ["s2"], ["s2"], {}, estates))
+
+
+def test_a_request_for_what_only_a_store_has_that_is_away_waits_and_is_refused_or_served() -> None:
+    store = StoreCore(Config(away_ms=500.0), ReplicaCore(Config()))
+    away = {"s2": Estate("bee", sole=[partition_of("k")])}
+    store.handle(ring(1, ["node"], away), 0.0)
+    asked = [
+        Get(1, ["a", "k"]),
+        Put(2, "k", Max(7)),
+        Delete(3, "k", 9),
+        History(4, "k"),
+        GetVersion(5, "k", 1),
+    ]
+    for message in asked:
+        assert [type(e) for e in store.handle(Received("c1", message), 1.0)] in ([], [SetTimer])
+    assert store.handle(Received("c1", Put(6, "a", Max(7))), 1.0) == [
+        Send("c1", PutReply(6, 0, 1)),
+    ]
+    store.handle(Received("c1", Forget(4)), 2.0)
+    store.handle(Received("c2", Get(1, ["k"])), 2.0)
+    store.handle(PeerLost("c2", "it ended"), 2.0)
+    assert [e for e in store.handle(Timer(TIMER), 500.0) if type(e) is Send] == []
+    refused = [e.message for e in store.handle(Timer(TIMER), 501.0) if type(e) is Send]
+    assert [(failed.req, failed.failure.kind) for failed in refused] == [
+        (req, "StorageError") for req in (1, 2, 3, 5)
+    ]
+    assert "s2 on bee" in refused[0].failure.message
+    store.handle(Received("c1", Get(7, ["k"])), 600.0)
+    [reply] = [
+        e.message for e in store.handle(ring(2, ["node"], {}), 700.0) if type(e) is Send if e.peer == "c1"
+    ]
+    assert (reply.req, reply.entries) == (7, [None])  # it was given up
 
 
 # ---------------------------------------------------------------- what is on disk

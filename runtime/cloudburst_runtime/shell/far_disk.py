@@ -7,6 +7,7 @@ all others: there, others have what it has, and have gone on since.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 
@@ -52,15 +53,18 @@ class FarDisk:
 
     def __init__(self, directory: str, config: Config) -> None:
         self._config = config
-        self._lock = claim(directory, "store")
-        if os.path.lexists(os.path.join(directory, NODE)):
-            raise StorageError(
-                f"{directory} is the state_dir of a runtime: a store on another host needs one of its own"
-            )
-        disk = open_state(config, FAR_NAME, anew=False)
-        assert disk is not None
-        self._disk: Disk = disk
-        self.papers = self._read_papers(directory)
+        with contextlib.ExitStack() as opened:
+            self._lock = opened.enter_context(claim(directory, "store"))
+            if os.path.lexists(os.path.join(directory, NODE)):
+                raise StorageError(
+                    f"{directory} is the state_dir of a runtime: a store on another host needs one of its own"
+                )
+            disk = open_state(config, FAR_NAME, anew=False)
+            assert disk is not None
+            self._disk: Disk = disk
+            opened.callback(disk.storage.close)
+            self.papers = self._read_papers(directory)
+            opened.pop_all()  # it stays open
 
     def _read_papers(self, directory: str) -> Papers:
         """Who this was; somebody new if there is nothing here yet."""

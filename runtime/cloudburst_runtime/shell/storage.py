@@ -251,7 +251,7 @@ def claim(directory: str, user: str = "runtime") -> io.FileIO:
     Parameters
     ----------
     user
-        What uses it: a runtime, or a store of one on another host.
+        What wants to use it: a runtime, or a store of one on another host.
 
     Returns
     -------
@@ -302,9 +302,10 @@ def _lock(file: io.FileIO, directory: str, user: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        whose = "the runtime of process" if user == "runtime" else "a runtime or another store, process"
+        what = "connect to that one, or end it" if user == "runtime" else "end that one, or use another"
         raise StorageError(
-            f"state_dir {directory} is in use by the {user} of process {pid.decode() or 'unknown'}: "
-            + ("connect to that one, or end it" if user == "runtime" else "end that one first")
+            f"state_dir {directory} is in use by {whose} {pid.decode() or 'unknown'}: {what}"
         ) from None
     file.truncate(0)
     file.write(str(os.getpid()).encode())
