@@ -45,9 +45,10 @@ class FarDisk:
     Examples
     --------
     >>> import tempfile
-    >>> directory = tempfile.mkdtemp()
-    >>> disk = FarDisk(directory, Config(state_dir=directory))
-    >>> disk.papers.runtime, disk.said
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     disk = FarDisk(directory, Config(state_dir=directory))
+    ...     disk.papers.runtime, disk.said
+    ...     disk.close()
     ('', [])
     """
 
