@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from cloudburst_runtime.anna.durable import Recovered, known_place, pack, recover, version_place
 from cloudburst_runtime.anna.enlisting import ANOTHERS, GIVEN_UP, NEEDS_A_DISK, NEEDS_NO_DISK, Enlisting
-from cloudburst_runtime.anna.estates import ESTATES_MAX, Estates, Held, awaited
-from cloudburst_runtime.anna.inherit import come_back
+from cloudburst_runtime.anna.estates import ESTATES_MAX, Estates, Held, awaited, come_back
 from cloudburst_runtime.anna.membership import Membership
 from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.records import Stored

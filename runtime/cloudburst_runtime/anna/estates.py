@@ -20,6 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
+from cloudburst_runtime.anna.durable import Recovered, version_place
+from cloudburst_runtime.anna.inherit import begin_anew
 from cloudburst_runtime.anna.ring import PARTITIONS, Circle, Part, partition_of
 from cloudburst_runtime.ids import PeerName
 from cloudburst_runtime.messages import Estate, Ring
@@ -247,3 +251,31 @@ class Estates:
             identity: both(carried, share.get(identity, Estate()))
             for identity, carried in self._carried.items()
         }
+
+
+def come_back(found: Recovered, name: PeerName, estate: Estate | None, anew: bool) -> list[bytes]:
+    """A store on another host is here again, under another name: forget what it is not to keep.
+
+    Parameters
+    ----------
+    estate
+        The parts in which it may have something that nobody else has.
+    anew
+        Whether the runtime has begun anew since.
+
+    Returns
+    -------
+    list
+        The places of what was forgotten.
+    """
+    if anew:
+        begin_anew(found)
+        if found.here is not None:  # all of it counts under the new name
+            found.here = msgspec.structs.replace(found.here, name=name)
+    held = Held(Estate() if estate is None else estate)
+    gone: list[bytes] = []
+    for key in [key for key in found.versions if not held.has(key)]:
+        gone += [version_place(key, seq) for seq in found.versions.pop(key)]
+    for key in [key for key in found.damaged if not held.has(key)]:
+        gone += found.damaged.pop(key)
+    return gone

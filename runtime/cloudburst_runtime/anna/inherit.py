@@ -3,7 +3,7 @@
 Law: pure, but for ``read``. A runtime begins with one store, the node's, which takes over what all have
 left; the others get their share from it. It begins with names anew, so the numbers under which other stores
 had counted mean nothing any more. When a store dies and the runtime goes on, the one that is started in its
-place takes over. A store on another host takes over what it has left itself, as far as nobody else has it.
+place takes over.
 
 A key comes with its history if whoever takes over had nothing of it; else what is current of both is merged.
 """
@@ -15,13 +15,10 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from cloudburst_runtime.anna.durable import Recovered, version_place
-from cloudburst_runtime.anna.estates import Held
 from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.effects import Persist
-from cloudburst_runtime.ids import PeerName
 from cloudburst_runtime.lattices import below, lub
-from cloudburst_runtime.messages import Estate
 from cloudburst_runtime.vectors import joined
 
 Read = Callable[[bytes], Stored | None]
@@ -34,34 +31,6 @@ def begin_anew(found: Recovered) -> None:
         for seq, version in versions.items():
             if version.others or version.deps:
                 versions[seq] = msgspec.structs.replace(version, others=None, deps=None)
-
-
-def come_back(found: Recovered, name: PeerName, estate: Estate | None, anew: bool) -> list[bytes]:
-    """A store on another host is here again, under another name: forget what it is not to keep.
-
-    Parameters
-    ----------
-    estate
-        The parts in which it may have something that nobody else has.
-    anew
-        Whether the runtime has begun anew since.
-
-    Returns
-    -------
-    list
-        The places of what was forgotten.
-    """
-    if anew:
-        begin_anew(found)
-        if found.here is not None:  # all of it counts under the new name
-            found.here = msgspec.structs.replace(found.here, name=name)
-    held = Held(Estate() if estate is None else estate)
-    gone: list[bytes] = []
-    for key in [key for key in found.versions if not held.has(key)]:
-        gone += [version_place(key, seq) for seq in found.versions.pop(key)]
-    for key in [key for key in found.damaged if not held.has(key)]:
-        gone += found.damaged.pop(key)
-    return gone
 
 
 def whole(key: str, record: Stored, read: Read) -> Stored:

@@ -13,7 +13,7 @@ import uuid
 
 import msgspec
 
-from cloudburst_runtime.anna.inherit import come_back
+from cloudburst_runtime.anna.estates import come_back
 from cloudburst_runtime.anna.journal import Storage
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
