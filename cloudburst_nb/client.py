@@ -811,7 +811,8 @@ class Client:
         """Reads, writes and calls at a consistency level, for a ``with`` block.
 
         At ``"dsc"`` they are one causal session: what is read or written, here or in a function, is found by
-        all that follows, and so is whatever it depended on.
+        all that follows, and so is whatever it depended on. A session within another one goes on from what
+        that has seen, at its own level; what is done in it has been seen by both.
 
         Parameters
         ----------

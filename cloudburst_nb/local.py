@@ -48,8 +48,8 @@ class LocalLibrary:
     @property
     def consistency(self) -> str:
         """The level of the session that is in force here."""
-        session = ENTERED.get()
-        return "lww" if session is None else session.level
+        entered = ENTERED.get()
+        return "lww" if entered is None else entered.session.level
 
     def get(self, key: str | list[str], deserialize: bool = True, siblings: bool = False) -> Any:
         """The value under a key, or a dict of values for a list of keys; None for a missing key."""
