@@ -69,6 +69,12 @@ class Lives:
                 self._left[name].append(value)
         return [self._left[phase].pop(0)] if self._left[phase] else None
 
+    def rest(self) -> None:
+        """Nothing goes on between lives."""
+
+    def wake(self) -> None:
+        """Nothing rests."""
+
     def close(self) -> None:
         """Nothing is kept between lives."""
 
