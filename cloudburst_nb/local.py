@@ -12,6 +12,7 @@ from typing import Any
 
 from cloudburst_nb import runtimes
 from cloudburst_nb.sessions import ENTERED
+from cloudburst_runtime.seconds import to_wait
 
 
 class Inline:
@@ -85,6 +86,7 @@ class LocalLibrary:
 
     def recv(self, timeout: float | None = 0) -> list[tuple[str, Any]]:
         """The messages sent so far; nobody else sends any, so there is nothing to wait for."""
+        to_wait(timeout)
         arrived, self._mailbox = self._mailbox, []
         return arrived
 
