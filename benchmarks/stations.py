@@ -150,11 +150,16 @@ def own_directory() -> str:
 
 
 def environment(directory: str) -> dict[str, str]:
-    """Of a contender: imports as in this process, one thread for BLAS, and temporary files in a directory."""
+    """Of a contender: imports as in this process, one thread for BLAS, and temporary files in a directory.
+
+    Modules keep their bytecode, whatever this process is told: pip has compiled those of the peers, and a
+    checkout that nothing is kept of would compile itself at every start.
+    """
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     places = dict.fromkeys(("TMPDIR", "RAY_TMPDIR"), directory)
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-    return {**os.environ, **threads, **places, "PYTHONPATH": path}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, **threads, **places, "PYTHONPATH": path}
 
 
 def descendants(pid: int) -> list[psutil.Process]:

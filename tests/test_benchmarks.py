@@ -19,6 +19,7 @@ from benchmarks import machine, measure, report, run, table, work
 from benchmarks.__main__ import chosen, main, parser
 from benchmarks.case import FULL, QUICK, Case, Effort, Row
 from benchmarks.contender import CONTENDERS, PEERS, Contender, contender_class, missing
+from benchmarks.lives import Lives
 from benchmarks.picture import bars, colours_of, curves
 from benchmarks.station import answer
 from benchmarks.stations import Station, descendants
@@ -327,6 +328,26 @@ def test_memory_limits_compute_what_the_functions_do() -> None:
         assert len(probe(2, 60.0)) == 2
     made.stop()
     assert work.total(*work.new_arrays(8_000)) == work.sum_of_arrays(8_000)
+
+
+@pytest.mark.processes
+def test_the_life_that_compiles_what_it_imports_is_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    tmp_path.joinpath("imported.py").touch()
+    lines = f"""
+        import os, sys, time
+        os.chdir({str(tmp_path)!r})
+        was = os.path.exists("__pycache__")
+        sys.path.insert(0, ".")
+        import imported
+        now = time.time()
+        say(now, now + was)
+    """
+    lives = Lives("\n".join(line.strip() for line in lines.splitlines()), 0.01)
+    samples = [lives.block("life", ("import",), 1, 1.0) for _ in range(2)]
+    assert [round(each[0]) for each in samples if each] == [1, 1]
 
 
 @pytest.mark.processes
