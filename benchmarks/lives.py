@@ -2,8 +2,8 @@
 
 Law: the program is the contender's (`Contender.life`): it calls ``say(start, imported)`` once it has its
 first result and goes on when that returns; meanwhile its processes are looked at from outside. One life
-gives a sample of every phase. The first life of each contender is not counted: it leaves bytecode and files in
-memory, as there are on every day but the first.
+gives a sample of every phase. The first life of each contender is not counted: it leaves bytecode, and
+files in memory, as there are on every day but the first.
 """
 
 from __future__ import annotations
