@@ -6,6 +6,7 @@ Used by test_levels and test_agreement.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from cloudburst_runtime.anna.replica import ReplicaCore
@@ -114,15 +115,16 @@ class Cluster:
         args: Args | None = None,
         attempt: int = 0,
         agreeing: bool = False,
+        schedule: Sequence[str] = ("e1", "e2", "e3", "e4"),
     ) -> None:
         """``agreeing``: the parallel steps of the diamond know what the store had, and e2 is their home."""
-        schedule = ["e1", "e2", "e3", "e4"][: 3 if plan == CHAIN else 4]
+        schedule = list(schedule[: 3 if plan == CHAIN else 4])
         session = ClientSession(level).onward(level, "e2" if agreeing else "e1")
         floor = {"node": self.replica.seq} if agreeing else {}
         if agreeing:
             session.start, session.beside = floor, ["e2", "e3"]
         header = Header("c1", number, attempt, plan, schedule, floor=floor, session=session)
-        self.tell("c1", "e1", Call(header, 0, args or Args(encode(((), {})))))
+        self.tell("c1", schedule[0], Call(header, 0, args or Args(encode(((), {})))))
 
     def running(self, name: str) -> Task:
         [task] = self.executors[name].running

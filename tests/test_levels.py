@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from cloudburst_runtime.anna import sessions
@@ -419,6 +421,61 @@ def test_a_second_attempt_publishes_what_the_first_had_committed(cluster):
     cluster.end("e3")
     assert [reveal(cluster.stored(key).lattice) for key in ("x", "y")] == ["first", "first"]
     assert cluster.told[-1].published == 0
+
+
+def count_on(cluster, number, schedule, attempt=0):
+    """A call whose steps each add one to a key of their own, and all to ``count``."""
+    cluster.start("atomic", number=number, attempt=attempt, schedule=schedule)
+    for name in schedule:
+        if not cluster.executors[name].running:
+            return  # the step before it was killed
+        for key in ("count", f"of {schedule.index(name)}"):
+            read = cluster.ask(name, "read", [key])
+            if read not in cluster.replies:
+                return
+            [found] = cluster.replies[read]
+            cluster.put(name, key, 1 if found is None else reveal(found) + 1)
+        cluster.end(name, settles=False)
+
+
+def kill_at(cluster, victim, cut):
+    """The victim is killed as it would send its message number ``cut``; says whether it was."""
+    sent = 0
+
+    def held(sender, receiver, message):
+        nonlocal sent
+        sent += sender == victim
+        return victim in (sender, receiver) and sent > cut
+
+    cluster.held = held
+    count_on(cluster, 1, ["e1", "e2", "e3"])
+    cluster.back.clear()
+    if sent <= cut:
+        return False
+    cluster.held = lambda sender, receiver, message: victim in (sender, receiver)
+    for name, core in cluster.executors.items():
+        if name != victim:
+            cluster.perform(name, core.handle(PeerLost(victim), cluster.now))
+            cluster.tell("c1", name, Cancel("c1", 1, 0))
+    return True
+
+
+@pytest.mark.parametrize("victim", ["e1", "e2", "e3"])
+def test_whenever_an_executor_is_killed_what_is_tried_again_counts_once(victim):
+    for cut in itertools.count():
+        cluster = Cluster()
+        was_killed = kill_at(cluster, victim, cut)
+        ended = [message for message in cluster.told if isinstance(message, Result)]
+        assert len(ended) <= 1
+        if not ended:
+            assert was_killed
+            count_on(cluster, 1, [name.replace(victim, "e4") for name in ("e1", "e2", "e3")], attempt=1)
+            assert isinstance(cluster.told[-1], Result)
+        values = [reveal(cluster.stored(key).lattice) for key in ("count", "of 0", "of 1", "of 2")]
+        assert values == [3, 1, 1, 1], cut
+        if not was_killed:
+            assert cut > (8 if victim == "e3" else 1)  # it was killed before each of its messages
+            return
 
 
 def test_who_has_read_one_write_is_given_the_others_though_they_are_not_there_yet(cluster):
