@@ -227,7 +227,8 @@ class Agreement:
     def _is_alone(self, task: Task) -> bool:
         """Whether every other step is before this one or after it."""
         assert task.known is not None
-        number = task.known.plan.number
+        plan = task.known.plan
+        number = plan.number
         if number not in self._alone:
-            self._alone[number] = alone(task.known.topology)
+            self._alone[number] = alone(plan, task.known.topology)
         return self._alone[number][task.id.node]
