@@ -37,7 +37,11 @@ from cloudburst_runtime.values import encode
 
 CHAIN, DIAMOND, FIRST = 1, 2, 3
 """FIRST: the last step of a diamond begins with the first of its inputs."""
-EDGES = {CHAIN: [(0, 1), (1, 2)]} | dict.fromkeys((DIAMOND, FIRST), [(0, 1), (0, 2), (1, 3), (2, 3)])
+EDGES = {
+    CHAIN: [(0, 1), (1, 2)],
+    DIAMOND: [(0, 1), (0, 2), (1, 3), (2, 3)],
+    FIRST: [(0, 1), (0, 2), (1, 3), (2, 3)],
+}
 NAMES = ["f0", "f1", "f2", "f3"]
 PLANS = [
     Plan(number, "p", [DagNode(name) for name in NAMES[: 3 if number == CHAIN else 4]], [1] * 4, edges)

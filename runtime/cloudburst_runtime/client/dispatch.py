@@ -6,7 +6,6 @@ to send, and when to give an attempt up, is decided elsewhere.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -217,7 +216,8 @@ def _beside(held: Held, schedule: list[PeerName]) -> list[PeerName]:
         held.beside = [node for node, is_alone in enumerate(apart) if not is_alone]
     if not held.beside:
         return []
-    return [name for name, _ in Counter([schedule[node] for node in held.beside]).most_common()]
+    names = [schedule[node] for node in held.beside]
+    return sorted(dict.fromkeys(names), key=names.count, reverse=True)
 
 
 def cancels(header: Header) -> Effects:
