@@ -1,4 +1,4 @@
-"""The memory behind an arena's file: there before it is written, and in huge pages where the system gives them.
+"""The memory behind an arena's file: there before it is written, and in huge pages where there are any.
 
 Law: this file knows neither segments nor locks, and that there are no huge pages is no error.
 
