@@ -1175,7 +1175,7 @@ class Recall(Wire, tag=72):
 
     ``fix``: if it is not fixed yet, do so now, with all changes up to ``floor``; with ``wait``, once the key
     exists. ``session``: at ``atomic``, what the asker has read so far. ``start`` and ``beside`` are
-    those of the call's `Session`.
+    those of the call's `Session`. ``plain``: with the values in the answer, as in `Get`.
     """
 
     req: int
@@ -1191,6 +1191,7 @@ class Recall(Wire, tag=72):
     session: Session | None = None
     start: Vector = {}
     beside: list[PeerName] = []
+    plain: bool = False
 
 
 class Recalled(Wire, tag=73):
@@ -1207,7 +1208,7 @@ class Recalled(Wire, tag=73):
 class Claim(Wire, tag=152):
     """A call's home → executor: have you read this key for the attempt, as it was when that began?
 
-    From now on, ask me.
+    From now on, ask me. ``plain`` as in `Recall`.
     """
 
     req: int
@@ -1216,6 +1217,7 @@ class Claim(Wire, tag=152):
     number: int
     attempt: int
     key: str
+    plain: bool = False
 
 
 class Claimed(Wire, tag=153):

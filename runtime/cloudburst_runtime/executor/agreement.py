@@ -21,6 +21,7 @@ from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.executor.bounded import BoundedDict
 from cloudburst_runtime.executor.tasks import Attempt, Task
 from cloudburst_runtime.ids import Millis, PeerName
+from cloudburst_runtime.lattices.wrap import is_lost
 from cloudburst_runtime.messages import Claim, Claimed, Entry, Session
 from cloudburst_runtime.scheduler.dag import alone
 from cloudburst_runtime.vectors import Vector, covers
@@ -151,6 +152,10 @@ class Claims:
         question = self._questions.pop(message.req, None)
         if question is None:
             return []
+        if message.entry is not None and is_lost(message.entry.lattice):
+            question.message = msgspec.structs.replace(question.message, plain=True)
+            self._questions[message.req] = question
+            return [Send(question.holder, question.message)]
         asked = question.round
         asked.left -= 1
         asked.found = asked.found or message.entry

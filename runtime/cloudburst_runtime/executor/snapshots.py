@@ -26,6 +26,7 @@ from cloudburst_runtime.executor.kept import NO_WRITES, KeptEntries, place, plac
 from cloudburst_runtime.executor.recalls import NOTHING_DUE, Reading, Recalls
 from cloudburst_runtime.executor.tasks import Attempt, Task
 from cloudburst_runtime.ids import Millis, PeerName
+from cloudburst_runtime.lattices.wrap import is_lost
 from cloudburst_runtime.messages import Due, Entry, Failure, Fix, Recalled
 from cloudburst_runtime.vectors import Vector
 
@@ -210,6 +211,8 @@ class Snapshots:
         if asked is None:
             return []
         reading, key, entry = asked.reading, asked.message.key, message.entry
+        if entry is not None and is_lost(entry.lattice):
+            return self.recalls.ask_plain(asked, now)
         if entry is None:
             why = f"the version of key {key!r} that it reads is no longer kept, or does not go with others"
             return self._go_astray(reading, why, now, message.due)
