@@ -36,13 +36,19 @@ from cloudburst_runtime.messages import (
 )
 from cloudburst_runtime.values import encode
 
-CHAIN, DIAMOND = 1, 2
-EDGES = {CHAIN: [(0, 1), (1, 2)], DIAMOND: [(0, 1), (0, 2), (1, 3), (2, 3)]}
+CHAIN, DIAMOND, FIRST = 1, 2, 3
+"""FIRST: the last step of a diamond begins with the first of its inputs."""
+EDGES = {
+    CHAIN: [(0, 1), (1, 2)],
+    DIAMOND: [(0, 1), (0, 2), (1, 3), (2, 3)],
+    FIRST: [(0, 1), (0, 2), (1, 3), (2, 3)],
+}
 NAMES = ["f0", "f1", "f2", "f3"]
 PLANS = [
     Plan(number, "p", [DagNode(name) for name in NAMES[: 3 if number == CHAIN else 4]], [1] * 4, edges)
     for number, edges in EDGES.items()
 ]
+PLANS[-1].nodes[-1].invalid = []
 
 
 class Cluster:
