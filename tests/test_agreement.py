@@ -10,7 +10,7 @@ from cloudburst_runtime.executor.kept import TIMER as WANTED_TIMER
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.messages import Astray, Cancel, Claim, Claimed, Entry, Kept, Recall, Release
 from cloudburst_runtime.values import encode
-from tests.levels_world import DIAMOND, Cluster
+from tests.levels_world import DIAMOND, FIRST, Cluster
 
 BETWEEN_EXECUTORS = (Recall, Claim)
 
@@ -128,6 +128,16 @@ def test_what_the_call_itself_wrote_is_the_home_s_to_decide_on(cluster):
     keep_back(cluster, Claim)  # nobody else can have read it after that write
     assert cluster.get("e3", "k") == "own"
     assert asked(cluster) == []
+
+
+def test_a_step_that_begins_with_its_first_input_agrees_with_what_feeds_it_later(cluster):
+    cluster.start("dsrr", FIRST, agreeing=True)
+    cluster.end("e1")
+    cluster.end("e2")
+    cluster.outside("k", "new", 2)
+    assert cluster.get("e4", "k") == "new"
+    cluster.outside("k", "newer", 3)
+    assert cluster.get("e3", "k") == "new"
 
 
 # ---------------------------------------------------------------- what may go wrong
