@@ -2,7 +2,9 @@
 stores besides the node's own.
 
 A fork of a process that has NumPy takes 6 ms, a new interpreter 223 ms; so this process imports everything
-once and stays single-threaded, which is what makes forking it safe. It is also the parent of all others:
+once and stays single-threaded, which is what makes forking it safe. What node and executors both need it
+imports before it forks the node, so that they share the memory; the node imports the rest of its own while
+this process goes on with that of the executors. It is also the parent of all others:
 it reports each exit, and when its owner is gone (the pipe on its standard input closes, even if the owner
 was killed) it ends them all, with whatever they have started, and removes the runtime's directory.
 """
@@ -30,7 +32,7 @@ import msgspec
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.errors import StorageError
-from cloudburst_runtime.ids import GATEWAY, NODE, is_store
+from cloudburst_runtime.ids import GATEWAY, NODE, SUPERVISOR, is_store
 from cloudburst_runtime.launch.children import (
     adopt_orphans,
     become_child,
@@ -42,11 +44,24 @@ from cloudburst_runtime.launch.children import (
 from cloudburst_runtime.messages import Exited, Hello, Kill, Spawn, Stop
 from cloudburst_runtime.shell import arena_file
 from cloudburst_runtime.shell.names import CONFIG_NAME, LOCK_NAME, LOG_NAME
-from cloudburst_runtime.shell.node import SUPERVISOR, run_node
 from cloudburst_runtime.shell.ticket import LISTENING
 from cloudburst_runtime.shell.transport import Hub, bind
 
 OWNER = "owner"
+SHARED = (
+    "random",
+    "cloudburst_runtime.anna.shelf",
+    "cloudburst_runtime.lattices.wrap",
+    "cloudburst_runtime.runs",
+    "cloudburst_runtime.scheduler.dag",
+    "cloudburst_runtime.shell.arena",
+    "cloudburst_runtime.shell.loop",
+)
+"""Modules with all that node and executors both import, besides what this one does."""
+PRELOADED = ("numpy", "cloudpickle", "asyncio", "cloudburst_runtime.shell.executor")
+"""Modules with all that executors import."""
+STORES = "cloudburst_runtime.shell.store"
+"""What stores run, besides the node's own."""
 EXIT_MILLISECONDS_MAX = 20
 """How long a process that closed its sockets takes to be gone."""
 SEE_OUT_MILLISECONDS_MAX = 1_000
@@ -88,6 +103,8 @@ class Supervisor:
         try:
             self._claim_state()
             arena_file.make_directory(self.directory)
+            for name in SHARED:
+                importlib.import_module(name)
             self._start_node()
             if self.config.listen:
                 self._start_gateway()
@@ -118,8 +135,7 @@ class Supervisor:
             mine.close()
             os.close(told)
             self._let_go(state=False)
-            report = functools.partial(_report, tell)
-            run_child(lambda: run_node(self.directory, self.config, listener, theirs, report))
+            run_child(lambda: self._run_node(listener, theirs, tell))
         theirs.close()
         listener.close()
         os.close(tell)
@@ -128,6 +144,11 @@ class Supervisor:
         if trouble:
             self._refuse(trouble)
         self.hub.adopt(mine, NODE)
+
+    def _run_node(self, listener: socket.socket, supervisor: socket.socket, tell: int) -> NoReturn:
+        from cloudburst_runtime.shell.node import run_node  # while the supervisor imports something else
+
+        run_node(self.directory, self.config, listener, supervisor, functools.partial(_report, tell))
 
     def _refuse(self, why: str) -> NoReturn:
         """Tell whoever started us why there will be no runtime."""
@@ -161,17 +182,14 @@ class Supervisor:
         os.dup2(2, 1)
 
     def _preload(self) -> None:
-        for name in (
-            "numpy",
-            "cloudpickle",
-            "asyncio",
-            "cloudburst_runtime.shell.executor",
-            *self.config.preload,
-        ):
+        stores = (STORES,) if self.config.stores_max > 1 else ()
+        for name in (*PRELOADED, *stores, *self.config.preload):
             try:
                 importlib.import_module(name)
             except Exception:  # a preload that fails must not end the runtime: calls that need it will say so
                 traceback.print_exc()
+        gc.freeze()  # else a collection would look at all of that now
+        gc.enable()
 
     def _serve(self) -> None:
         signal.set_wakeup_fd(self.wakeup_w, warn_on_full_buffer=False)
@@ -207,6 +225,7 @@ class Supervisor:
         gc.freeze()  # a collection writes to each object that it looks at: the child's would copy our memory
         pid = os.fork()
         if pid == 0:
+            gc.enable()  # while the supervisor imports, it collects none
             become_child(mortal=name != NODE)
             return 0
         self.children[pid] = name
