@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
+from cloudburst_runtime.anna.arcs import Lacking
 from cloudburst_runtime.anna.commits import committed, publish
 from cloudburst_runtime.anna.deltas import Deltas
 from cloudburst_runtime.anna.durable import Recovered
-from cloudburst_runtime.anna.records import Origin
+from cloudburst_runtime.anna.past import Origin
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import partition_of
 from cloudburst_runtime.anna.store import StoreCore
@@ -121,9 +122,9 @@ class _Omitting(StoreCore):
         super().__init__(*args)
         lacking = self.reconciler.lacking
 
-        def most(message: Want) -> tuple[list[str], bool]:
-            keys, more = lacking(message)
-            return keys[1:], more
+        def most(message: Want) -> Lacking:
+            found = lacking(message)
+            return found._replace(keys=found.keys[1:])
 
         self.reconciler.lacking = most  # type: ignore[method-assign]
 
@@ -158,12 +159,12 @@ class _Baseless(StoreCore):
 
 
 class _Deciding(ReplicaCore):
-    def absorb(self, key: str, entry: Entry, origin: Origin | None = None) -> Any:
+    def absorb(self, key: str, entry: Entry, origin: Origin | None = None, full: Vector | None = None) -> Any:
         mine, theirs = self.records.live.get(key), entry.lattice
         both: Any = (mine and mine.lattice, theirs)
         if all(both) and family(both[0]) != family(both[1]):
             return []
-        return super().absorb(key, entry, origin)
+        return super().absorb(key, entry, origin, full)
 
 
 # ---------------------------------------------------------------- what others have left
