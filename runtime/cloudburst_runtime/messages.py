@@ -1006,11 +1006,15 @@ class HistoryReply(Wire, tag=111):
 
 
 class GetVersion(Wire, tag=112):
-    """Ask for one version of a key, by its number; the value itself, not where it lies in shared memory."""
+    """Ask for one version of a key, by its number; the value itself, not where it lies in shared memory.
+
+    ``writer``: of those that several have written in one microsecond, that of this one; empty: the latest.
+    """
 
     req: int
     key: str
     number: int
+    writer: PeerName = ""
 
 
 class VersionReply(Wire, tag=113):

@@ -5,10 +5,9 @@ any number of times, and give the same.
 
 A version is named by its *origin*, when it was written and by whom; of one origin there is one version,
 whoever has it. Origins are ordered, and so are the versions of a past. What the bounds leave are the latest,
-without a gap. The bound on their number alone would do: a version that too many are later than stays so. But
-one that was dropped because those after it are large must be remembered, else an older and smaller one that
-is merged afterwards would be kept, and would not had it come before. So a past has a *cut*: nothing up to
-there is kept.
+without a gap. If there are as many as may be, nothing older comes in any more. But a version that was dropped
+because those after it are large must be remembered, else an older and smaller one that is merged afterwards
+would be kept, and would not had it come before. So a past has a *cut*: nothing up to there is kept.
 
 Versions that come from another store lie *beside*: on disk, under numbers of their own, from `BESIDE` on, so
 that the latest change of a store is what it was.
@@ -92,7 +91,8 @@ def bounded(versions: list[Stored], cut: Origin, config: Config) -> Past:
         room -= versions[first].nbytes
     if first > fewest:
         cut = max(cut, origin(versions[first - 1]))
-    return Past(tuple(versions[first:]), cut)
+    is_full = len(versions) - first == config.history_max - 1
+    return Past(tuple(versions[first:]), NEVER if is_full else cut)
 
 
 def in_order(versions: Mapping[int, Stored]) -> list[Stored]:

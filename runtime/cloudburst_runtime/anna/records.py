@@ -28,7 +28,7 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.ids import NODE, Micros, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice, below
 from cloudburst_runtime.lattices.wrap import newest, plain
-from cloudburst_runtime.messages import Earlier, Entry, Met, Version
+from cloudburst_runtime.messages import Earlier, Entry, GetVersion, Met, Version
 from cloudburst_runtime.vectors import Vector, covers, joined
 
 
@@ -183,9 +183,10 @@ class Records:
         """One version of a key, by the number of its change."""
         return next((version for version in self.versions(key) if version.seq == seq), None)
 
-    def numbered(self, key: str, number: int) -> Stored | None:
-        """One version of a key, by the number under which it is shown."""
-        return next((version for version in self.versions(key) if version.stamp == number), None)
+    def asked(self, get: GetVersion) -> Stored | None:
+        """The version of a key that is asked for."""
+        named = (each for each in self.versions(get.key) if each.stamp == get.number)
+        return next((each for each in named if get.writer in ("", each.writer)), None)
 
     def whole_past(self, key: str) -> Past:
         """The earlier versions of a key, as they are merged."""
@@ -255,7 +256,7 @@ class Records:
         """A change of the key: count it, and replace the record; without a lattice the key is deleted."""
         before = self.find(key)
         others = None if before is None else self._others(before)
-        stamp = newest(lattice) or stamp
+        stamp, writer = _said(lattice, (stamp, writer))
         if lattice is not None and type(lattice) is not LWW and before is not None:
             stamp = max(stamp, before.stamp + 1)
         return self._replace(
@@ -279,7 +280,7 @@ class Records:
         """
         before = self.find(key)
         met: Sequence[Met] = ()
-        said = said or (newest(entry.lattice) or entry.generation, "")
+        said = said or _said(entry.lattice, (entry.generation, ""))
         beside: Sequence[Stored] = ()
         if before is not None:
             version = self.version(before)
@@ -294,11 +295,9 @@ class Records:
                 theirs, entry = entry, later(mine, entry)
                 said, beside = self._both(before, theirs, said, full, entry.version)
         others = {self.name: 0, **entry.version}
-        stamp, writer = said
-        if isinstance(entry.lattice, LWW):
-            stamp, writer = entry.lattice.stamp, entry.lattice.writer
+        said = said if type(entry.lattice) is not LWW else _said(entry.lattice, said)
         change = self._replace(
-            key, before, entry.generation, entry.lattice, others, stamp, writer, entry.deps or None, met
+            key, before, entry.generation, entry.lattice, others, *said, entry.deps or None, met
         )
         return self._with(change, beside)
 
@@ -511,6 +510,7 @@ class Records:
             self._account(version, -1)
         if kept.versions:
             self.past[key] = list(kept.versions)
+        self.cuts.pop(key, None)
         if kept.cut != NEVER:
             self.cuts[key] = kept.cut
         return list(before.values())
@@ -559,6 +559,8 @@ class Records:
             dropped.append(oldest)
         if not kept:
             self.past.pop(key, None)
+        if len(kept) == self._config.history_max - 1:
+            self.cuts.pop(key, None)
         return dropped
 
     def _account(self, record: Stored, sign: int) -> None:
@@ -566,3 +568,10 @@ class Records:
             self.cold += sign
         else:
             self.warm_bytes += sign * record.nbytes
+
+
+def _said(lattice: AnyLattice | None, otherwise: Origin) -> Origin:
+    """The origin of an element, as far as it says that itself."""
+    if type(lattice) is LWW:
+        return lattice.stamp, lattice.writer
+    return newest(lattice) or otherwise[0], otherwise[1]

@@ -151,7 +151,7 @@ class ReplicaCore:
     def _needed(self, message: Message) -> list[bytes]:
         """Where the values lie that a request looks at and that are not in memory."""
         if isinstance(message, GetVersion):
-            version = self.records.numbered(message.key, message.number)
+            version = self.records.asked(message)
             return [] if version is None else self.keeper.cold_versions(message.key, [version])
         return self.keeper.cold(self._read(message))
 
@@ -404,7 +404,7 @@ class ReplicaCore:
         return [Send(peer, HistoryReply(history.req, versions, self.records.generation(history.key)))]
 
     def _get_version(self, peer: PeerName, get: GetVersion) -> list[Effect]:
-        version = self.records.numbered(get.key, get.number)
+        version = self.records.asked(get)
         entry = None if version is None else self.records.entry(version, True)
         return [Send(peer, VersionReply(get.req, entry, self.records.generation(get.key)))]
 

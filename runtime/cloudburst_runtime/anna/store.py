@@ -529,7 +529,7 @@ class StoreCore:
     def _on_past(self, peer: PeerName, message: History | GetVersion, now: Millis) -> Effects:
         """Each owner may know versions that another does not know yet: what all have is shown."""
         event = Received(peer, message)
-        here = isinstance(message, GetVersion) and self.replica.records.numbered(message.key, message.number)
+        here = isinstance(message, GetVersion) and self.replica.records.asked(message)
         others = [name for name in self._ring().holders(message.key) if self._is_store(name)]
         if here or not others or self._is_store(peer):
             return list(self.replica.handle(event, now))

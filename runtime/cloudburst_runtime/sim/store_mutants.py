@@ -15,6 +15,7 @@ from cloudburst_runtime.anna.commits import committed, publish
 from cloudburst_runtime.anna.deltas import Deltas
 from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.past import Origin
+from cloudburst_runtime.anna.records import Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import partition_of
 from cloudburst_runtime.anna.store import StoreCore
@@ -22,7 +23,7 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Persist
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.lattices.compound import family
-from cloudburst_runtime.messages import Entry, Put, Want
+from cloudburst_runtime.messages import Earlier, Entry, Put, Want
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.sim.mutant import Mutant
 from cloudburst_runtime.vectors import Vector
@@ -129,6 +130,11 @@ class _Omitting(StoreCore):
         self.reconciler.lacking = most  # type: ignore[method-assign]
 
 
+class _Present(StoreCore):
+    def _earlier(self, versions: list[Stored], as_plain: bool) -> list[Earlier]:
+        return []
+
+
 class _Skipping(StoreCore):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -212,6 +218,9 @@ STORE_MUTANTS: dict[str, Mutant] = {
     ),
     "store-omits-a-key": Mutant(
         "a store does not send all that another one lacks", store=_Omitting, scenario="lww/stores"
+    ),
+    "handover-without-history": Mutant(
+        "a store hands over what is current of a key, and nothing before", store=_Present, scenario="versions"
     ),
     "repair-skips-a-part": Mutant(
         "a store does not compare one part that has lost an owner", store=_Skipping, scenario="lww/stores"
