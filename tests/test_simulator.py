@@ -18,7 +18,7 @@ from cloudburst_runtime.levels import LEVELS
 from cloudburst_runtime.sim import faults
 from cloudburst_runtime.sim.__main__ import main
 from cloudburst_runtime.sim.mutants import MUTANTS
-from cloudburst_runtime.sim.run import MANY, run
+from cloudburst_runtime.sim.run import MANY, VERSIONS, run
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = 120
@@ -30,6 +30,7 @@ MUTANT_SEEDS = 128
 RESTART_SEEDS = 24
 LEVEL_RESTART_SEEDS = 6
 MANY_SEEDS = 32
+VERSIONS_SEEDS = 24
 
 REGRESSIONS = (
     6,  # a lost Call whose task a trigger had made known
@@ -64,6 +65,7 @@ LEVEL_REGRESSIONS = (
     ("atomic/ambush", 3),  # each attempt came upon what the one before had come upon
     ("sk/estates", 16),  # a node whose store was alone sent messages to itself
     ("lww/stores", 21),  # nor did one that had never spoken with it
+    (VERSIONS, 60),  # a write that lost to another store's had no writer in the history
 )
 
 
@@ -143,6 +145,11 @@ def test_levels_keep_their_promise_when_a_store_dies_before_others_know_what_it_
 def test_several_stores_keep_counters_deletions_and_types():
     for seed in range(STORES_SEEDS):
         check(seed, "calls/stores")
+
+
+def test_the_versions_of_keys_go_from_store_to_store():
+    for seed in range(VERSIONS_SEEDS):
+        check(seed, VERSIONS)
 
 
 @pytest.mark.parametrize("first", range(0, MANY_SEEDS, 8))
