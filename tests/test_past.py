@@ -76,7 +76,7 @@ def test_putting_one_version_after_the_other_leaves_what_the_bounds_say(sizes: l
         for stamp, nbytes in enumerate(sizes[:-1], 1)
     ]
     expected = bounded(whole, NEVER, BOUNDS)
-    kept = records.whole_past("k")
+    kept = records.pasts.whole("k")
     assert [each.stamp for each in kept.versions] == [each.stamp for each in expected.versions]
     assert kept.cut[0] == expected.cut[0]
 
@@ -106,7 +106,7 @@ def exchange(records: Records, of: Records) -> None:
     """A store compares the key with another, and is sent what it lacks."""
     hear(records, of)
     has = [*map(origin, records.past.get("k", []))]
-    lacks = past.lacking(of.past.get("k", []), has, records.floor("k"))
+    lacks = past.lacking(of.past.get("k", []), has, records.pasts.floor("k"))
     records.lay("k", [of.told(each) for each in lacks])
     assert records.lay("k", [of.told(each) for each in lacks]) is None
 
@@ -224,7 +224,7 @@ def test_what_was_laid_beside_goes_with_the_key() -> None:
     assert len(records.versions("k")) == 3
     assert records.warm_bytes == other.warm_bytes > 0
     records.absorb("k", Entry(40, None, {"s2": 9}))
-    assert (records.versions("k"), records.warm_bytes, records.past, records.cuts) == ([], 0, {}, {})
+    assert (records.versions("k"), records.warm_bytes, records.past, records.pasts.cuts) == ([], 0, {}, {})
 
 
 def test_what_could_not_be_written_is_not_kept() -> None:

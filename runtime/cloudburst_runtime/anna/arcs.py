@@ -134,9 +134,9 @@ class Arcs:
         """Which earlier versions there are of the keys of a part that have any."""
         records = self._records
         return {
-            key: (records.floor(key), [*map(origin, records.past.get(key, ()))])
+            key: (records.pasts.floor(key), [*map(origin, records.past.get(key, ()))])
             for key in self._find(part)
-            if key in records.past or key in records.cuts
+            if key in records.past or key in records.pasts.cuts
         }
 
     def lacking(self, part: Part, have: Have, earlier: Earlier | None = None) -> Lacking:

@@ -21,13 +21,13 @@ from typing import NamedTuple
 import msgspec
 
 from cloudburst_runtime.anna import meetings, past
-from cloudburst_runtime.anna.past import BESIDE, NEVER, Origin, Past, origin
+from cloudburst_runtime.anna.past import BESIDE, NEVER, Origin, Pasts, origin
 from cloudburst_runtime.anna.results import RESULTS_PREFIX, Results
 from cloudburst_runtime.anna.shelf import later
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.ids import NODE, Micros, PeerName
-from cloudburst_runtime.lattices import LWW, AnyLattice, below
-from cloudburst_runtime.lattices.wrap import newest, plain
+from cloudburst_runtime.lattices import LWW, AnyLattice
+from cloudburst_runtime.lattices.wrap import plain
 from cloudburst_runtime.messages import Earlier, Entry, GetVersion, Met, Version
 from cloudburst_runtime.vectors import Vector, covers, joined
 
@@ -118,8 +118,8 @@ class Records:
         The records of the keys that exist; of those that were deleted, the oldest first.
     results
         Which of the live keys are results, that go when there are too many.
-    past, cuts
-        By key, its earlier versions that are kept, the oldest first; up to where they were too large to be.
+    pasts, past
+        The earlier versions of keys; by key, those that are kept, the oldest first.
     forgotten
         The newest generation among the deleted keys that are remembered no more.
     alone
@@ -144,8 +144,8 @@ class Records:
         self.live: dict[str, Stored] = {}
         self.deleted: dict[str, Stored] = {}
         self.results = Results(config)
-        self.past: dict[str, list[Stored]] = {}
-        self.cuts: dict[str, Origin] = {}
+        self.pasts = Pasts(config, self._account)
+        self.past = self.pasts.of
         self.forgotten: Micros = 0
         self.alone = True
         self.cold = 0
@@ -187,15 +187,6 @@ class Records:
         """The version of a key that is asked for."""
         named = (each for each in self.versions(get.key) if each.stamp == get.number)
         return next((each for each in named if get.writer in ("", each.writer)), None)
-
-    def whole_past(self, key: str) -> Past:
-        """The earlier versions of a key, as they are merged."""
-        return Past(tuple(self.past.get(key, ())), self.cuts.get(key, NEVER))
-
-    def floor(self, key: str) -> Origin:
-        """Nothing of a key is kept up to here, whoever has it."""
-        kept, cut = self.past.get(key, []), self.cuts.get(key, NEVER)
-        return max(cut, origin(kept[0])) if len(kept) >= max(1, self._config.history_max - 1) else cut
 
     def describe(self, record: Stored) -> Version:
         """What is told of a version of a key that exists."""
@@ -256,7 +247,7 @@ class Records:
         """A change of the key: count it, and replace the record; without a lattice the key is deleted."""
         before = self.find(key)
         others = None if before is None else self._others(before)
-        stamp, writer = _said(lattice, (stamp, writer))
+        stamp, writer = past.said(lattice, (stamp, writer))
         if lattice is not None and type(lattice) is not LWW and before is not None:
             stamp = max(stamp, before.stamp + 1)
         return self._replace(
@@ -280,7 +271,7 @@ class Records:
         """
         before = self.find(key)
         met: Sequence[Met] = ()
-        said = said or _said(entry.lattice, (entry.generation, ""))
+        said = said or past.said(entry.lattice, (entry.generation, ""))
         beside: Sequence[Stored] = ()
         if before is not None:
             version = self.version(before)
@@ -293,36 +284,23 @@ class Records:
                 met = self._between(before, version, entry)
                 mine = Entry(before.generation, before.lattice, version, before.deps or {})
                 theirs, entry = entry, later(mine, entry)
-                said, beside = self._both(before, theirs, said, full, entry.version)
+                if before.generation > theirs.generation:
+                    said = origin(before)
+                elif before.generation == theirs.generation and entry.version != (full or theirs.version):
+                    beside = [] if full else self._met_by(theirs, said)
+                    said = past.of_both(mine.lattice, origin(before), theirs.lattice, said)
         others = {self.name: 0, **entry.version}
-        said = said if type(entry.lattice) is not LWW else _said(entry.lattice, said)
+        said = said if type(entry.lattice) is not LWW else past.said(entry.lattice, said)
         change = self._replace(
             key, before, entry.generation, entry.lattice, others, *said, entry.deps or None, met
         )
         return self._with(change, beside)
 
-    def _both(
-        self, before: Stored, theirs: Entry, said: Origin, full: Vector | None, version: Vector
-    ) -> tuple[Origin, Sequence[Stored]]:
-        """The origin of what comes of ours and theirs, and theirs if it becomes an earlier version."""
-        if before.generation != theirs.generation or before.lattice is None or theirs.lattice is None:
-            newer = theirs.generation > before.generation or theirs.lattice is None
-            return (said if newer else origin(before)), ()
-        if version == (theirs.version if full is None else full):
-            return said, ()
-        mine = origin(before)
-        beside = (
-            []
-            if full is not None
-            else [self._foreign(theirs.lattice, theirs.version, *said, theirs.generation)]
-        )
-        assert not isinstance(before.lattice, Cold)
-        if below(theirs.lattice, before.lattice):
-            return mine, beside
-        if full is None and below(before.lattice, theirs.lattice):
-            return said, ()
-        stamp, writer = max(mine, said)
-        return (stamp + 1, writer), beside
+    def _met_by(self, theirs: Entry, said: Origin) -> list[Stored]:
+        """What another store had, as a version that came before what comes of ours and theirs."""
+        if theirs.lattice is None:
+            return []
+        return [self._foreign(theirs.lattice, theirs.version, *said, theirs.generation)]
 
     def _foreign(
         self,
@@ -342,7 +320,7 @@ class Records:
 
     def discard(self, key: str) -> list[tuple[str, Stored]]:
         """Keep nothing of the key, for others do; return its versions."""
-        ended = self._end(key)
+        ended = self.pasts.end(key)
         record = self.find(key)
         self.put(key, None)
         return [(key, version) for version in ended] + ([(key, record)] if record is not None else [])
@@ -392,12 +370,12 @@ class Records:
         """Take the latest change of a key back, unless there was one after it; what was dropped stays so."""
         latest, before = self.find(change.key), change.before
         for version in change.beside:
-            self._take_out(change.key, version.seq)
+            self.pasts.take_out(change.key, version.seq)
         if latest is None or latest.seq != change.record.seq or change.record is before:
             return
         self.put(change.key, before)
         if before is not None:
-            self._take_out(change.key, before.seq)
+            self.pasts.take_out(change.key, before.seq)
 
     def swap(self, key: str, old: Stored, lattice: AnyLattice | Cold | None) -> Stored:
         """The same version, its value loaded or left to the disk."""
@@ -427,7 +405,7 @@ class Records:
             else:
                 self.past.setdefault(key, []).append(version)
                 self._account(version, 1)
-        return dropped + self._trim(key)
+        return dropped + self.pasts.trim(key)
 
     def succeed(self, former: PeerName) -> None:
         """The changes so far were counted under another name; deletions are known in their order."""
@@ -482,96 +460,31 @@ class Records:
         of_now = [each for each in versions if each.generation == record.generation]
         foreign = [
             self._foreign(each.lattice, each.version, each.stamp, each.writer, each.generation, each.met)
-            for each in past.lacking(of_now, [*map(origin, self.versions(key))], self.floor(key))
+            for each in past.lacking(of_now, [*map(origin, self.versions(key))], self.pasts.floor(key))
         ]
         change = self._with(Change(key, record, record, []), foreign)
         return change if change.beside or change.dropped else None
 
     def _with(self, change: Change, foreign: Sequence[Stored]) -> Change:
         """The change, and these versions beside it, as far as they are not here and there is room."""
-        key = change.key
-        there = [origin(change.record), *map(origin, self.past.get(key, ()))]
-        new = past.lacking(foreign, there, NEVER)
-        if not new or change.record.lattice is None:
+        key, record = change.key, change.record
+        if not foreign or record.lattice is None:
             return change
-        dropped = self._keep_past(key, past.merged(self.whole_past(key), Past(tuple(new)), self._config))
-        there_now = {version.seq for version in self.past.get(key, ())}
-        kept = [version for version in new if version.seq in there_now]
-        gone = [(key, version) for version in dropped]
-        return change._replace(dropped=[*change.dropped, *gone], beside=kept)
-
-    def _keep_past(self, key: str, kept: Past) -> list[Stored]:
-        """Replace what is kept before the current version; return what is kept no more."""
-        before = {version.seq: version for version in self.past.pop(key, ())}
-        for version in kept.versions:
-            if before.pop(version.seq, None) is None:
-                self._account(version, 1)
-        for version in before.values():
-            self._account(version, -1)
-        if kept.versions:
-            self.past[key] = list(kept.versions)
-        self.cuts.pop(key, None)
-        if kept.cut != NEVER:
-            self.cuts[key] = kept.cut
-        return list(before.values())
+        new = past.lacking(foreign, [*map(origin, self.versions(key))], NEVER)
+        kept, dropped = self.pasts.merge(key, new)
+        gone = [*change.dropped, *((key, version) for version in dropped)]
+        return change._replace(dropped=gone, beside=kept)
 
     def _retire(self, key: str, before: Stored, record: Stored) -> list[tuple[str, Stored]]:
         """The version that is replaced joins the past, which ends with the key's generation."""
         if record.lattice is None or before.lattice is None or record.generation > before.generation:
-            return [(key, version) for version in [*self._end(key), before]]
-        if self._config.history_max < 2 or origin(before) == origin(record):
+            return [(key, version) for version in [*self.pasts.end(key), before]]
+        if before.stamp == record.stamp and before.writer == record.writer:  # it is the same one
             return [(key, before)]
-        kept = self.past.setdefault(key, [])
-        kept.append(before)
-        self._account(before, 1)
-        if len(kept) > 1 and origin(kept[-2]) > origin(before):
-            kept.sort(key=origin)
-        return [(key, version) for version in self._trim(key)]
-
-    def _end(self, key: str) -> list[Stored]:
-        """Keep no earlier versions of a key; return those that there were."""
-        self.cuts.pop(key, None)
-        ended = self.past.pop(key, [])
-        for version in ended:
-            self._account(version, -1)
-        return ended
-
-    def _take_out(self, key: str, seq: int) -> None:
-        """Keep an earlier version no more that is to be as if it had not come to lie there."""
-        kept = self.past.get(key, [])
-        for index, version in enumerate(kept):
-            if version.seq == seq:
-                self._account(kept.pop(index), -1)
-                return
-
-    def _trim(self, key: str) -> list[Stored]:
-        """Drop the oldest versions beyond the bounds."""
-        kept, dropped = self.past.get(key, []), []
-        size = 0
-        for version in kept:
-            size += version.nbytes
-        while kept and (len(kept) >= self._config.history_max or size > self._config.history_bytes_max):
-            if len(kept) < self._config.history_max:
-                self.cuts[key] = origin(kept[0])
-            oldest = kept.pop(0)
-            size -= oldest.nbytes
-            self._account(oldest, -1)
-            dropped.append(oldest)
-        if not kept:
-            self.past.pop(key, None)
-        if len(kept) == self._config.history_max - 1:
-            self.cuts.pop(key, None)
-        return dropped
+        return [(key, version) for version in self.pasts.add(key, before)]
 
     def _account(self, record: Stored, sign: int) -> None:
         if isinstance(record.lattice, Cold):
             self.cold += sign
         else:
             self.warm_bytes += sign * record.nbytes
-
-
-def _said(lattice: AnyLattice | None, otherwise: Origin) -> Origin:
-    """The origin of an element, as far as it says that itself."""
-    if type(lattice) is LWW:
-        return lattice.stamp, lattice.writer
-    return newest(lattice) or otherwise[0], otherwise[1]
