@@ -5,9 +5,14 @@ Law: a session belongs to one client of one runtime, for the changes that it has
 What it reads raises its floor, and what it writes comes with it. Its calls begin with what it has seen, and
 give back what they have; so reads and writes in the notebook and in functions are one causal history. Without
 a session, a client still knows which siblings it has read or written, so that its next write replaces them.
+
+A session that is entered *within* another one goes on from what that one has seen, and all that is read,
+written and called there is seen by both, each at its own level: the notebook reads on where it was.
 """
 
 from __future__ import annotations
+
+import copy
 
 from cloudburst_runtime.anna import sessions
 from cloudburst_runtime.anna.outbox import Terms
@@ -29,11 +34,6 @@ class ClientSession:
     level
         One of `levels.LEVELS`.
 
-    Attributes
-    ----------
-    floor
-        The changes that its reads must include.
-
     Examples
     --------
     >>> session = ClientSession("dsc")
@@ -44,49 +44,109 @@ class ClientSession:
 
     def __init__(self, level: str = "lww") -> None:
         self.level = level
-        self.floor: Vector = {}
-        self._session = Session(level)
-        self._kept: dict[str, Entry] = {}
+        self._seen = _Seen(level)
+        self._around: tuple[ClientSession, ...] = ()
+
+    def within(self, around: ClientSession) -> ClientSession:
+        """This session as it is within another one: both see all that is done there.
+
+        Examples
+        --------
+        >>> outer, session = ClientSession("dsc"), ClientSession("sk")
+        >>> _ = outer.read("k", Entry(0, None, version={"node": 7}))
+        >>> session.within(outer).floor, session.floor
+        ({'node': 7}, {})
+        """
+        inner = copy.copy(self)
+        inner._around = (around, *around._around)
+        return inner
+
+    @property
+    def floor(self) -> Vector:
+        """The changes that its reads must include."""
+        floor = self._seen.floor
+        for outer in self._around:
+            floor = joined(floor, outer._seen.floor)
+        return floor
 
     def read(self, key: str, entry: Entry) -> Entry:
         """The session reads a key, and this was found; returns what it is to see."""
         if self.level == "dsrr":
-            return self._kept.setdefault(key, entry)
-        self._see(key, entry)
+            entry = self._kept(key) or entry
+        self._note(key, entry)
+        for outer in self._around:
+            outer._note(key, entry)
         return entry
 
     def wrote(self, key: str, entry: Entry | None, floor: Vector) -> None:
         """A write (as an entry) or a deletion was acknowledged; ``floor`` includes it."""
-        self._kept.pop(key, None)
-        if self.level in DEPENDENT:
-            self.floor = joined(self.floor, floor)
-        if entry is not None:
+        for session in (self, *self._around):
+            session._seen.kept.pop(key, None)
+            session._raise(floor)
+            if entry is not None:
+                session._see(key, entry)
+
+    def _kept(self, key: str) -> Entry | None:
+        """What it, or one around it, is to read of a key again."""
+        kept = (session._seen.kept.get(key) for session in (self, *self._around))
+        return next((entry for entry in kept if entry is not None), None)
+
+    def _note(self, key: str, entry: Entry) -> None:
+        if self.level == "dsrr":
+            self._seen.kept.setdefault(key, entry)
+        else:
             self._see(key, entry)
 
     def _see(self, key: str, entry: Entry) -> None:
         if self.level in DEPENDENT:
-            self.floor = joined(self.floor, sessions.after(entry))
+            self._raise(sessions.after(entry))
         if self.level in CAUSAL or isinstance(entry.lattice, Causal | Custom):
-            sessions.see(self._session, key, entry)
+            sessions.see(self._seen.session, key, entry)
+
+    def _raise(self, floor: Vector) -> None:
+        if self.level in DEPENDENT:
+            self._seen.floor = joined(self._seen.floor, floor)
 
     def terms(self, key: str, floor: Vector, known: Vector) -> Terms:
         """What a write comes with, by a client that has seen all changes up to ``floor``.
 
         Of this key it may have ``known`` those up to there.
         """
-        return sessions.terms(self._session, key, floor if self.level in DEPENDENT else {}, known)
+        deps = floor if self.level in DEPENDENT else {}
+        return sessions.terms(self._known(key) if self._around else self._seen.session, key, deps, known)
 
     def onward(self, level: str, home: PeerName) -> Session:
         """What a call at some level begins with."""
-        seen = list(self._session.seen.items())[-SEEN_SENT_MAX:] if level in CAUSAL else []
-        return Session(level, home, dict(seen))
+        if level not in CAUSAL:
+            return Session(level, home)
+        known = self._known() if self._around else self._seen.session
+        return Session(level, home, dict(list(known.seen.items())[-SEEN_SENT_MAX:]))
+
+    def _known(self, key: str | None = None) -> Session:
+        """What it and those around it have seen, of all keys or of one."""
+        known = Session(self.level)
+        for session in (*reversed(self._around), self):
+            seen = session._seen.session.seen
+            part = seen if key is None else {key: seen[key]} if key in seen else {}
+            sessions.join(known, Session(self.level, "", part))
+        return known
 
     def came_back(self, result: Result) -> None:
         """A call of this session has ended."""
-        if self.level in DEPENDENT:
-            self.floor = joined(self.floor, result.floor)
-        if result.session is None:
-            return
-        for key in result.session.wrote:
-            self._kept.pop(key, None)
-        sessions.join(self._session, Session(self.level, "", result.session.seen))
+        for session in (self, *self._around):
+            session._raise(result.floor)
+            if result.session is not None:
+                for key in result.session.wrote:
+                    session._seen.kept.pop(key, None)
+                sessions.join(session._seen.session, Session(session.level, "", result.session.seen))
+
+
+class _Seen:
+    """What one session has seen, wherever it is entered: ``kept`` is what it reads again."""
+
+    __slots__ = ("floor", "kept", "session")
+
+    def __init__(self, level: str) -> None:
+        self.floor: Vector = {}
+        self.session = Session(level)
+        self.kept: dict[str, Entry] = {}

@@ -201,7 +201,7 @@ class _Hoarding(_AtLevel):
 
 class _Amnesiac(ClientSession):
     def terms(self, key: str, floor: Vector, known: Vector) -> Terms:
-        self._session.seen.clear()
+        self._seen.session.seen.clear()
         return super().terms(key, floor, known)
 
 
