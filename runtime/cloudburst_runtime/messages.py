@@ -196,13 +196,12 @@ class Step(Wire):
 class Fix(Wire):
     """Which version of a key a call reads throughout, and the executor that keeps it.
 
-    ``wrote`` says which of the call's own writes of the key came before: by node, how many.
+    At ``atomic``, ``order`` says when that was written.
     """
 
     version: Vector
     holder: PeerName
-    wrote: dict[int, int] = {}
-    order: tuple[Micros, PeerName] = (0, "")
+    order: tuple[Micros, PeerName] | None = None
 
 
 class Due(Wire):
@@ -226,7 +225,8 @@ class Session(Wire):
         Of each key that is or may become a causal value: its generation, and the writes that the session
         has read or made. A write replaces these.
     fixed, wrote
-        At ``dsrr``, what is read of each key, and by key the call's own writes: by node, how many.
+        At ``dsrr``, what is read of each key after the call's own writes; and by key those: by node, how
+        many.
     writes, due
         At ``atomic``, what is to be published, and what the reads so far make due.
     waits

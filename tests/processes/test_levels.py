@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,6 +20,8 @@ from cloudburst_nb.sessions import Session, current
 pytestmark = pytest.mark.usefixtures("functions")
 
 LIMIT = 20.0
+CALLS_KILLED = 16
+"""Of executors that end so often within seconds, no more are started for some time."""
 LEVELS = ["lww", "dsrr", "sk", "mk", "dsc", "atomic"]
 
 
@@ -272,6 +277,32 @@ def test_writes_of_a_dag_are_published_when_it_ends_all_or_none(client):
     assert cb.get("levels/x") == "plain"
     with pytest.raises(LatticeMismatch, match="holds a 'lww' lattice"):
         cb.put("levels/y", {1})
+
+
+def test_a_call_whose_executor_is_killed_while_it_publishes_counts_once(tmp_path):
+    """The first run of each call has itself killed a moment after it has ended, another moment each time."""
+
+    @cb.function(retries=8)  # an executor may be killed for the sake of the call before, too
+    def count_once(cloudburst, mark, after):
+        for key in ("levels/once", "levels/as often"):
+            cloudburst.put(key, (cloudburst.get(key) or 0) + 1)
+        if not os.path.exists(mark):
+            open(mark, "w").close()
+
+            def kill():
+                time.sleep(after)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            threading.Thread(target=kill, daemon=True).start()
+        return cloudburst.get("levels/once")
+
+    results = []
+    for number in range(CALLS_KILLED):
+        after = 4e-3 * number / CALLS_KILLED
+        call = count_once(str(tmp_path / str(number)), after, consistency="atomic")
+        results.append(call.get(LIMIT))
+    assert results == list(range(1, CALLS_KILLED + 1))
+    assert cb.get("levels/once") == cb.get("levels/as often") == CALLS_KILLED
 
 
 @pytest.mark.parametrize("level", LEVELS)

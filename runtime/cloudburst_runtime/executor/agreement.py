@@ -221,6 +221,14 @@ class Agreement:
         assert task.session is not None, task
         return task.session.home in ("", self._name) or self._is_alone(task)
 
+    def is_apart(self, task: Task) -> bool:
+        """Whether what this task reads first is its own business as long as it runs.
+
+        At ``atomic`` others must know at once what was read: a value that is due is put for all to read.
+        """
+        assert task.session is not None, task
+        return task.session.level == "dsrr" and self._is_alone(task)
+
     def is_free(self, task: Task, key: str) -> bool:
         """Whether a step that does not decide may read the key by itself, should it be unchanged."""
         session = task.session
@@ -231,8 +239,9 @@ class Agreement:
 
     def _is_alone(self, task: Task) -> bool:
         """Whether every other step is before this one or after it."""
-        assert task.known is not None
-        number = task.known.plan.number
-        if number not in self._alone:
-            self._alone[number] = alone(task.known.topology)
-        return self._alone[number][task.id.node]
+        known = task.known
+        assert known is not None, task
+        found = self._alone.get(known.plan.number)
+        if found is None:
+            found = self._alone[known.plan.number] = alone(known.plan, known.topology)
+        return found[task.id.node]

@@ -70,7 +70,7 @@ def due(session: Session, others: Iterable[tuple[str, Entry]], key: str, entry: 
 def fractured(session: Session, others: Iterable[tuple[str, Entry]], key: str, entry: Entry) -> bool:
     """Whether the entry's transaction wrote a key that was read as it was before."""
     wrote = dues(entry)
-    read = {name: fix.order for name, fix in session.fixed.items()}
+    read = {name: fix.order or NEVER for name, fix in session.fixed.items()}
     read.update((name, order_of(other)) for name, other in others)
     return any(name in read and read[name] < wanted.order for name, wanted in wrote.items() if name != key)
 
