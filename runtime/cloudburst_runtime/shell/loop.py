@@ -227,7 +227,7 @@ class Loop:
                 for event in events:
                     now = now_ms()
                     effects = self.core.handle(event, now)
-                    if HOLDING.ended:  # who is told that its value is stored is to find the old one's memory free
+                    if HOLDING.ended:  # whom this tells of a new value is to find the old one's memory free
                         HOLDING.settle()
                     self.perform(effects)
             if self._timers and self._timers[0][0] <= now:
