@@ -8,7 +8,22 @@ from cloudburst_runtime.effects import PeerLost
 from cloudburst_runtime.executor.agreement import TIMER, Claims, unchanged
 from cloudburst_runtime.executor.kept import TIMER as WANTED_TIMER
 from cloudburst_runtime.lattices import LWW
-from cloudburst_runtime.messages import Astray, Cancel, Claim, Claimed, Entry, Kept, Recall, Release
+from cloudburst_runtime.messages import (
+    Args,
+    Astray,
+    Call,
+    Cancel,
+    Claim,
+    Claimed,
+    Entry,
+    Header,
+    Kept,
+    Recall,
+    Release,
+    Session,
+    Trigger,
+    Triggers,
+)
 from cloudburst_runtime.values import encode
 from tests.levels_world import DIAMOND, FIRST, Cluster
 
@@ -65,6 +80,29 @@ def test_what_has_come_later_or_is_not_there_is_not_unchanged():
     assert not unchanged(Entry(0, LWW(1, "c1", encode(0)), {"node": 4, "s2": 2}), {"node": 4, "s2": 1})
     assert not unchanged(Entry(0, None, {"node": 4}), {"node": 4})
     assert not unchanged(Entry(0, LWW(1, "c1", encode(0))), {"node": 4})
+
+
+def test_inputs_of_steps_of_one_executor_go_in_one_message_with_what_both_have_read(cluster):
+    cluster.outside("j", "old", 2)
+    begin(cluster)
+    assert cluster.get("e2", "j") == "old"
+    for name in ("e2", "e3", "e4"):
+        cluster.end(name)
+    floor = {"node": cluster.replica.seq}
+    session = Session("dsrr", "e2", start=floor, beside=["e2"])
+    header = Header("c1", 2, 0, DIAMOND, ["e1", "e2", "e2", "e4"], floor=floor, session=session)
+    cluster.tell("c1", "e1", Call(header, 0, Args(encode(((), {})))))
+    cluster.end("e1")
+    keep_back(cluster, Trigger, Triggers)
+    for key in ("j", "k"):
+        assert cluster.get("e2", key) == "old"
+        cluster.end("e2")
+    [(_, receiver, message)] = cluster.back
+    assert (receiver, [each.source for each in message.inputs]) == ("e4", [1, 2])
+    for key in ("j", "k"):
+        cluster.outside(key, "new", 3)
+    cluster.release()
+    assert cluster.get("e4", "j") == cluster.get("e4", "k") == "old"
 
 
 # ---------------------------------------------------------------- what has changed

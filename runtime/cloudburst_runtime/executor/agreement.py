@@ -239,9 +239,9 @@ class Agreement:
 
     def _is_alone(self, task: Task) -> bool:
         """Whether every other step is before this one or after it."""
-        assert task.known is not None
-        plan = task.known.plan
-        number = plan.number
-        if number not in self._alone:
-            self._alone[number] = alone(plan, task.known.topology)
-        return self._alone[number][task.id.node]
+        known = task.known
+        assert known is not None, task
+        found = self._alone.get(known.plan.number)
+        if found is None:
+            found = self._alone[known.plan.number] = alone(known.plan, known.topology)
+        return found[task.id.node]

@@ -23,7 +23,7 @@ from cloudburst_runtime.executor import atomic
 from cloudburst_runtime.executor.admission import Admission
 from cloudburst_runtime.executor.agreement import Agreement, Claims
 from cloudburst_runtime.executor.holder import Holder
-from cloudburst_runtime.executor.kept import NO_WRITES, KeptEntries, place, placed
+from cloudburst_runtime.executor.kept import KeptEntries, place
 from cloudburst_runtime.executor.recalls import NOTHING_DUE, Reading, Recalls
 from cloudburst_runtime.executor.tasks import Attempt, Task
 from cloudburst_runtime.ids import Millis, PeerName
@@ -130,8 +130,7 @@ class Snapshots:
     def _fix(self, task: Task, key: str, entry: Entry, holder: PeerName, waited: bool = False) -> Entry:
         session = task.session
         assert session is not None, task
-        wrote = session.wrote.get(key, NO_WRITES)
-        where = placed(key, wrote) if wrote else (key, ())
+        where = place(key, session) if session.wrote else (key, ())
         kept = self.keeping.keep(task.id[:3], where, entry, waited)
         session.fixed[key] = fix = Fix(kept.version, holder)
         if session.level == "atomic":
@@ -166,8 +165,7 @@ class Snapshots:
         entries = self.keeping.of(task.id[:3])
         for key, entry in task.own.items():
             if key not in session.fixed:
-                wrote = session.wrote.get(key, NO_WRITES)
-                entries[placed(key, wrote)] = entry
+                entries[place(key, session) if session.wrote else (key, ())] = entry
                 session.fixed[key] = Fix(entry.version, self._name)
 
     # ------------------------------------------------------------ what is looked for
