@@ -12,7 +12,8 @@ from cloudburst_runtime.anna.enlisting import ANOTHERS, GIVEN_UP, NEEDS_A_DISK, 
 from cloudburst_runtime.anna.estates import ESTATES_MAX, Estates, Held, awaited, come_back
 from cloudburst_runtime.anna.membership import Membership
 from cloudburst_runtime.anna.owners import Owners
-from cloudburst_runtime.anna.records import Stored
+from cloudburst_runtime.anna.past import BESIDE
+from cloudburst_runtime.anna.records import Records, Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import Circle, Part, partition_of
 from cloudburst_runtime.anna.store import TIMER, StoreCore
@@ -354,6 +355,19 @@ def test_what_others_have_is_forgotten_and_what_they_have_not_is_kept(anew: bool
         assert list(kept) == ["a"]
         [record] = kept["a"].values()
         assert (record.others, record.deps) == ((None, None) if anew else (version, {"s9": 1}))
+
+
+@pytest.mark.parametrize(("anew", "others"), [(False, {"node": 5, "s2": 0, "s7": 0}), (True, {"s7": 0})])
+def test_versions_that_lay_beside_others_count_for_nobody_under_the_new_name(
+    anew: bool, others: dict[str, int]
+) -> None:
+    place = version_place("a", BESIDE + 3)
+    record = Stored(Max(7), 0, BESIDE + 3, {"node": 5, "s2": 0})
+    found = recover([(place, pack(place, record))])
+    assert come_back(found, "s7", Estate(sole=["a"]), anew) == []
+    [kept] = found.versions["a"].values()
+    assert kept.others == others
+    assert "s7" not in Records(Config(), "s7").version(kept)
 
 
 def copy(found: Recovered) -> Recovered:

@@ -24,6 +24,7 @@ import msgspec
 
 from cloudburst_runtime.anna.durable import Recovered, version_place
 from cloudburst_runtime.anna.inherit import begin_anew
+from cloudburst_runtime.anna.past import BESIDE
 from cloudburst_runtime.anna.ring import PARTITIONS, Circle, Part, partition_of
 from cloudburst_runtime.ids import PeerName
 from cloudburst_runtime.messages import Estate, Ring
@@ -272,6 +273,10 @@ def come_back(found: Recovered, name: PeerName, estate: Estate | None, anew: boo
         begin_anew(found)
         if found.here is not None:  # all of it counts under the new name
             found.here = msgspec.structs.replace(found.here, name=name)
+    for versions in found.versions.values():
+        for seq in [seq for seq in versions if seq >= BESIDE]:  # which is no number of this store's changes
+            others = {} if anew else versions[seq].others or {}
+            versions[seq] = msgspec.structs.replace(versions[seq], others={**others, name: 0})
     held = Held(Estate() if estate is None else estate)
     gone: list[bytes] = []
     for key in [key for key in found.versions if not held.has(key)]:

@@ -12,7 +12,7 @@ host may have that is away is not served (`estates`); when it is back, it is a s
 from __future__ import annotations
 
 from cloudburst_runtime.anna.estates import Held, awaited
-from cloudburst_runtime.anna.ring import PARTITIONS, Circle, Part
+from cloudburst_runtime.anna.ring import PARTITIONS, Circle, Part, partition_of
 from cloudburst_runtime.ids import NODE, PeerName
 from cloudburst_runtime.messages import Ring
 
@@ -66,6 +66,10 @@ class Owners:
         return list(
             dict.fromkeys([*(name for name in found if name in self._live), *heirs, *self._came(part)])
         )
+
+    def holders(self, key: str) -> list[PeerName]:
+        """Who may have something of this key: stores that run, the current owners first, and heirs."""
+        return self.sources(key if key in self.apart else partition_of(key))
 
     def _heirs(self, circle: Circle, part: Part) -> list[PeerName]:
         """Who has, or will have, what the owners of a part had, if so many have died that some of it may be

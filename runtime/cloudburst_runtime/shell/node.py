@@ -9,7 +9,6 @@ import random
 import shutil
 import signal
 import socket
-import uuid
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -20,7 +19,7 @@ from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.errors import StorageError
-from cloudburst_runtime.ids import NODE, Millis
+from cloudburst_runtime.ids import NODE, SUPERVISOR, Millis
 from cloudburst_runtime.messages import Hello, Papers
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.scheduler.events import Exited, Kill, Spawn, Stop
@@ -30,8 +29,6 @@ from cloudburst_runtime.shell.disks import open_scratch, open_state, publish_res
 from cloudburst_runtime.shell.holding import HOLDING, install
 from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.transport import Hub
-
-SUPERVISOR = "supervisor"
 
 
 class _Supervised:
@@ -143,5 +140,5 @@ def run_node(
 def _papers(found: Recovered) -> Papers:
     """Who this runtime is, since it first used its ``state_dir``, and that it begins now."""
     known = None if found.here is None else found.here.papers
-    identity = uuid.uuid4().hex if known is None else known.identity
-    return Papers(identity, identity, uuid.uuid4().hex)
+    identity = os.urandom(16).hex() if known is None else known.identity
+    return Papers(identity, identity, os.urandom(16).hex())
