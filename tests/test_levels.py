@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from cloudburst_runtime.anna import sessions
+from cloudburst_runtime.anna.transactions import record_key
 from cloudburst_runtime.client.session import SEEN_SENT_MAX, ClientSession
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Send, SetTimer, Timer
 from cloudburst_runtime.executor.atomic import TIMER as RECORDS_TIMER
-from cloudburst_runtime.executor.atomic import record_key
 from cloudburst_runtime.executor.kept import TIMER as WANTED_TIMER
 from cloudburst_runtime.executor.leftovers import TIMER as LEFT_TIMER
 from cloudburst_runtime.executor.recalls import TIMER as RECALL_TIMER
@@ -441,8 +441,26 @@ def test_what_was_deleted_since_does_not_come_back_from_the_record(cluster):
     cluster.start("atomic", number=9)
     assert cluster.get("e1", "x") == "new"
     cluster.end("e1")
-    cluster.get("e2", "y")
+    assert cluster.get("e2", "y") is None
     assert cluster.stored("y").lattice is None
+
+
+def test_what_was_deleted_since_is_later_than_what_was_published_also_without_the_record(cluster):
+    """Each attempt waited for the write that had been deleted, and the call failed."""
+    run(cluster, 8, x="new", y="new")
+    cluster.tell("c9", "node", Delete(10**12, "y", 10**12))
+    cluster.fire("e3", RECORDS_TIMER)
+    cluster.start("atomic", number=9)
+    assert cluster.get("e1", "x") == "new"
+    assert cluster.get("e1", "y") is None
+
+
+def test_what_was_deleted_before_a_call_wrote_it_does_not_go_with_what_that_wrote(cluster):
+    run(cluster, 7, x="old", y="old")
+    cluster.tell("c9", "node", Delete(10**12, "y", 10**12))
+    cluster.start("atomic", number=9)
+    assert cluster.get("e1", "x") == "old"
+    assert cluster.get("e1", "y") is None, "it was deleted after the call that wrote both"
 
 
 def test_what_a_record_had_is_no_change_of_a_store_that_does_not_exist(cluster):
