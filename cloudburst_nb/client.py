@@ -815,8 +815,11 @@ class Client:
         Parameters
         ----------
         level
-            One of ``"lww" "dsrr" "sk" "mk" "dsc" "atomic"``, or a `Consistency`. At ``"atomic"`` each call
-            publishes its writes all or none; a put or get of the notebook itself is one by itself.
+            One of ``"lww" "dsrr" "sk" "mk" "dsc" "atomic"``, or a `Consistency`. At ``"atomic"`` what the
+            block gets is never a part of what one call has published: each key is read as it was when the
+            block first read it, and with it goes all that it was published with. The block's own calls
+            publish their writes all or none, and its puts are published at once, each by itself; from then
+            on the block reads those.
 
         Returns
         -------

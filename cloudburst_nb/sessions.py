@@ -23,7 +23,8 @@ _BEFORE: ContextVar[tuple[Session | None, ...]] = ContextVar("cloudburst_session
 class Session:
     """A level, and what has been seen at it. Made by `Client.session`; used with ``with``.
 
-    It may be entered again, also in several threads at once, and then goes on from what it had seen.
+    It may be entered again, also in several threads at once, and then goes on from what it had seen. At
+    ``"atomic"``, whoever enters it while nobody is inside begins a new block, which reads anew.
 
     Attributes
     ----------
@@ -45,8 +46,14 @@ class Session:
         self.level = level
         self._client = client
         self._seen = ClientSession(level)
+        self._inside = 0  # how often it was entered and not left; counted where a block begins with it
 
     def __enter__(self) -> Session:
+        if self._seen.block is not None:
+            with self._client._shell.loop.lock:
+                if not self._inside:
+                    self._seen.block.begin()
+                self._inside += 1
         _BEFORE.set((*_BEFORE.get(), ENTERED.get()))
         ENTERED.set(self)
         return self
@@ -54,6 +61,9 @@ class Session:
     def __exit__(self, *exc: object) -> None:
         if ENTERED.get() is not self:
             raise RuntimeError(f"{self!r} is not the one that this thread or task has entered last")
+        if self._seen.block is not None:
+            with self._client._shell.loop.lock:
+                self._inside -= 1
         *others, before = _BEFORE.get()
         _BEFORE.set(tuple(others))
         ENTERED.set(before)

@@ -720,7 +720,7 @@ def test_what_a_session_remembers_is_bounded():
 def test_a_client_session_goes_on_from_its_calls():
     session = ClientSession("dsc")
     told = Session("dsc", seen={"k": (0, Context({"e1": 1}))})
-    session.came_back(Result(1, 0, None, [], floor={"node": 7}, session=told))
+    session.came_back(Result(1, 0, None, [], floor={"node": 7}, session=told), "c1.1")
     assert session.floor == {"node": 7}
     assert session.terms("k", {"node": 9}, {})[:3] == ({"node": 9}, 0, Context({"e1": 1}))
 
@@ -732,5 +732,5 @@ def test_a_client_s_repeatable_reads_end_with_its_own_writes():
     assert session.read("k", new) is old
     session.wrote("k", new, {})
     assert session.read("k", new) is new
-    session.came_back(Result(1, 0, None, [], session=Session("dsrr", wrote={"k": {0: 1}})))
+    session.came_back(Result(1, 0, None, [], session=Session("dsrr", wrote={"k": {0: 1}})), "c1.1")
     assert session.read("k", old) is old

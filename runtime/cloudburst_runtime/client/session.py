@@ -3,14 +3,16 @@
 Law: a session belongs to one client of one runtime, for the changes that it has seen are numbered there.
 
 What it reads raises its floor, and what it writes comes with it. Its calls begin with what it has seen, and
-give back what they have; so reads and writes in the notebook and in functions are one causal history. Without
-a session, a client still knows which siblings it has read or written, so that its next write replaces them.
+give back what they have; so reads and writes in the notebook and in functions are one causal history. At
+``atomic``, `blocks` says what goes with what it has read. Without a session, a client still knows which
+siblings it has read or written, so that its next write replaces them.
 """
 
 from __future__ import annotations
 
 from cloudburst_runtime.anna import sessions
 from cloudburst_runtime.anna.outbox import Terms
+from cloudburst_runtime.client.blocks import Block
 from cloudburst_runtime.ids import PeerName
 from cloudburst_runtime.lattices import Causal, Custom
 from cloudburst_runtime.levels import CAUSAL, DEPENDENT
@@ -33,6 +35,8 @@ class ClientSession:
     ----------
     floor
         The changes that its reads must include.
+    block
+        At ``atomic``, what it has read since it was entered.
 
     Examples
     --------
@@ -47,11 +51,14 @@ class ClientSession:
         self.floor: Vector = {}
         self._session = Session(level)
         self._kept: dict[str, Entry] = {}
+        self.block = Block() if level == "atomic" else None
 
     def read(self, key: str, entry: Entry) -> Entry:
         """The session reads a key, and this was found; returns what it is to see."""
         if self.level == "dsrr":
             return self._kept.setdefault(key, entry)
+        if self.block is not None:
+            entry = self.block.take(key, entry)
         self._see(key, entry)
         return entry
 
@@ -60,6 +67,8 @@ class ClientSession:
         self._kept.pop(key, None)
         if self.level in DEPENDENT:
             self.floor = joined(self.floor, floor)
+        if self.block is not None:
+            self.block.wrote(key, entry)
         if entry is not None:
             self._see(key, entry)
 
@@ -79,14 +88,19 @@ class ClientSession:
     def onward(self, level: str, home: PeerName) -> Session:
         """What a call at some level begins with."""
         seen = list(self._session.seen.items())[-SEEN_SENT_MAX:] if level in CAUSAL else []
-        return Session(level, home, dict(seen))
+        session = Session(level, home, dict(seen))
+        if self.block is not None and level == "atomic":
+            session.due = self.block.onward()
+        return session
 
-    def came_back(self, result: Result) -> None:
-        """A call of this session has ended."""
+    def came_back(self, result: Result, transaction: str) -> None:
+        """A call of this session has ended; under that name it has published what it wrote."""
         if self.level in DEPENDENT:
             self.floor = joined(self.floor, result.floor)
         if result.session is None:
             return
         for key in result.session.wrote:
             self._kept.pop(key, None)
+        if self.block is not None:
+            self.block.came_back(transaction, result.session.due)
         sessions.join(self._session, Session(self.level, "", result.session.seen))

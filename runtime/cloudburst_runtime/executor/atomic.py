@@ -201,6 +201,8 @@ class Publishing:
         assert isinstance(result, LWW)
         some = next((part for part in record.entries.values() if isinstance(part, Atomic)), None)
         rest = _Rest(key, record, () if some is None else some.keys, self._sync(task))
+        if task.session is not None and some is not None:
+            note(task.session, Entry(0, some))
 
         def done(failures: dict[str, Failure], later: Millis) -> Effects:
             told = next(map(_incomplete, failures.values()), result.value)
