@@ -200,6 +200,22 @@ def test_the_absence_of_a_key_is_read_like_a_value(desk):
     assert desk.get("z") is None
 
 
+def test_what_the_block_writes_is_later_than_the_version_that_it_has_read(desk):
+    """One that came meanwhile was from a clock that is ahead, and the write was lost."""
+    assert desk.get("x") == 10
+    desk.publish(20, "x", "y")
+    stamp = 10**15
+
+    def meanwhile(message: Any) -> None:
+        if isinstance(message, History):
+            desk.plain(stamp, "y", "plain")
+
+    desk.lost = meanwhile
+    assert desk.get("y") == "plain"
+    desk.put("y", "mine")
+    assert desk.stored("y") == "mine"
+
+
 # ---------------------------------------------------------------- what is not there yet
 
 
@@ -314,12 +330,18 @@ def test_what_a_call_of_the_block_has_published_is_read(desk):
     assert [desk.get("y"), desk.get("x")] == [20, 20]
 
 
-def test_what_others_publish_with_what_a_call_of_the_block_has_published_is_read_as_before(desk):
+def test_what_others_publish_after_a_call_of_the_block_goes_unless_the_block_has_read_it(desk):
+    desk.plain(5, "z", "plain")
     desk.publish(20, "x", "y")
     desk.session.came_back(told(("x", 20), ("y", 20)), "t20")
-    desk.publish(15, "z", "other")
     desk.publish(30, "x", "z")
-    assert [desk.get("z"), desk.get("x")] == [15, 20]
+    assert [desk.get("z"), desk.get("x")] == [30, 30]
+    desk.again()
+    assert desk.get("x") == 30
+    desk.publish(40, "x", "y")
+    desk.session.came_back(told(("x", 40), ("y", 40)), "t40")
+    desk.publish(50, "x", "z")
+    assert [desk.get("z"), desk.get("x")] == [30, 40]
 
 
 def test_what_a_call_of_the_block_has_read_is_due(desk):
@@ -328,11 +350,23 @@ def test_what_a_call_of_the_block_has_read_is_due(desk):
     assert desk.get("y") == 20
 
 
-def test_what_a_call_has_read_later_than_the_block_is_not_due(desk):
+def test_what_a_call_has_read_later_than_the_block_is_due_in_the_next(desk):
     assert desk.get("x") == 10
-    desk.publish(20, "x", "y")
+    desk.record(20, "x", "y")
+    desk.publish(20, "x", "y", only="x")
     desk.session.came_back(told(("x", 20), ("y", 20)), "c1.1")
     assert [desk.get("y"), desk.get("x")] == [10, 10]
+    desk.again()
+    assert [desk.get("y"), desk.get("x")] == [20, 20]
+
+
+def test_a_call_does_not_say_all_that_it_has_read_of_a_key(desk):
+    """It had read two transactions, of which the later one hid that the earlier one does not go either."""
+    assert desk.get("x") == 10
+    desk.publish(20, "x", "y")
+    desk.publish(30, "x", "z")
+    desk.session.came_back(told(("x", 30), ("z", 30), ("y", 20)), "c1.1")
+    assert desk.get("y") == 10
 
 
 def test_calls_of_the_block_are_told_what_is_due(desk):

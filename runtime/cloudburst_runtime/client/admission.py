@@ -178,6 +178,7 @@ class Admission:
                 return self._go_back(reading, numbers[1:], later)
             if block.late(reading.key, entry) is not None:
                 return self._end_of_history(reading, later)
+            self._store.observe(reading.key, entry)
             reading.show(entry)
             return self.admit(reading, later)
 

@@ -7,8 +7,9 @@ left. What it reads is never a part of a transaction, that is of what one call h
 - what was published together with something that the block has read is *due* from then on, or what is later;
 - what was published together with a key that the block had read before that is *torn*, and not read at all.
 
-Its own calls are no strangers: what they have published is due, and never torn. What they have read is due as
-well, as far as it is not torn. What is due outlives the block, so that the next one does not read backwards.
+Its own calls are no strangers: what they have published is due, and never torn. What a call has read is due
+as well, at once if it goes with all that the block has read, else in the next block. For what is due outlives
+the block: no block reads backwards.
 """
 
 from __future__ import annotations
@@ -51,11 +52,14 @@ class Block:
         self._kept: dict[str, Entry] = {}
         self._first: dict[str, Order] = {}
         self._own: dict[str, None] = {}
+        self._after: dict[str, Due] = {}
 
     def begin(self) -> None:
         """The session is entered: what was read before is not repeated."""
+        for key, due in self._after.items():
+            _raise(self.due, key, due)
         self.due = dict(list(self.due.items())[-DUE_MAX:])
-        self._kept, self._first, self._own = {}, {}, {}
+        self._kept, self._first, self._own, self._after = {}, {}, {}, {}
 
     # ------------------------------------------------------------ what may be read
 
@@ -82,7 +86,8 @@ class Block:
             return self._kept[key]
         self._kept[key] = entry
         self._first.setdefault(key, order_of(entry))
-        self._raise(dues(entry) or {key: Due(order_of(entry), PLAIN)})
+        for name, due in (dues(entry) or {key: Due(order_of(entry), PLAIN)}).items():
+            _raise(self.due, name, due)
         return entry
 
     # ------------------------------------------------------------ what the block does
@@ -99,17 +104,17 @@ class Block:
 
     def came_back(self, transaction: str, told: Mapping[str, Due]) -> None:
         """A call has ended whose reads and writes make this due; its writes bear its name."""
-        torn = {due.transaction for key, due in told.items() if self._first.get(key, due.order) < due.order}
+        later = any(self._first.get(key, due.order) < due.order for key, due in told.items())
         for key, due in told.items():
             if due.transaction == transaction:
                 self._own[transaction] = None
                 self._kept.pop(key, None)
-                self._first.setdefault(key, due.order)
-        torn.discard(transaction)
-        self._raise({key: due for key, due in told.items() if due.transaction not in torn})
+                _raise(self.due, key, due)
+            else:
+                _raise(self._after if later else self.due, key, due)
 
-    def _raise(self, dues: Mapping[str, Due]) -> None:
-        for key, due in dues.items():
-            before = self.due.get(key)
-            if before is None or before.order < due.order:
-                self.due[key] = due
+
+def _raise(dues: dict[str, Due], key: str, due: Due) -> None:
+    before = dues.get(key)
+    if before is None or before.order < due.order:
+        dues[key] = due
