@@ -18,7 +18,7 @@ from cloudburst_runtime.levels import LEVELS
 from cloudburst_runtime.sim import faults
 from cloudburst_runtime.sim.__main__ import main
 from cloudburst_runtime.sim.mutants import MUTANTS
-from cloudburst_runtime.sim.run import MANY, run
+from cloudburst_runtime.sim.run import BLOCKS, MANY, run
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = 120
@@ -30,6 +30,7 @@ MUTANT_SEEDS = 128
 RESTART_SEEDS = 24
 LEVEL_RESTART_SEEDS = 6
 MANY_SEEDS = 32
+BLOCK_SEEDS = 20
 
 REGRESSIONS = (
     6,  # a lost Call whose task a trigger had made known
@@ -64,6 +65,12 @@ LEVEL_REGRESSIONS = (
     ("atomic/ambush", 3),  # each attempt came upon what the one before had come upon
     ("sk/estates", 16),  # a node whose store was alone sent messages to itself
     ("lww/stores", 21),  # nor did one that had never spoken with it
+    ("atomic/blocks", 76),  # a block wrote with an older stamp than that of the version it had been told of
+    ("atomic/blocks", 210),  # what a call had read later than its block was due there, and could not be read
+    (
+        "atomic/blocks",
+        236,
+    ),  # what a call of the block had published, and nobody had read, tore what did not go
 )
 
 
@@ -149,6 +156,12 @@ def test_several_stores_keep_counters_deletions_and_types():
 def test_what_travels_together_is_right_under_every_kind_of_fault(first):
     for seed in range(first, first + 8):
         check(seed, MANY)
+
+
+@pytest.mark.parametrize("first", range(0, BLOCK_SEEDS, 10))
+def test_what_a_block_reads_goes_together(first):
+    for seed in range(first, first + 10):
+        check(seed, BLOCKS)
 
 
 def all_of(level: str) -> list[Came]:
