@@ -737,6 +737,9 @@ class Client:
             If there is no such key, or no such version, and no default is given.
         LatticeMismatch
             If two types of lattices lie under the key, or another one than ``lattice``.
+        ConsistencyError
+            In a session at ``"atomic"``, if no version is kept that goes with what its block has read: leave
+            the block and begin it again.
         CallTimeout
             If the store does not answer in time.
 
