@@ -50,6 +50,8 @@ class Case:
         Of this project's contender; with others than usual it runs in a station that only these cases use.
     rounds
         How often, if not as often as others.
+    crowded
+        Whether the other contenders are awake, if with nothing to do, while one is measured.
     """
 
     group: str
@@ -66,6 +68,7 @@ class Case:
     size: int = 0
     options: dict[str, Any] = field(default_factory=dict)
     rounds: int = 0
+    crowded: bool = False
 
 
 @dataclass(frozen=True)

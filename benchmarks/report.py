@@ -38,6 +38,10 @@ Measured on {date}: {cores} cores ({processor}), {system}, Python {python}, clou
   each, in every round. A machine that slows down slows all of them; **rounds** shows how far the rounds'
   medians lie apart, and **n** is the number of samples. A percentile needs many: with twenty samples, p99 is
   the slowest one.
+- Whoever is not asked is suspended meanwhile: a system that wakes up all the time (*wake-ups at rest*) would
+  take time from the others, and none has to share a machine with all its competitors. What a call takes when
+  the other systems are awake, with nothing to do, is a case of its own.
+- *Start-up* is measured from the second time on: bytecode is compiled then, and files are in memory.
 - **× limit** is the ratio to what Python processes need that do nothing but answer (or to the same bytes in
   memory): the median of the rounds' ratios, with their range.
 - A ping-pong of two processes on *one core* is several times faster than one across *two cores*, where the

@@ -1,7 +1,8 @@
 """Running the cases: who takes part, the rounds, and what comes out.
 
-Law: contenders are asked in turn, a block each, in every round; one that fails is left out of that case with
-a note. The result is plain data, ready for JSON.
+Law: contenders are asked in turn, a block each, in every round; those that are not asked are suspended, as
+some wake up hundreds of times a second with nothing to do. One that fails is left out of that case with a
+note. The result is plain data, ready for JSON.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from benchmarks import case as cases
@@ -23,6 +24,8 @@ from benchmarks.stations import Station, StationError, at_once
 
 OURS, MACHINE, LIFE = "cloudburst", "machine", "life"
 Say = Callable[[str], None]
+SETTLE_SECONDS = 0.02
+"""Whoever was suspended catches up on what it had to do meanwhile."""
 
 
 class Source(Protocol):
@@ -30,6 +33,14 @@ class Source(Protocol):
 
     def block(self, probe: str, args: tuple[Any, ...], count: int, seconds: float) -> list[float] | None:
         """Samples; None if there is no such measurement."""
+        ...
+
+    def rest(self) -> None:
+        """Nothing is asked until it is woken; it takes no time from others."""
+        ...
+
+    def wake(self) -> None:
+        """The end of the rest."""
         ...
 
     def close(self) -> None:
@@ -133,19 +144,51 @@ class Bench:
         present = [name for name, peer in self.peers.items() if not peer["skipped"]]
         notes: dict[str, str] = {}
         taken = [_Taken(entry) for entry in entries(case, present)]
-        for _ in range(case.rounds or self._effort.rounds):
-            for row in taken:
-                if not row.over and (row.seconds < self._effort.row_seconds or row.entry.probe == LIFE):
-                    self._take(row, notes)
+        with self._crowd([row.entry for row in taken] if case.crowded else []):
+            for _ in range(case.rounds or self._effort.rounds):
+                for row in taken:
+                    if not row.over and (row.seconds < self._effort.row_seconds or row.entry.probe == LIFE):
+                        self._take(row, notes, case.crowded)
         return describe(case, [(row.entry, row.rounds) for row in taken if not row.over], notes)
 
-    def _take(self, row: _Taken, notes: dict[str, str]) -> None:
+    def _take(self, row: _Taken, notes: dict[str, str], crowded: bool) -> None:
         self._prepare(row.entry)
-        start = time.perf_counter()
-        block = self._block(row.entry, notes)
-        row.seconds += time.perf_counter() - start
+        with contextlib.nullcontext() if crowded else self._alone(row.entry):
+            start = time.perf_counter()
+            block = self._block(row.entry, notes)
+            row.seconds += time.perf_counter() - start
         row.over = block is None
         row.rounds.append(block or [])
+
+    @contextlib.contextmanager
+    def _alone(self, entry: Entry) -> Iterator[None]:
+        """One source is awake, and none before and after."""
+        source = self._sources.get(_key(entry))
+        if source is None:
+            yield
+            return
+        source.wake()
+        time.sleep(SETTLE_SECONDS)
+        try:
+            yield
+        finally:
+            source.rest()
+
+    @contextlib.contextmanager
+    def _crowd(self, listed: list[Entry]) -> Iterator[None]:
+        """All of some sources are awake."""
+        for entry in listed:
+            self._prepare(entry)
+        wanted = {_key(entry): None for entry in listed}
+        sources = [self._sources[key] for key in wanted if key in self._sources]
+        for source in sources:
+            source.wake()
+        time.sleep(SETTLE_SECONDS if sources else 0)
+        try:
+            yield
+        finally:
+            for source in sources:
+                source.rest()
 
     def _block(self, entry: Entry, notes: dict[str, str]) -> list[float] | None:
         try:

@@ -1,7 +1,7 @@
 """The asking side of stations: start one, have it measure a block, stop it, and leave nothing behind.
 
 Law: whatever a contender does (hang, die, print), it is here that it becomes a note instead of the end of
-the run. Only processes that descend from a station started here are ever killed.
+the run. Only processes that descend from a station started here are ever stopped or killed.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Station:
         patience: float = START_SECONDS_MAX,
     ) -> None:
         self.name = name
+        self._resting: list[psutil.Process] = []
         self._directory = own_directory()
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115  closed with the station
         extra = [] if address is None else [address]
@@ -94,8 +95,21 @@ class Station:
         samples: list[float] | None = reply.get("samples")
         return samples
 
+    def rest(self) -> None:
+        """Suspend it with all that it has started, so that it takes no time from whoever is measured."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._resting = suspend(psutil.Process(self._process.pid))
+
+    def wake(self) -> None:
+        """Let it go on; without effect if it does not rest."""
+        for process in self._resting:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+        self._resting = []
+
     def close(self) -> None:
         """Have it stop; what has not ended then is killed."""
+        self.wake()
         family = descendants(self._process.pid)
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
@@ -136,11 +150,16 @@ def own_directory() -> str:
 
 
 def environment(directory: str) -> dict[str, str]:
-    """Of a contender: imports as in this process, one thread for BLAS, and temporary files in a directory."""
+    """Of a contender: imports as in this process, one thread for BLAS, and temporary files in a directory.
+
+    Modules keep their bytecode, whatever this process is told: pip has compiled those of the peers, and a
+    checkout that nothing is kept of would compile itself at every start.
+    """
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     places = dict.fromkeys(("TMPDIR", "RAY_TMPDIR"), directory)
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-    return {**os.environ, **threads, **places, "PYTHONPATH": path}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, **threads, **places, "PYTHONPATH": path}
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -150,6 +169,19 @@ def descendants(pid: int) -> list[psutil.Process]:
     except psutil.NoSuchProcess:
         return []
     return below
+
+
+def suspend(first: psutil.Process) -> list[psutil.Process]:
+    """Suspend a process and all below it, also those that one of them was just starting; all of them."""
+    stopped: list[psutil.Process] = []
+    found = [first]
+    while found:
+        for process in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+                stopped.append(process)
+        found = [process for process in descendants(first.pid) if process not in stopped]
+    return stopped
 
 
 def end_all(processes: list[psutil.Process]) -> None:

@@ -67,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     _open_standard_streams()
     arguments = _parser().parse_args(_guard(sys.argv[1:] if argv is None else list(argv)))
+    if "notebook" in arguments or "notebooks" in arguments:
+        _compile_no_grammars()
     from cloudburst_nb.headless.errors import UsageError
     from cloudburst_runtime.errors import CloudburstError
 
@@ -90,6 +92,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _write_nothing_more()
         return _complain("there is no room for what is written", str(error), FAILED)
+
+
+def _compile_no_grammars() -> None:
+    """Let nbformat's import find no `rfc3987_syntax`, which JupyterLab brings along.
+
+    jsonschema would have it compile grammars for more than a second, to check IRIs; no notebook has one. The
+    notebook's own code runs in another process, and finds it.
+    """
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
 def _write_nothing_more() -> None:

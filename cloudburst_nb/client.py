@@ -49,6 +49,7 @@ from cloudburst_runtime.lattices.wrap import one_of, reveal
 from cloudburst_runtime.lattices.wrap import siblings as all_values
 from cloudburst_runtime.launch import local
 from cloudburst_runtime.messages import Args, DagSpec
+from cloudburst_runtime.seconds import limit, to_wait
 from cloudburst_runtime.shell.client import ClientShell
 from cloudburst_runtime.shell.clock import now_ms
 from cloudburst_runtime.shell.ticket import Ticket
@@ -450,7 +451,7 @@ class Client:
             {},
             continuation=continuation,
             output_key=output_key,
-            timeout=_seconds(timeout),
+            timeout=limit(timeout),
             retries=_retries(retries),
             watched=make is not CloudburstFuture,
             pinned=pinned or {},
@@ -813,7 +814,8 @@ class Client:
         """Reads, writes and calls at a consistency level, for a ``with`` block.
 
         At ``"dsc"`` they are one causal session: what is read or written, here or in a function, is found by
-        all that follows, and so is whatever it depended on.
+        all that follows, and so is whatever it depended on. A session within another one goes on from what
+        that has seen, at its own level; what is done in it has been seen by both.
 
         Parameters
         ----------
@@ -967,7 +969,7 @@ class Client:
         [0, 1, 4]
         """
         wanted = _flat(futures)
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = _deadline(timeout)
         if progress:
             self.progress(wanted, timeout=timeout)
         try:
@@ -1045,7 +1047,7 @@ class Client:
         [1, 4, 9]
         """
         wanted = list(dict.fromkeys(_flat((futures,))))
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = _deadline(timeout)
         arrived = self._arrivals(wanted)
         for count in range(len(wanted)):
             try:
@@ -1092,6 +1094,7 @@ class Client:
         }
         if return_when not in enough:
             raise ValueError(f"return_when must be one of {', '.join(enough)}, not {return_when!r}")
+        timeout = to_wait(timeout)
         wanted = list(dict.fromkeys(_flat((futures,))))
         arrived = self._arrivals(wanted)
         try:
@@ -1274,14 +1277,6 @@ def _level(consistency: object, session: ClientSession | None) -> str:
     return "lww" if session is None else session.level
 
 
-def _seconds(timeout: float | None) -> float | None:
-    if timeout is not None and not isinstance(timeout, int | float):
-        raise TypeError(f"a timeout is a number of seconds, or None; not {timeout!r:.80}")
-    if timeout is not None and not timeout > 0:
-        raise ValueError(f"a timeout is a number of seconds above 0, not {timeout!r}")
-    return timeout
-
-
 def _retries(retries: int | None) -> int | None:
     if retries is None or (type(retries) is int and 0 <= retries <= RETRIES_MAX):
         return retries
@@ -1304,6 +1299,11 @@ def _flat(futures: Iterable[Any]) -> list[CloudburstFuture]:
         else:
             raise TypeError(f"expected futures, or iterables of futures, not {type(item).__name__}")
     return flat
+
+
+def _deadline(timeout: float | None) -> float | None:
+    seconds = to_wait(timeout)
+    return None if seconds is None else time.monotonic() + seconds
 
 
 def _left(deadline: float | None) -> float | None:

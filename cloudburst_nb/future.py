@@ -17,6 +17,7 @@ from cloudburst_nb.errors import CallCancelled, CallTimeout, ErrorKinds, RemoteT
 from cloudburst_nb.past import PastCall
 from cloudburst_runtime.anna.results import result_key
 from cloudburst_runtime.messages import Failure, Result, Running
+from cloudburst_runtime.seconds import to_wait
 from cloudburst_runtime.values import decode_own
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ class CloudburstFuture:
         """
         if self._result is None:
             self._wait(timeout)
+        elif timeout is not None:
+            to_wait(timeout)
         if self._value is _UNSET:
             self._open()
         if self._exception is not None:
@@ -176,13 +179,13 @@ class CloudburstFuture:
         """
         if self._result is None:
             self._wait(timeout)
+        elif timeout is not None:
+            to_wait(timeout)
         if self._value is _UNSET:
             self._open()
         return self._exception
 
     def _wait(self, timeout: float | None) -> None:
-        if timeout is not None and not isinstance(timeout, int | float):
-            raise TypeError(f"timeout is a number of seconds, or None; not {timeout!r:.80}")
         try:
             in_time = self._client._shell.wait(self._is_done, timeout)
         except KeyboardInterrupt as error:

@@ -12,6 +12,7 @@ from typing import Any
 
 from cloudburst_nb import runtimes
 from cloudburst_nb.sessions import ENTERED
+from cloudburst_runtime.seconds import to_wait
 
 
 class Inline:
@@ -47,8 +48,8 @@ class LocalLibrary:
     @property
     def consistency(self) -> str:
         """The level of the session that is in force here."""
-        session = ENTERED.get()
-        return "lww" if session is None else session.level
+        entered = ENTERED.get()
+        return "lww" if entered is None else entered.session.level
 
     def get(self, key: str | list[str], deserialize: bool = True, siblings: bool = False) -> Any:
         """The value under a key, or a dict of values for a list of keys; None for a missing key."""
@@ -85,6 +86,7 @@ class LocalLibrary:
 
     def recv(self, timeout: float | None = 0) -> list[tuple[str, Any]]:
         """The messages sent so far; nobody else sends any, so there is nothing to wait for."""
+        to_wait(timeout)
         arrived, self._mailbox = self._mailbox, []
         return arrived
 

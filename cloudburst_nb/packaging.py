@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import math
 import os
 import pickle
 import sys
@@ -26,6 +25,7 @@ import msgspec
 
 from cloudburst_runtime.errors import SerializationError, check_name
 from cloudburst_runtime.messages import Context, FunctionSpec
+from cloudburst_runtime.seconds import limit
 
 from . import beside
 from .capturing import Survey, Variable, is_marked, kind_of, raw_of, survey, walks
@@ -145,7 +145,8 @@ def pack(
     if name is None:
         name = _name_of(obj)
     check_name(name, "function")
-    _check_options(retries, timeout, batching, gpu)
+    _check_options(retries, batching, gpu)
+    timeout = limit(timeout)
     if source is not None and not isinstance(source, str):
         raise TypeError(f"source is the text of the function, not {source!r:.80}")
     if is_marked(obj):
@@ -211,16 +212,11 @@ def _name_of(obj: object) -> str:
     raise TypeError(f"{what} has no name of its own: pass one, as in register(…, name='scale')")
 
 
-def _check_options(retries: object, timeout: object, batching: object, gpu: object) -> None:
+def _check_options(retries: object, batching: object, gpu: object) -> None:
     if not isinstance(retries, int) or isinstance(retries, bool):
         raise TypeError(f"retries must be a whole number of 0 or more, not {retries!r:.80}")
     if not 0 <= retries <= RETRIES_MAX:
         raise ValueError(f"retries must be from 0 to {RETRIES_MAX}, not {retries}")
-    if timeout is not None:
-        if not isinstance(timeout, int | float) or isinstance(timeout, bool):
-            raise TypeError(f"timeout must be a number of seconds, or None for no limit, not {timeout!r:.80}")
-        if not 0 < timeout < math.inf:
-            raise ValueError(f"timeout must be more than 0 seconds, or None for no limit; not {timeout}")
     for option, flag in (("batching", batching), ("gpu", gpu)):
         if not isinstance(flag, bool):
             raise TypeError(f"{option} must be True or False, not {flag!r:.80}")

@@ -1,30 +1,41 @@
 """Sessions of a notebook: at which consistency level its reads, writes and calls are made.
 
 Law: a session is in force in the thread (or the asyncio task) that has entered it, for one client: the
-innermost of that client, whatever sessions of other clients were entered meanwhile.
+innermost of that client, whatever sessions of other clients were entered meanwhile. It begins with what those
+of the same client around it have seen, and they see what is done in it.
 """
 
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cloudburst_runtime.client.session import ClientSession
 
 if TYPE_CHECKING:
     from cloudburst_nb.client import Client
 
-ENTERED: ContextVar[Session | None] = ContextVar("cloudburst_session", default=None)
-"""The innermost session that was entered; None, the common case, outside of all."""
-_BEFORE: ContextVar[tuple[Session | None, ...]] = ContextVar("cloudburst_sessions_before", default=())
-"""What was in force when each of those was entered that have not been left."""
+
+class Entered(NamedTuple):
+    """A session that is in force somewhere, what it has seen there, and what was in force before."""
+
+    session: Session
+    seen: ClientSession
+    before: Entered | None
+
+
+ENTERED: ContextVar[Entered | None] = ContextVar("cloudburst_session", default=None)
+"""What was entered last; None, the common case, outside of all."""
 
 
 class Session:
     """A level, and what has been seen at it. Made by `Client.session`; used with ``with``.
 
-    It may be entered again, also in several threads at once, and then goes on from what it had seen. At
-    ``"atomic"``, whoever enters it while nobody is inside begins a new block, which reads anew.
+    It may be entered again, also in several threads at once, and then goes on from what it had seen. Within
+    another one, of whichever level, it goes on from what that has seen as well, and that one from what was
+    read, written and called within. A thread is in no session but those that it enters, an asyncio task
+    in those in which it was made. At ``"atomic"``, whoever enters it while nobody is inside begins a new
+    block, which reads anew.
 
     Attributes
     ----------
@@ -40,6 +51,10 @@ class Session:
     ...     cb.put("note", "second")
     ...     cb.get("note", siblings=True)
     ['second']
+    >>> with session, cb.session("sk"):
+    ...     cb.put("note", "third")
+    ...     cb.get("note", siblings=True)
+    ['third']
     """
 
     def __init__(self, client: Client, level: str) -> None:
@@ -54,19 +69,19 @@ class Session:
                 if not self._inside:
                     self._seen.block.begin()
                 self._inside += 1
-        _BEFORE.set((*_BEFORE.get(), ENTERED.get()))
-        ENTERED.set(self)
+        around = current(self._client)
+        seen = self._seen if around is None else self._seen.within(around)
+        ENTERED.set(Entered(self, seen, ENTERED.get()))
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if ENTERED.get() is not self:
+        entered = ENTERED.get()
+        if entered is None or entered.session is not self:
             raise RuntimeError(f"{self!r} is not the one that this thread or task has entered last")
         if self._seen.block is not None:
             with self._client._shell.loop.lock:
                 self._inside -= 1
-        *others, before = _BEFORE.get()
-        _BEFORE.set(tuple(others))
-        ENTERED.set(before)
+        ENTERED.set(entered.before)
 
     def __repr__(self) -> str:
         return f"<cloudburst session at {self.level}>"
@@ -74,10 +89,9 @@ class Session:
 
 def current(client: Any) -> ClientSession | None:
     """What the session of ``client`` that is in force has seen; None if there is none."""
-    session = ENTERED.get()
-    if session is None:
-        return None
-    for entered in (session, *reversed(_BEFORE.get())):
-        if entered is not None and entered._client is client:
-            return entered._seen
+    entered = ENTERED.get()
+    while entered is not None:
+        if entered.session._client is client:
+            return entered.seen
+        entered = entered.before
     return None

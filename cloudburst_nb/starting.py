@@ -47,6 +47,7 @@ NOTHING_ASKED = (
 """What `up` is called with by default: whoever says nothing takes the runtime that is up."""
 
 HISTORY_MAX = 1_000_000
+THREADS_MAX = GPUS_MAX = 4096
 DISK_MIN = 65_536
 """Bytes: a store with less could keep next to nothing."""
 BYTES_MAX = 2**47
@@ -157,14 +158,20 @@ def up(
     low, high = _executor_range(executors)
     stores_min, stores_max = _store_range(stores)
     copies = _copies(replication, STORES_MAX if listen else stores_max, stores_max)
+    _check_text("name", name, "what status shows")
     if listen is not None:
+        _check_text("listen", listen, "an address")
         split_address(listen)
-    if memory_limit is not None and memory_limit < MEMORY_BYTES_MIN:
-        raise ValueError(f"memory_limit is in bytes, at least {MEMORY_BYTES_MIN}; not {memory_limit}")
+    _check_range(
+        "memory_limit", memory_limit, "how many bytes an executor may take", MEMORY_BYTES_MIN, BYTES_MAX
+    )
+    _check_range("threads", threads, "how many threads BLAS and OpenMP take per executor", 1, THREADS_MAX)
+    _check_range("gpus", gpus, "how many GPUs this machine has", 0, GPUS_MAX)
     if policy not in POLICIES:
-        raise ValueError(f"there is no policy {policy!r}: there are {', '.join(POLICIES)}")
+        raise ValueError(f"there is no policy {policy!r:.80}: there are {', '.join(POLICIES)}")
+    modules = _module_names(preload)
     kept = (state_dir, durability, history, store_memory, disk_limit, stores, replication)
-    asked = (executors, name, tuple(preload), threads, policy, gpus, memory_limit, listen, seed, trace)
+    asked = (executors, name, modules, threads, policy, gpus, memory_limit, listen, seed, trace)
     config = Config(
         name=name,
         executors_min=low,
@@ -174,7 +181,7 @@ def up(
         cores=os.cpu_count() or 1,
         gpus=_count_gpus() if gpus is None else gpus,
         threads=threads,
-        preload=asked[2],
+        preload=modules,
         executor_memory_bytes=memory_limit or 0,
         seed=seed,
         state_dir=state,
@@ -216,6 +223,8 @@ def up(
 
 
 def _directory(state_dir: str | os.PathLike[str]) -> str:
+    if not isinstance(state_dir, str | bytes | os.PathLike):
+        raise TypeError(f"state_dir is the path of a directory, or None; not {state_dir!r:.80}")
     given = os.fsdecode(state_dir)
     if not given:
         raise ValueError("state_dir='' names no directory: give a path, or None to keep nothing")
@@ -342,12 +351,12 @@ def down() -> None:
 def _executor_range(executors: int | tuple[int, int] | None) -> tuple[int, int]:
     if executors is None:
         return max(2, os.cpu_count() or 1), EXECUTORS_MAX
-    if isinstance(executors, int):
-        low, high = executors, max(executors, EXECUTORS_MAX)
-    elif isinstance(executors, tuple | list) and len(executors) == 2:
-        low, high = executors
-    else:
-        raise TypeError(f"executors is a number or (min, max), not {executors!r}")
+    both = executors if isinstance(executors, tuple | list) else (executors, executors)
+    if len(both) != 2 or not all(map(_is_whole, both)):
+        raise TypeError(f"executors is a whole number, or (min, max); not {executors!r:.80}")
+    low, high = both
+    if both is not executors:
+        high = max(high, EXECUTORS_MAX)
     if not 1 <= low <= high <= 1000:
         raise ValueError(f"executors must be from 1 to 1000, min not above max; not {executors!r}")
     return low, high
@@ -358,12 +367,25 @@ def _is_whole(given: object) -> TypeGuard[int]:
 
 
 def _check_range(option: str, given: object, what: str, low: int, high: int) -> None:
-    if given is None and option != "history":
+    if given is None and option not in ("history", "threads"):
         return
     if not _is_whole(given):
         raise TypeError(f"{option} is {what}, a whole number; not {given!r:.80}")
     if not low <= given <= high:
         raise ValueError(f"{option} is {what}, from {low} to {high}; not {given}")
+
+
+def _check_text(option: str, given: object, what: str) -> None:
+    if not isinstance(given, str):
+        raise TypeError(f"{option} is {what}, a string; not {given!r:.80}")
+
+
+def _module_names(preload: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(preload, Iterable) and not isinstance(preload, str):
+        names = tuple(preload)
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise TypeError(f'preload is a list of names of modules, as ["numpy"]; not {preload!r:.80}')
 
 
 def _whole_number(seed: object) -> int | None:

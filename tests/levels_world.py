@@ -6,6 +6,7 @@ Used by test_levels and test_agreement.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from cloudburst_runtime.anna.replica import ReplicaCore
@@ -35,13 +36,19 @@ from cloudburst_runtime.messages import (
 )
 from cloudburst_runtime.values import encode
 
-CHAIN, DIAMOND = 1, 2
-EDGES = {CHAIN: [(0, 1), (1, 2)], DIAMOND: [(0, 1), (0, 2), (1, 3), (2, 3)]}
+CHAIN, DIAMOND, FIRST = 1, 2, 3
+"""FIRST: the last step of a diamond begins with the first of its inputs."""
+EDGES = {
+    CHAIN: [(0, 1), (1, 2)],
+    DIAMOND: [(0, 1), (0, 2), (1, 3), (2, 3)],
+    FIRST: [(0, 1), (0, 2), (1, 3), (2, 3)],
+}
 NAMES = ["f0", "f1", "f2", "f3"]
 PLANS = [
     Plan(number, "p", [DagNode(name) for name in NAMES[: 3 if number == CHAIN else 4]], [1] * 4, edges)
     for number, edges in EDGES.items()
 ]
+PLANS[-1].nodes[-1].invalid = []
 
 
 class Cluster:
@@ -114,15 +121,16 @@ class Cluster:
         args: Args | None = None,
         attempt: int = 0,
         agreeing: bool = False,
+        schedule: Sequence[str] = ("e1", "e2", "e3", "e4"),
     ) -> None:
         """``agreeing``: the parallel steps of the diamond know what the store had, and e2 is their home."""
-        schedule = ["e1", "e2", "e3", "e4"][: 3 if plan == CHAIN else 4]
+        schedule = list(schedule[: 3 if plan == CHAIN else 4])
         session = ClientSession(level).onward(level, "e2" if agreeing else "e1")
         floor = {"node": self.replica.seq} if agreeing else {}
         if agreeing:
             session.start, session.beside = floor, ["e2", "e3"]
         header = Header("c1", number, attempt, plan, schedule, floor=floor, session=session)
-        self.tell("c1", "e1", Call(header, 0, args or Args(encode(((), {})))))
+        self.tell("c1", schedule[0], Call(header, 0, args or Args(encode(((), {})))))
 
     def running(self, name: str) -> Task:
         [task] = self.executors[name].running

@@ -8,9 +8,24 @@ from cloudburst_runtime.effects import PeerLost
 from cloudburst_runtime.executor.agreement import TIMER, Claims, unchanged
 from cloudburst_runtime.executor.kept import TIMER as WANTED_TIMER
 from cloudburst_runtime.lattices import LWW
-from cloudburst_runtime.messages import Astray, Cancel, Claim, Claimed, Entry, Kept, Recall, Release
+from cloudburst_runtime.messages import (
+    Args,
+    Astray,
+    Call,
+    Cancel,
+    Claim,
+    Claimed,
+    Entry,
+    Header,
+    Kept,
+    Recall,
+    Release,
+    Session,
+    Trigger,
+    Triggers,
+)
 from cloudburst_runtime.values import encode
-from tests.levels_world import DIAMOND, Cluster
+from tests.levels_world import DIAMOND, FIRST, Cluster
 
 BETWEEN_EXECUTORS = (Recall, Claim)
 
@@ -65,6 +80,29 @@ def test_what_has_come_later_or_is_not_there_is_not_unchanged():
     assert not unchanged(Entry(0, LWW(1, "c1", encode(0)), {"node": 4, "s2": 2}), {"node": 4, "s2": 1})
     assert not unchanged(Entry(0, None, {"node": 4}), {"node": 4})
     assert not unchanged(Entry(0, LWW(1, "c1", encode(0))), {"node": 4})
+
+
+def test_inputs_of_steps_of_one_executor_go_in_one_message_with_what_both_have_read(cluster):
+    cluster.outside("j", "old", 2)
+    begin(cluster)
+    assert cluster.get("e2", "j") == "old"
+    for name in ("e2", "e3", "e4"):
+        cluster.end(name)
+    floor = {"node": cluster.replica.seq}
+    session = Session("dsrr", "e2", start=floor, beside=["e2"])
+    header = Header("c1", 2, 0, DIAMOND, ["e1", "e2", "e2", "e4"], floor=floor, session=session)
+    cluster.tell("c1", "e1", Call(header, 0, Args(encode(((), {})))))
+    cluster.end("e1")
+    keep_back(cluster, Trigger, Triggers)
+    for key in ("j", "k"):
+        assert cluster.get("e2", key) == "old"
+        cluster.end("e2")
+    [(_, receiver, message)] = cluster.back
+    assert (receiver, [each.source for each in message.inputs]) == ("e4", [1, 2])
+    for key in ("j", "k"):
+        cluster.outside(key, "new", 3)
+    cluster.release()
+    assert cluster.get("e4", "j") == cluster.get("e4", "k") == "old"
 
 
 # ---------------------------------------------------------------- what has changed
@@ -128,6 +166,16 @@ def test_what_the_call_itself_wrote_is_the_home_s_to_decide_on(cluster):
     keep_back(cluster, Claim)  # nobody else can have read it after that write
     assert cluster.get("e3", "k") == "own"
     assert asked(cluster) == []
+
+
+def test_a_step_that_begins_with_its_first_input_agrees_with_what_feeds_it_later(cluster):
+    cluster.start("dsrr", FIRST, agreeing=True)
+    cluster.end("e1")
+    cluster.end("e2")
+    cluster.outside("k", "new", 2)
+    assert cluster.get("e4", "k") == "new"
+    cluster.outside("k", "newer", 3)
+    assert cluster.get("e3", "k") == "new"
 
 
 # ---------------------------------------------------------------- what may go wrong

@@ -21,6 +21,7 @@ from cloudburst_runtime.messages import Put, pack, unpack
 from cloudburst_runtime.shared import Installed, Shared
 from cloudburst_runtime.shell import arena_file
 from cloudburst_runtime.shell.arena import Arena, Heir, reclaim
+from cloudburst_runtime.shell.backing import Backing
 from cloudburst_runtime.shell.holding import Holding
 
 pytestmark = pytest.mark.skipif(
@@ -298,7 +299,7 @@ def test_when_the_system_has_no_memory_the_value_stays_in_the_message(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Arena, "_populate", full)
+        patch.setattr(Backing, "populate", full)
         assert not is_shared(put(arena, 1))
     assert is_shared(put(arena, 2))
 

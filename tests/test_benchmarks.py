@@ -9,8 +9,9 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import psutil
 import pytest
 
 import benchmarks.cases  # noqa: F401  registers the cases
@@ -18,6 +19,7 @@ from benchmarks import machine, measure, report, run, table, work
 from benchmarks.__main__ import chosen, main, parser
 from benchmarks.case import FULL, QUICK, Case, Effort, Row
 from benchmarks.contender import CONTENDERS, PEERS, Contender, contender_class, missing
+from benchmarks.lives import Lives
 from benchmarks.picture import bars, colours_of, curves
 from benchmarks.station import answer
 from benchmarks.stations import Station, descendants
@@ -131,7 +133,7 @@ def test_growth_is_measured_from_small_to_large() -> None:
 
 
 def test_only_what_was_asked_for_is_chosen() -> None:
-    assert [case.name for case in chosen(QUICK, "no-op")] == ["no-op call"]
+    assert [case.name for case in chosen(QUICK, "no-op c")] == ["no-op call"]
     assert parser().parse_args([]).json == "out/bench.json"
 
 
@@ -329,6 +331,26 @@ def test_memory_limits_compute_what_the_functions_do() -> None:
 
 
 @pytest.mark.processes
+def test_the_life_that_compiles_what_it_imports_is_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    tmp_path.joinpath("imported.py").touch()
+    lines = f"""
+        import os, sys, time
+        os.chdir({str(tmp_path)!r})
+        was = os.path.exists("__pycache__")
+        sys.path.insert(0, ".")
+        import imported
+        now = time.time()
+        say(now, now + was)
+    """
+    lives = Lives("\n".join(line.strip() for line in lines.splitlines()), 0.01)
+    samples = [lives.block("life", ("import",), 1, 1.0) for _ in range(2)]
+    assert [round(each[0]) for each in samples if each] == [1, 1]
+
+
+@pytest.mark.processes
 def test_a_station_that_is_closed_leaves_no_process_and_no_file() -> None:
     station = Station("futures")
     directory, family = station._directory, descendants(os.getpid())
@@ -341,10 +363,63 @@ def test_a_station_that_is_closed_leaves_no_process_and_no_file() -> None:
 
 
 @pytest.mark.processes
+def test_a_station_that_rests_does_nothing_with_all_its_workers_until_it_is_woken() -> None:
+    station = Station("futures")
+    station.block("noop", (), 3, 60.0)
+    family = descendants(os.getpid())
+    station.rest()
+    assert len(family) > 1
+    assert {process.status() for process in family} == {psutil.STATUS_STOPPED}
+    station.wake()
+    assert station.block("noop", (), 3, 60.0) is not None
+    station.rest()
+    station.close()
+    assert not [process for process in family if process.is_running()]
+
+
+class Watched:
+    """A source that notes who is awake while a block is taken."""
+
+    awake: ClassVar[set[int]] = set()
+    seen: ClassVar[list[set[int]]] = []
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.wake()
+
+    def block(self, *_: object) -> list[float]:
+        self.seen.append({source - self.number for source in self.awake})
+        return [1.0]
+
+    def rest(self) -> None:
+        self.awake.discard(self.number)
+
+    def wake(self) -> None:
+        self.awake.add(self.number)
+
+    def close(self) -> None:
+        self.rest()
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+def test_others_are_awake_only_while_a_crowd_is_what_is_measured(
+    crowded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Watched.seen.clear()
+    bench = run.Bench(TINY, ["futures"], lambda _: None)
+    opened: list[Watched] = []
+    monkeypatch.setattr(bench, "_open", lambda _: opened.append(Watched(len(opened))) or opened[-1])
+    bench.run([Case("g", "n", "noop", limit=("ping_pong", ()), crowded=crowded)])
+    assert len(Watched.seen) == 3 * TINY.rounds
+    assert all((len(awake) == 3) if crowded else awake == {0} for awake in Watched.seen)
+    assert not Watched.awake
+
+
+@pytest.mark.processes
 def test_a_case_runs_against_a_real_runtime_and_failures_become_notes(tmp_path: Path) -> None:
     said: list[str] = []
     bench = run.Bench(TINY, ["futures"], said.append)
-    noop = next(case for case in chosen(QUICK, "no-op"))
+    noop = next(case for case in chosen(QUICK, "no-op c"))
     broken = Case("Calls", "broken", "chain", (0,))
     result = bench.run([noop, broken])
     rows = {row["label"]: row for row in result["cases"][0]["rows"]}

@@ -378,6 +378,31 @@ def test_calls_of_the_block_are_told_what_is_due(desk):
     assert ClientSession("dsc").onward("atomic", "").due == {}
 
 
+def test_a_block_within_another_reads_what_goes_with_both(desk):
+    outer = desk.session
+    assert desk.get("x") == 10
+    desk.publish(20, "x", "y")
+    desk.plain(21, "z", "plain")
+    desk.session = ClientSession("atomic").within(ClientSession("dsc").within(outer))
+    assert [desk.get("y"), desk.get("x"), desk.get("z")] == [10, 10, "plain"]
+    assert desk.session.onward("atomic", "").due == dict.fromkeys(("x", "y"), Due((10, "e9"), "t10"))
+    desk.publish(30, "y", "z")
+    desk.session = outer
+    assert [desk.get("z"), desk.get("y")] == ["plain", 10], "it has read what was read within"
+
+
+def test_what_is_read_within_at_another_level_need_not_go(desk):
+    outer = desk.session
+    assert desk.get("x") == 10
+    desk.publish(20, "x", "y")
+    desk.session = ClientSession("lww").within(outer)
+    assert [desk.get("y"), desk.get("x")] == [20, 20]
+    desk.put("z", "mine")
+    desk.session = outer
+    desk.plain(10**9, "z", "later")
+    assert [desk.get("y"), desk.get("x"), desk.get("z")] == [10, 10, "mine"]
+
+
 # ---------------------------------------------------------------- what goes wrong
 
 

@@ -81,7 +81,7 @@ def test_the_topology_agrees_with_networkx(spec: DagSpec) -> None:
     for node in graph:
         assert set(topology.preds[node]) == set(graph.predecessors(node))
         assert set(topology.succs[node]) == set(graph.successors(node))
-    assert list(alone(topology)) == [
+    assert list(alone(spec, topology)) == [
         len(nx.ancestors(graph, node)) + len(nx.descendants(graph, node)) + 1 == len(graph)
         for node in range(len(graph))
     ]
@@ -89,6 +89,15 @@ def test_the_topology_agrees_with_networkx(spec: DagSpec) -> None:
     assert [set(generations[d]) for d in range(len(generations))] == [
         {node for node in graph if topology.depth[node] == depth} for depth in range(len(generations))
     ]
+
+
+def test_what_feeds_a_multiexec_node_may_run_beside_it_and_what_follows() -> None:
+    spec = dag("d", "abcd", "ac", "bc", "cd")
+    spec.nodes[2].invalid = []
+    assert alone(spec, Topology.of(spec)) == (False, False, False, False)
+    spec.edges.remove((1, 2))
+    spec.edges.insert(0, (1, 0))
+    assert alone(spec, Topology.of(spec)) == (True, True, True, True)
 
 
 def test_arguments_come_in_the_order_in_which_edges_were_defined() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from cloudburst_runtime.anna import sessions
@@ -30,6 +32,7 @@ from cloudburst_runtime.messages import (
     Failed,
     Failure,
     Fix,
+    GetReply,
     Header,
     Kept,
     Keys,
@@ -79,6 +82,65 @@ def test_a_version_that_the_reader_has_itself_is_not_fetched(cluster):
     cluster.end("e1")
     assert cluster.get("e2", "k") == "old"
     assert not cluster.back
+
+
+def test_what_a_step_has_read_by_itself_stays_while_it_runs_and_is_kept_from_its_end_on(cluster):
+    cluster.outside("k", "old", 1)
+    cluster.start("dsrr")
+    assert cluster.get("e1", "k") == "old"
+    cluster.outside("k", "new", 2)
+    assert cluster.get("e1", "k") == "old"
+    assert cluster.kept() == []
+    cluster.end("e1")
+    assert cluster.kept() == ["e1"]
+    cluster.end("e2")
+    assert cluster.get("e3", "j") is None
+    cluster.end("e3")
+    assert cluster.kept() == []
+
+
+def test_two_reads_of_one_step_at_once_give_what_came_first(cluster):
+    cluster.outside("k", "old", 1)
+    cluster.start("dsrr")
+    cluster.held = lambda sender, receiver, message: isinstance(message, GetReply)
+    first = cluster.ask("e1", "read", ["k"])
+    task = cluster.running("e1")
+    task.own["k"] = Entry(0, LWW(2, "c9", encode("new")), {"node": 2})  # another thread was faster
+    cluster.release()
+    assert [reveal(found) for found in cluster.replies[first]] == ["new"]
+    assert cluster.get("e1", "k") == "new"
+
+
+def test_what_a_step_writes_is_what_it_reads_from_then_on_and_hands_on(cluster):
+    cluster.outside("k", "old", 1)
+    cluster.start("dsrr")
+    assert cluster.get("e1", "k") == "old"
+    cluster.put("e1", "k", "own")
+    assert cluster.get("e1", "k") == "own"
+    cluster.outside("k", "new", 2 * 10**9)
+    assert cluster.get("e1", "k") == "own"
+    cluster.end("e1")
+    assert cluster.get("e2", "k") == "own"
+
+
+def test_a_step_whose_call_and_input_come_in_either_order_goes_on_from_the_input(cluster):
+    cluster.outside("k", "old", 1)
+    for number, first in ((1, "call"), (2, "input")):
+        schedule, args = ["e1", "e2", "e3"], Args(encode(((), {})))
+        session = ClientSession("dsrr").onward("dsrr", "")
+        header = Header("c1", number, 0, CHAIN, schedule, [1], session=session)
+        if first == "call":
+            cluster.tell("c1", "e2", Call(header, 1, args))
+        cluster.tell("c1", "e1", Call(header, 0, args))
+        assert cluster.get("e1", "k") == "old"
+        cluster.end("e1")
+        cluster.outside("k", "new", 2)
+        if first == "input":
+            cluster.tell("c1", "e2", Call(header, 1, args))
+        assert cluster.get("e2", "k") == "old"
+        cluster.end("e2")
+        cluster.end("e3")
+        cluster.outside("k", "old", 3)
 
 
 def test_absence_is_repeated_too(cluster):
@@ -173,15 +235,20 @@ def test_the_word_that_calls_are_over_leaves_together(cluster):
     assert cluster.kept() == []
 
 
-def test_one_executor_is_told_of_so_many_at_once_and_one_that_is_gone_of_none():
-    releases = Releases()
-    assert releases.add("e2", ("c1", 0, 0), 5.0) == [SetTimer(RELEASES_TIMER, 5.0 + RELEASE_AFTER_MS)]
-    for number in range(1, RELEASES_MAX - 1):
-        assert releases.add("e2", ("c1", number, 0), 6.0) == []
-    [send] = releases.add("e2", ("c1", RELEASES_MAX - 1, 0), 6.0)
-    assert send == Send("e2", Release([("c1", number, 0) for number in range(RELEASES_MAX)]))
-    releases.add("e2", ("c1", 99, 0), 7.0)
-    releases.add("e3", ("c1", 99, 0), 7.0)
+def test_so_many_are_told_of_at_once_oneself_too_and_an_executor_that_is_gone_of_none():
+    released = []
+    releases = Releases("e1", lambda attempt: released.append(attempt) or [])
+    attempts = [("c1", number, 0) for number in range(RELEASES_MAX)]
+    assert releases.add(attempts[0], ["e1", "e2"], 5.0) == [SetTimer(RELEASES_TIMER, 5.0 + RELEASE_AFTER_MS)]
+    for attempt in attempts[1:-1]:
+        assert releases.add(attempt, ["e2"], 6.0) == []
+    assert released == []
+    assert releases.add(attempts[-1], ["e3"], 6.0) == [
+        Send("e2", Release(attempts[:-1])),
+        Send("e3", Release(attempts[-1:])),
+    ]
+    assert released == attempts[:1]
+    releases.add(("c1", 99, 0), ["e2", "e3"], 7.0)
     releases.lose("e2")
     assert releases.on_timer(25.0) == [Send("e3", Release([("c1", 99, 0)]))]
     assert releases.on_timer(45.0) == []
@@ -419,6 +486,61 @@ def test_a_second_attempt_publishes_what_the_first_had_committed(cluster):
     cluster.end("e3")
     assert [reveal(cluster.stored(key).lattice) for key in ("x", "y")] == ["first", "first"]
     assert cluster.told[-1].published == 0
+
+
+def count_on(cluster, number, schedule, attempt=0):
+    """A call whose steps each add one to a key of their own, and all to ``count``."""
+    cluster.start("atomic", number=number, attempt=attempt, schedule=schedule)
+    for name in schedule:
+        if not cluster.executors[name].running:
+            return  # the step before it was killed
+        for key in ("count", f"of {schedule.index(name)}"):
+            read = cluster.ask(name, "read", [key])
+            if read not in cluster.replies:
+                return
+            [found] = cluster.replies[read]
+            cluster.put(name, key, 1 if found is None else reveal(found) + 1)
+        cluster.end(name, settles=False)
+
+
+def kill_at(cluster, victim, cut):
+    """The victim is killed as it would send its message number ``cut``; says whether it was."""
+    sent = 0
+
+    def held(sender, receiver, message):
+        nonlocal sent
+        sent += sender == victim
+        return victim in (sender, receiver) and sent > cut
+
+    cluster.held = held
+    count_on(cluster, 1, ["e1", "e2", "e3"])
+    cluster.back.clear()
+    if sent <= cut:
+        return False
+    cluster.held = lambda sender, receiver, message: victim in (sender, receiver)
+    for name, core in cluster.executors.items():
+        if name != victim:
+            cluster.perform(name, core.handle(PeerLost(victim), cluster.now))
+            cluster.tell("c1", name, Cancel("c1", 1, 0))
+    return True
+
+
+@pytest.mark.parametrize("victim", ["e1", "e2", "e3"])
+def test_whenever_an_executor_is_killed_what_is_tried_again_counts_once(victim):
+    for cut in itertools.count():
+        cluster = Cluster()
+        was_killed = kill_at(cluster, victim, cut)
+        ended = [message for message in cluster.told if isinstance(message, Result)]
+        assert len(ended) <= 1
+        if not ended:
+            assert was_killed
+            count_on(cluster, 1, [name.replace(victim, "e4") for name in ("e1", "e2", "e3")], attempt=1)
+            assert isinstance(cluster.told[-1], Result)
+        values = [reveal(cluster.stored(key).lattice) for key in ("count", "of 0", "of 1", "of 2")]
+        assert values == [3, 1, 1, 1], cut
+        if not was_killed:
+            assert cut > (8 if victim == "e3" else 1)  # it was killed before each of its messages
+            return
 
 
 def test_who_has_read_one_write_is_given_the_others_though_they_are_not_there_yet(cluster):
@@ -707,6 +829,10 @@ def test_what_was_seen_in_an_older_generation_is_forgotten():
     assert sessions.terms(session, "none", {"s": 1}, {})[:3] == ({"s": 1}, 0, EMPTY)
 
 
+def causal(context):
+    return Entry(0, Causal(context=Context(context)), version={})
+
+
 def test_what_a_session_remembers_is_bounded():
     session = ClientSession("sk")
     for number in range(sessions.SEEN_MAX + 10):
@@ -723,6 +849,67 @@ def test_a_client_session_goes_on_from_its_calls():
     session.came_back(Result(1, 0, None, [], floor={"node": 7}, session=told), "c1.1")
     assert session.floor == {"node": 7}
     assert session.terms("k", {"node": 9}, {})[:3] == ({"node": 9}, 0, Context({"e1": 1}))
+
+
+CAUSAL_PAIRS = [(outer, inner) for outer in ("sk", "mk", "dsc") for inner in ("sk", "mk", "dsc")]
+
+
+@pytest.mark.parametrize(("outer", "inner"), CAUSAL_PAIRS)
+def test_a_session_within_another_has_seen_what_that_has_and_the_other_way_round(outer, inner):
+    around, own = ClientSession(outer), ClientSession(inner)
+    within = own.within(around)
+    around.read("a", causal({"e1": 1}))
+    own.read("b", causal({"e1": 2}))
+    assert within.terms("a", {}, {}).seen == Context({"e1": 1})
+    assert within.terms("b", {}, {}).seen == Context({"e1": 2})
+    within.wrote("a", causal({"e1": 1, "c1": 1}), {"node": 7})
+    within.read("c", causal({"e2": 1}))
+    within.came_back(
+        Result(1, 0, None, [], session=Session(inner, seen={"d": (0, Context({"e3": 1}))})), "c1.1"
+    )
+    for session, levels in ((around, {outer}), (own, {inner}), (within, {outer, inner})):
+        assert session.floor == ({} if levels == {"sk"} else {"node": 7})
+        assert session.terms("a", {}, {}).seen == Context({"e1": 1, "c1": 1})
+        assert session.terms("c", {}, {}).seen == Context({"e2": 1})
+        assert session.terms("d", {}, {}).seen == Context({"e3": 1})
+        assert session.terms("b", {}, {}).seen == (Context() if session is around else Context({"e1": 2}))
+    assert set(within.onward("dsc", "e1").seen) == {"a", "b", "c", "d"}
+    assert within.level == inner
+
+
+def test_of_what_two_sessions_have_seen_of_a_key_the_other_replaces_both():
+    around, own = ClientSession("dsc"), ClientSession("sk")
+    around.read("k", causal({"e1": 1}))
+    own.read("k", causal({"e2": 3}))
+    within = own.within(ClientSession("mk").within(around))
+    assert within.terms("k", {}, {}).seen == Context({"e1": 1, "e2": 3})
+    assert within.onward("sk", "e1").seen == {"k": (0, Context({"e1": 1, "e2": 3}))}
+    around.read("k", Entry(9, Causal(context=Context({"e1": 5}))))  # it was deleted in between
+    assert within.terms("k", {}, {})[1:3] == (9, Context({"e1": 5}))
+
+
+def test_repeatable_reads_go_on_within_and_end_with_writes_at_any_level():
+    old, new, newer = Entry(0, None), Entry(0, LWW(1, "c1", encode(0))), Entry(0, LWW(2, "c1", encode(0)))
+    around = ClientSession("dsrr")
+    within = ClientSession("dsrr").within(ClientSession("dsc").within(around))
+    assert around.read("k", old) is old
+    assert within.read("k", new) is old
+    latest = ClientSession("lww").within(around)
+    assert latest.read("k", new) is new
+    assert around.read("k", new) is old
+    assert latest.read("j", old) is old
+    assert around.read("j", new) is old  # for the notebook has read it so
+    latest.wrote("k", newer, {})
+    assert around.read("k", newer) is newer
+    latest.came_back(Result(1, 0, None, [], session=Session("lww", wrote={"k": {0: 1}})), "c1.1")
+    assert around.read("k", new) is new
+
+
+def test_repeatable_reads_of_one_block_are_not_those_of_the_next():
+    around = ClientSession("dsc")
+    old, new = Entry(0, None), Entry(0, LWW(1, "c1", encode(0)))
+    assert ClientSession("dsrr").within(around).read("k", old) is old
+    assert ClientSession("dsrr").within(around).read("k", new) is new
 
 
 def test_a_client_s_repeatable_reads_end_with_its_own_writes():

@@ -222,9 +222,9 @@ class Silent:
     [({"retries": -1}, ValueError, "retries must be from 0 to 1000000, not -1"),
      ({"retries": 1.5}, TypeError, "retries must be a whole number"),
      ({"retries": True}, TypeError, "retries must be a whole number"),
-     ({"timeout": 0}, ValueError, "timeout must be more than 0 seconds"),
-     ({"timeout": math.nan}, ValueError, "timeout must be more than 0 seconds"),
-     ({"timeout": "1"}, TypeError, "timeout must be a number of seconds"),
+     ({"timeout": 0}, ValueError, "timeout is a number of seconds above 0"),
+     ({"timeout": math.nan}, ValueError, "timeout is a number of seconds above 0"),
+     ({"timeout": "1"}, TypeError, "timeout is a number of seconds"),
      ({"gpu": 1}, TypeError, "gpu must be True or False"),
      ({"batching": None}, TypeError, "batching must be True or False")],
 )  # fmt: skip

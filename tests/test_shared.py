@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 
 import numpy as np
@@ -20,6 +20,7 @@ from cloudburst_runtime.ids import HybridClock
 from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.lattices.wrap import is_lost, is_shared, plain, private_bytes, reveal
 from cloudburst_runtime.messages import (
+    Claimed,
     Compared,
     Entry,
     Failed,
@@ -32,6 +33,7 @@ from cloudburst_runtime.messages import (
     Pull,
     Put,
     PutReply,
+    Recalled,
     Resync,
     Ring,
     Told,
@@ -44,18 +46,19 @@ from cloudburst_runtime.messages import (
 )
 from cloudburst_runtime.shared import LOST, Installed, Shared, spans
 from cloudburst_runtime.values import Value, decode, decode_own, encode
+from tests.levels_world import CHAIN, DIAMOND, Cluster
 
 
 class Held:
     """A hold that can be counted."""
 
     def __init__(self, memory: Memory, segment: int) -> None:
-        self.memory, self.segment = memory, segment
+        self.memory, self.segment, self.data = memory, segment, memory.segments[segment]
         memory.holds.append(segment)
 
     def views(self, offset: int, lengths: list[int]) -> list[memoryview]:
         starts, _ = spans(lengths)
-        data = memoryview(self.memory.segments[self.segment])
+        data = memoryview(self.data)
         return [data[start : start + length] for start, length in zip(starts, lengths, strict=True)]
 
     def __del__(self) -> None:
@@ -317,3 +320,42 @@ def test_large_values_for_a_store_elsewhere_go_one_by_one(memory: Memory) -> Non
         assert [len(each.keys) for each in later] == ([3] if not afar else [1, 1, 1])
         heard = Heard(later[-1].told.number, Told(epoch, 0, 0))
         store.handle(Received("s2", heard), 3.0)
+
+
+# ---------------------------------------------------------------- versions that a call reads again
+
+
+def unreachable(memory: Memory, kind: type) -> Callable[[str, str, Message], bool]:
+    """Whoever was gone when a message of this kind is under way has left memory that nobody new can reach."""
+
+    def held(sender: str, receiver: str, message: Message) -> bool:
+        if isinstance(message, kind):
+            memory.segments.clear()
+        return False
+
+    return held
+
+
+def test_a_version_whose_memory_cannot_be_reached_is_recalled_plain(memory: Memory) -> None:
+    cluster = Cluster()
+    cluster.tell("c9", "node", Put(1, "k", memory.moved(ARRAY, 1, 1)))
+    cluster.start("dsrr", CHAIN)
+    np.testing.assert_array_equal(cluster.get("e1", "k"), ARRAY)
+    cluster.outside("k", "new", 2)
+    cluster.end("e1")
+    cluster.held = unreachable(memory, Recalled)
+    np.testing.assert_array_equal(cluster.get("e2", "k"), ARRAY)
+    assert cluster.running("e2").session.fixed["k"].holder == "e1"
+    assert cluster.executors["e2"].operations.snapshots.pending == 0
+
+
+def test_what_another_step_has_read_is_claimed_plain_if_its_memory_cannot_be_reached(memory: Memory) -> None:
+    cluster = Cluster()
+    cluster.tell("c9", "node", Put(1, "k", memory.moved(ARRAY, 1, 1)))
+    cluster.start("dsrr", DIAMOND, agreeing=True)
+    cluster.end("e1")
+    np.testing.assert_array_equal(cluster.get("e3", "k"), ARRAY)
+    cluster.outside("k", "new", 2)
+    cluster.held = unreachable(memory, Claimed)
+    np.testing.assert_array_equal(cluster.get("e2", "k"), ARRAY)
+    assert cluster.executors["e2"].operations.snapshots.pending == 0

@@ -19,6 +19,7 @@ from cloudburst_nb.display.tally import Tally
 from cloudburst_nb.errors import CallTimeout
 from cloudburst_nb.widgets.cards import TallyCard
 from cloudburst_nb.widgets.showing import HEADLESS, Display, displays, kernel_shell
+from cloudburst_runtime.seconds import to_wait
 
 if TYPE_CHECKING:
     from cloudburst_nb.future import CloudburstFuture
@@ -122,6 +123,7 @@ def watch(
     futures: Sequence[CloudburstFuture], timeout: float | None, where: View | None = None
 ) -> list[CloudburstFuture]:
     """Wait until all are done, and show it meanwhile; see `Client.progress`."""
+    timeout = to_wait(timeout)
     start = time.monotonic()
     watched = _Watched(futures)
     where = view(futures) if where is None else where

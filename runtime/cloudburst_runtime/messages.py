@@ -196,13 +196,12 @@ class Step(Wire):
 class Fix(Wire):
     """Which version of a key a call reads throughout, and the executor that keeps it.
 
-    ``wrote`` says which of the call's own writes of the key came before: by node, how many.
+    At ``atomic``, ``order`` says when that was written.
     """
 
     version: Vector
     holder: PeerName
-    wrote: dict[int, int] = {}
-    order: tuple[Micros, PeerName] = (0, "")
+    order: tuple[Micros, PeerName] | None = None
 
 
 class Due(Wire):
@@ -226,7 +225,8 @@ class Session(Wire):
         Of each key that is or may become a causal value: its generation, and the writes that the session
         has read or made. A write replaces these.
     fixed, wrote
-        At ``dsrr``, what is read of each key, and by key the call's own writes: by node, how many.
+        At ``dsrr``, what is read of each key after the call's own writes; and by key those: by node, how
+        many.
     writes, due
         At ``atomic``, what is to be published, and what the reads so far make due.
     waits
@@ -1175,7 +1175,7 @@ class Recall(Wire, tag=72):
 
     ``fix``: if it is not fixed yet, do so now, with all changes up to ``floor``; with ``wait``, once the key
     exists. ``session``: at ``atomic``, what the asker has read so far. ``start`` and ``beside`` are
-    those of the call's `Session`.
+    those of the call's `Session`. ``plain``: with the values in the answer, as in `Get`.
     """
 
     req: int
@@ -1191,6 +1191,7 @@ class Recall(Wire, tag=72):
     session: Session | None = None
     start: Vector = {}
     beside: list[PeerName] = []
+    plain: bool = False
 
 
 class Recalled(Wire, tag=73):
@@ -1207,7 +1208,7 @@ class Recalled(Wire, tag=73):
 class Claim(Wire, tag=152):
     """A call's home → executor: have you read this key for the attempt, as it was when that began?
 
-    From now on, ask me.
+    From now on, ask me. ``plain`` as in `Recall`.
     """
 
     req: int
@@ -1216,6 +1217,7 @@ class Claim(Wire, tag=152):
     number: int
     attempt: int
     key: str
+    plain: bool = False
 
 
 class Claimed(Wire, tag=153):

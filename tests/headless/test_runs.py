@@ -554,6 +554,15 @@ def test_bad_requests_are_one_line_and_status_2(tmp_path: Path, program: Program
         assert done.stderr.count("\n") == 1
 
 
+def test_no_grammars_are_compiled_to_read_a_notebook(tmp_path: Path, program: Program) -> None:
+    """jsonschema imports what compiles them where JupyterLab is installed: more than a second, each time."""
+    (tmp_path / "rfc3987_syntax.py").write_text("raise SystemExit('a second is lost')")
+    path = save(tmp_path / "nb.ipynb", "1")
+    roots = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
+    done = program(path, "--kernel", "nosuch", env=environment(PYTHONPATH=roots))
+    assert "no kernel 'nosuch' is installed" in done.stderr, done.stderr
+
+
 @pytest.mark.notebook
 def test_a_run_from_within_a_running_loop(tmp_path: Path) -> None:
     """As in a notebook, where this thread already runs a loop."""

@@ -493,7 +493,7 @@ def test_after_its_death_a_new_runtime_starts_when_asked_for(alone):
 
 
 def test_a_memory_limit_that_leaves_no_room_is_told(alone):
-    with pytest.raises(ValueError, match="memory_limit is in bytes"):
+    with pytest.raises(ValueError, match="memory_limit is how many bytes"):
         cb.up(executors=1, memory_limit=100)
     with cb.up(executors=1, memory_limit=128 * 1024 * 1024):
         assert cb.function(lambda: 1, name="one")().get(LIMIT) == 1

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import os
+import signal
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -15,6 +21,8 @@ from cloudburst_nb.sessions import Session, current
 pytestmark = pytest.mark.usefixtures("functions")
 
 LIMIT = 20.0
+CALLS_KILLED = 16
+"""Of executors that end so often within seconds, no more are started for some time."""
 LEVELS = ["lww", "dsrr", "sk", "mk", "dsc", "atomic"]
 
 
@@ -123,7 +131,7 @@ def test_sessions_of_two_clients_are_in_force_side_by_side(client):
     with client.session("dsc") as ours, Session(other, "sk") as theirs:
         assert (current(client), current(other)) == (ours._seen, theirs._seen)
         with client.session("mk") as inner:
-            assert (current(client), current(other)) == (inner._seen, theirs._seen)
+            assert (current(client).level, current(other)) == (inner.level, theirs._seen)
         with Session(object(), "lww"):
             cb.put("levels/two", "ours")
             assert cb.get("levels/two", siblings=True) == ["ours"]
@@ -149,6 +157,65 @@ def test_one_session_is_entered_by_several_threads():
         assert [cb.get(f"thread/{number}") for number in range(4)] == [19] * 4
     with pytest.raises(RuntimeError, match="at dsc> is not the one"):
         session.__exit__()
+
+
+def test_sessions_within_each_other_are_one_history(client):
+    levels = ("sk", "mk", "dsc")
+    for outer, inner in itertools.product(levels, levels):
+        key = f"levels/nested/{outer}-{inner}"
+        with cb.session(outer):
+            cb.put(key, 1)
+            with cb.session(inner):
+                assert cb.get(key) == 1
+                cb.put(key, 2)
+                assert cb.get(key, siblings=True) == [2]
+                assert write(key, 3).get(LIMIT) == [3]
+                futures = write.map([key], [4])
+            assert cb.gather(futures) == [[4]]
+            cb.put(key, 5)
+            assert cb.get(key, siblings=True) == [5]
+            with cb.session("lww"):
+                cb.put(key, 6, lattice="causal")
+            assert look(key).get(LIMIT) == [6]
+            with cb.session(inner):
+                cb.delete(key)
+            assert cb.get(key, None) is None
+    assert current(client) is None
+
+
+def test_sessions_of_two_threads_or_tasks_know_nothing_of_each_other(client):
+    async def task(number, turns):
+        with cb.session("dsc"):
+            cb.put("levels/task", number)
+            turns[number].set()
+            await turns[1 - number].wait()
+            with cb.session("sk"):
+                cb.put("levels/task", 10 + number)
+                turns[2 + number].set()
+                await turns[3 - number].wait()
+            return current(client).level
+
+    async def both_tasks():
+        return await asyncio.gather(*(task(number, turns) for number in range(2)))
+
+    turns = [asyncio.Event() for _ in range(4)]
+    assert asyncio.run(both_tasks()) == ["dsc", "dsc"]
+    assert sorted(cb.get("levels/task", siblings=True)) == [10, 11]
+
+    barrier = threading.Barrier(2, timeout=LIMIT)
+
+    def thread(number):
+        with cb.session("sk"):
+            cb.put("levels/thread", number)
+            barrier.wait()
+            with cb.session("dsc"):
+                cb.put("levels/thread", 10 + number)
+                barrier.wait()
+        return current(client)
+
+    with ThreadPoolExecutor(2) as pool, cb.session("dsc"):
+        assert list(pool.map(thread, range(2))) == [None, None]
+    assert sorted(cb.get("levels/thread", siblings=True)) == [10, 11]
 
 
 def test_a_session_of_repeatable_reads():
@@ -269,6 +336,32 @@ def test_blocks_among_transfers_read_all_or_none():
         assert len(moving.result()) == 40
     assert sums.count(100) == len(sums) > 0
     assert (cb.get("levels/left"), cb.get("levels/right")) == (60, 40)
+
+
+def test_a_call_whose_executor_is_killed_while_it_publishes_counts_once(tmp_path):
+    """The first run of each call has itself killed a moment after it has ended, another moment each time."""
+
+    @cb.function(retries=8)  # an executor may be killed for the sake of the call before, too
+    def count_once(cloudburst, mark, after):
+        for key in ("levels/once", "levels/as often"):
+            cloudburst.put(key, (cloudburst.get(key) or 0) + 1)
+        if not os.path.exists(mark):
+            open(mark, "w").close()
+
+            def kill():
+                time.sleep(after)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            threading.Thread(target=kill, daemon=True).start()
+        return cloudburst.get("levels/once")
+
+    results = []
+    for number in range(CALLS_KILLED):
+        after = 4e-3 * number / CALLS_KILLED
+        call = count_once(str(tmp_path / str(number)), after, consistency="atomic")
+        results.append(call.get(LIMIT))
+    assert results == list(range(1, CALLS_KILLED + 1))
+    assert cb.get("levels/once") == cb.get("levels/as often") == CALLS_KILLED
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -375,19 +375,24 @@ def _put_two_types(client: Client, key: str, homes: dict[str, Client]) -> bool:
     return len(kept) == 2
 
 
-def test_load_starts_stores_and_raises_a_hot_key_and_rest_takes_both_back() -> None:
-    settings = {"stores_min": 1, "stores_max": 3, "replication": 1, "stats_ms": 300.0}
+def test_load_starts_stores_and_raises_a_hot_key_and_rest_takes_both_back_with_nothing_lost() -> None:
+    settings = {"stores_min": 1, "stores_max": 3, "replication": 1, "stats_ms": 300.0, "calm_ms": 900.0}
     limits = {"store_operations_high_per_s": 40.0, "hot_key_operations_per_s": 30.0}
     with runtime(executors_min=1, **settings, **limits) as client:
         client.put("hot", 7)
         assert [store.name for store in client.stores()] == ["node"]
 
+        written: dict[str, int] = {}
+
         def is_under_load() -> bool:
-            for _ in range(50):
+            for number in range(len(written), len(written) + 25):
                 assert client.get("hot") == 7
+                client.put(f"k{number}", number)
+                written[f"k{number}"] = number
             return len(client.stores()) == 3 and client._stores().factors.get("hot", 0) > 1
 
         eventually(is_under_load, 60.0)
         eventually(lambda: len(client.stores()) == 1, 60.0)
         assert client._stores().factors == {}
         assert client.get("hot") == 7
+        assert {key: client.get(key) for key in written} == written

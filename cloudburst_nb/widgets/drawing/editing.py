@@ -17,6 +17,7 @@ from cloudburst_nb.enums import Consistency
 from cloudburst_nb.errors import ConsistencyError
 from cloudburst_nb.widgets.drawing.sketch import Edge, Node, Sketch
 from cloudburst_runtime.errors import InvalidName, check_name
+from cloudburst_runtime.seconds import limit
 
 HISTORY_MAX = 200
 NODES_MAX = 2_000
@@ -261,8 +262,10 @@ def _options(sketch: Sketch, known: Collection[str], **changed: Any) -> Sketch:
     retries, timeout = options["retries"], options["timeout"]
     if retries is not None and not (isinstance(retries, int) and 0 <= retries <= 1000):
         raise Refused(f"retries is a number from 0 to 1,000, not {retries!r}")
-    if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout < 1e9):
-        raise Refused(f"a timeout is a number of seconds above 0, not {timeout!r}")
+    try:
+        limit(timeout)
+    except (TypeError, ValueError) as error:
+        raise Refused(str(error)) from None
     return sketch.having(options=type(sketch.options)(level or None, retries, timeout))
 
 

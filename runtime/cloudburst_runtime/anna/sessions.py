@@ -49,10 +49,11 @@ def join(session: Session, other: Session) -> None:
     if not session.fixed and not session.wrote:
         session.fixed, session.wrote = dict(other.fixed), dict(other.wrote)
         return
+    wrote = dict(session.wrote)
     for key, nodes in other.wrote.items():
-        session.wrote[key] = _most(session.wrote.get(key, {}), nodes)
-    both = [*other.fixed.items(), *session.fixed.items()]
-    session.fixed = {key: fix for key, fix in both if _stands(session, key, fix)}
+        wrote[key] = _most(wrote.get(key, {}), nodes)
+    session.fixed = {**_standing(other, wrote), **_standing(session, wrote)}
+    session.wrote = wrote
 
 
 def latest(mine: dict[str, Due], theirs: dict[str, Due]) -> dict[str, Due]:
@@ -106,8 +107,12 @@ def _see(session: Session, key: str, generation: Micros, writes: Context) -> Non
         del session.seen[next(iter(session.seen))]
 
 
-def _stands(session: Session, key: str, fix: Fix) -> bool:
-    return fix.wrote == session.wrote.get(key, {})
+def _standing(session: Session, wrote: dict[str, dict[int, int]]) -> dict[str, Fix]:
+    """What a session has fixed after all these writes."""
+    if not wrote:
+        return session.fixed
+    before = session.wrote
+    return {key: fix for key, fix in session.fixed.items() if before.get(key) == wrote.get(key)}
 
 
 def _most(mine: dict[int, int], theirs: dict[int, int]) -> dict[int, int]:

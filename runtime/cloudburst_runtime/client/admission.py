@@ -17,7 +17,7 @@ import msgspec
 
 from cloudburst_runtime.anna import transactions
 from cloudburst_runtime.anna.cache import CacheCore
-from cloudburst_runtime.client.blocks import PLAIN, Block
+from cloudburst_runtime.client.blocks import PLAIN
 from cloudburst_runtime.client.calls import Answered
 from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.ids import Millis
@@ -35,7 +35,6 @@ class Reading(msgspec.Struct, eq=False):
 
     op: int
     session: ClientSession
-    block: Block
     keys: list[str]
     entries: list[Entry]
     shown: list[Entry] = []
@@ -95,10 +94,10 @@ class Admission:
     def admit(self, reading: Reading, now: Millis) -> Effects:
         """Show what goes, key after key; ask further where what the store has does not."""
         while len(reading.shown) < len(reading.keys):
-            late = reading.block.late(reading.key, reading.entry)
+            late = reading.session.late(reading.key, reading.entry)
             if late is not None and late.transaction != PLAIN:
                 return self._read_record(reading, late, now)
-            if reading.block.torn(reading.key, reading.entry) is not None:
+            if reading.session.torn(reading.key, reading.entry) is not None:
                 return self._read_history(reading, now)
             reading.show(reading.entry)
         return [self._done(reading.op, reading.keys, reading.shown)]
@@ -130,7 +129,7 @@ class Admission:
             if recorded is None:
                 return self._read_again(reading, later)
             entry = Entry(0, recorded.lattice)
-            if reading.block.torn(reading.key, entry) is not None:
+            if reading.session.torn(reading.key, entry) is not None:
                 return self._give_up(reading)
             return self._publish(reading, entry, later)
 
@@ -173,10 +172,10 @@ class Admission:
             return self._end_of_history(reading, now)
 
         def found(reply: VersionReply, later: Millis) -> Effects:
-            entry, block = reply.entry, reading.block
-            if entry is None or block.torn(reading.key, entry) is not None:
+            entry, session = reply.entry, reading.session
+            if entry is None or session.torn(reading.key, entry) is not None:
                 return self._go_back(reading, numbers[1:], later)
-            if block.late(reading.key, entry) is not None:
+            if session.late(reading.key, entry) is not None:
                 return self._end_of_history(reading, later)
             self._store.observe(reading.key, entry)
             reading.show(entry)
@@ -185,7 +184,7 @@ class Admission:
         return [self._ask(GetVersion(self._begin(reading, found), reading.key, numbers[0]), now)]
 
     def _end_of_history(self, reading: Reading, now: Millis) -> Effects:
-        due = reading.block.due.get(reading.key)
+        due = reading.session.due(reading.key)
         if due is None or due.transaction == PLAIN:
             return self._give_up(reading)
         return self._read_record(reading, due, now)
@@ -194,9 +193,9 @@ class Admission:
 
     @staticmethod
     def _give_up(reading: Reading) -> Effects:
-        key, other = reading.key, reading.block.torn(reading.key, reading.entry)
+        key, other = reading.key, reading.session.torn(reading.key, reading.entry)
         if other is None:
-            del reading.block.due[key]  # or no block of this session could read the key again
+            reading.session.excuse(key)  # or no block of this session could read the key again
             text = (
                 f"key {key!r} is older than what was published with others that were read, and that is lost"
             )

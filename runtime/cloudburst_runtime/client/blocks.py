@@ -14,7 +14,7 @@ the block: no block reads backwards.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from cloudburst_runtime.anna.transactions import dues, order_of
 from cloudburst_runtime.lattices import LWW, Atomic
@@ -35,6 +35,8 @@ class Block:
     ----------
     due
         What keys are to be read at least at.
+    kept
+        What was read, or written last.
 
     Examples
     --------
@@ -49,7 +51,7 @@ class Block:
 
     def __init__(self) -> None:
         self.due: dict[str, Due] = {}
-        self._kept: dict[str, Entry] = {}
+        self.kept: dict[str, Entry] = {}
         self._first: dict[str, Order] = {}
         self._own: dict[str, None] = {}
         self._after: dict[str, Due] = {}
@@ -59,14 +61,14 @@ class Block:
         for key, due in self._after.items():
             _raise(self.due, key, due)
         self.due = dict(list(self.due.items())[-DUE_MAX:])
-        self._kept, self._first, self._own, self._after = {}, {}, {}, {}
+        self.kept, self._first, self._own, self._after = {}, {}, {}, {}
 
     # ------------------------------------------------------------ what may be read
 
     def late(self, key: str, entry: Entry) -> Due | None:
         """What the key is due, if the entry is older than that."""
         wanted = self.due.get(key)
-        if wanted is None or key in self._kept:
+        if wanted is None or key in self.kept:
             return None
         return wanted if wanted.order > order_of(entry) else None
 
@@ -75,16 +77,16 @@ class Block:
         part = entry.lattice
         if not isinstance(part, Atomic) or len(part.keys) < 2:
             return None
-        if part.transaction in self._own or key in self._kept:
+        if part.transaction in self._own or key in self.kept:
             return None
         order = (part.stamp, part.writer)
         return next((name for name in part.keys if self._first.get(name, order) < order), None)
 
     def take(self, key: str, entry: Entry) -> Entry:
         """The block reads a key, and this goes with what it has read; returns what it is to see."""
-        if key in self._kept:
-            return self._kept[key]
-        self._kept[key] = entry
+        if key in self.kept:
+            return self.kept[key]
+        self.kept[key] = entry
         self._first.setdefault(key, order_of(entry))
         for name, due in (dues(entry) or {key: Due(order_of(entry), PLAIN)}).items():
             _raise(self.due, name, due)
@@ -94,13 +96,9 @@ class Block:
 
     def wrote(self, key: str, entry: Entry | None) -> None:
         """A write of the block (as an entry), or a deletion, was acknowledged: that is what it reads now."""
-        self._kept.pop(key, None)
+        self.kept.pop(key, None)
         if entry is not None and isinstance(entry.lattice, LWW):
             self.take(key, entry)
-
-    def onward(self) -> dict[str, Due]:
-        """What is due for a call of the block."""
-        return {key: due for key, due in self.due.items() if due.transaction != PLAIN}
 
     def came_back(self, transaction: str, told: Mapping[str, Due]) -> None:
         """A call has ended whose reads and writes make this due; its writes bear its name."""
@@ -108,10 +106,20 @@ class Block:
         for key, due in told.items():
             if due.transaction == transaction:
                 self._own[transaction] = None
-                self._kept.pop(key, None)
+                self.kept.pop(key, None)
                 _raise(self.due, key, due)
             else:
                 _raise(self._after if later else self.due, key, due)
+
+
+def onward(blocks: Iterable[Block]) -> dict[str, Due]:
+    """What is due for a call that is made in all these blocks."""
+    dues: dict[str, Due] = {}
+    for block in blocks:
+        for key, due in block.due.items():
+            if due.transaction != PLAIN:
+                _raise(dues, key, due)
+    return dues
 
 
 def _raise(dues: dict[str, Due], key: str, due: Due) -> None:

@@ -6,7 +6,6 @@ to send, and when to give an attempt up, is decided elsewhere.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -214,10 +213,12 @@ def _beside(held: Held, schedule: list[PeerName]) -> list[PeerName]:
     That is where they agree on versions: those steps need not ask.
     """
     if held.beside is None:
-        held.beside = [node for node, is_alone in enumerate(alone(held.topology)) if not is_alone]
+        apart = alone(held.lease.plan, held.topology)
+        held.beside = [node for node, is_alone in enumerate(apart) if not is_alone]
     if not held.beside:
         return []
-    return [name for name, _ in Counter([schedule[node] for node in held.beside]).most_common()]
+    names = [schedule[node] for node in held.beside]
+    return sorted(dict.fromkeys(names), key=names.count, reverse=True)
 
 
 def cancels(header: Header) -> Effects:

@@ -167,8 +167,8 @@ class Requests:
             session.wrote(keys[0], result, self.store.floor)
             return [Answered(op, None)]
         assert isinstance(result, list), answer
-        if session.block is not None:
-            reading = Reading(op, session, session.block, keys, result)
+        if session.blocks:
+            reading = Reading(op, session, keys, result)
             return self._answered(self._admission.admit(reading, now), now)
         for key, entry in zip(keys, result, strict=True):
             self.sights.note(key, entry.version)

@@ -21,6 +21,7 @@ from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.executor.bounded import BoundedDict
 from cloudburst_runtime.executor.tasks import Attempt, Task
 from cloudburst_runtime.ids import Millis, PeerName
+from cloudburst_runtime.lattices.wrap import is_lost
 from cloudburst_runtime.messages import Claim, Claimed, Entry, Session
 from cloudburst_runtime.scheduler.dag import alone
 from cloudburst_runtime.vectors import Vector, covers
@@ -151,6 +152,10 @@ class Claims:
         question = self._questions.pop(message.req, None)
         if question is None:
             return []
+        if message.entry is not None and is_lost(message.entry.lattice):
+            question.message = msgspec.structs.replace(question.message, plain=True)
+            self._questions[message.req] = question
+            return [Send(question.holder, question.message)]
         asked = question.round
         asked.left -= 1
         asked.found = asked.found or message.entry
@@ -216,6 +221,14 @@ class Agreement:
         assert task.session is not None, task
         return task.session.home in ("", self._name) or self._is_alone(task)
 
+    def is_apart(self, task: Task) -> bool:
+        """Whether what this task reads first is its own business as long as it runs.
+
+        At ``atomic`` others must know at once what was read: a value that is due is put for all to read.
+        """
+        assert task.session is not None, task
+        return task.session.level == "dsrr" and self._is_alone(task)
+
     def is_free(self, task: Task, key: str) -> bool:
         """Whether a step that does not decide may read the key by itself, should it be unchanged."""
         session = task.session
@@ -226,8 +239,9 @@ class Agreement:
 
     def _is_alone(self, task: Task) -> bool:
         """Whether every other step is before this one or after it."""
-        assert task.known is not None
-        number = task.known.plan.number
-        if number not in self._alone:
-            self._alone[number] = alone(task.known.topology)
-        return self._alone[number][task.id.node]
+        known = task.known
+        assert known is not None, task
+        found = self._alone.get(known.plan.number)
+        if found is None:
+            found = self._alone[known.plan.number] = alone(known.plan, known.topology)
+        return found[task.id.node]

@@ -30,6 +30,7 @@ from cloudburst_runtime.executor.tasks import Task
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice, Atomic, MapLattice
 from cloudburst_runtime.lattices.atomic import RECORDS_PREFIX
+from cloudburst_runtime.lattices.causal import NEVER
 from cloudburst_runtime.messages import TAKEN, WAITS, Due, Entry, Failure, Session
 from cloudburst_runtime.values import Value, canonical
 
@@ -64,7 +65,7 @@ def due(session: Session, others: Iterable[tuple[str, Entry]], key: str, entry: 
 def fractured(session: Session, others: Iterable[tuple[str, Entry]], key: str, entry: Entry) -> bool:
     """Whether the entry's transaction wrote a key that was read as it was before."""
     wrote = dues(entry)
-    read = {name: fix.order for name, fix in session.fixed.items()}
+    read = {name: fix.order or NEVER for name, fix in session.fixed.items()}
     read.update((name, order_of(other)) for name, other in others)
     return any(name in read and read[name] < wanted.order for name, wanted in wrote.items() if name != key)
 

@@ -118,8 +118,8 @@ class ExecutorCore:
         self.load = LoadWatch(config, self.tasks)
         self.runner = Runner(config.batch_max, self.load)
         self.departures = Departures(config, self.runner)
-        self.releases = Releases()
         self.operations = Operations(config, name, clock, self.runner)
+        self.releases = Releases(name, lambda attempt: self.operations.snapshots.release(attempt))
         self.cache = self.operations.cache
         self.catalog = Catalog(config.resend_ms)
         self.endings = Endings(
@@ -299,8 +299,6 @@ class ExecutorCore:
 
     def _new_task(self, task_id: TaskId, header: Header) -> Task:
         task = Task(task_id, header, clock=header.clock, floor=header.floor, told=header.floor)
-        if header.session is not None:
-            self.operations.levels.begin(task, header)
         if header.clock > self.clock.last:
             self.clock.observe(header.clock)
         self.tasks[task_id] = task
@@ -313,11 +311,11 @@ class ExecutorCore:
             task.last_failure = trigger.failure
         elif unused:
             task.unused.append(trigger)
+        self.operations.levels.begin(task, trigger.header.session)
         if trigger.header is task.header:  # then the task began with what it says
             return
         task.floor = joined(task.floor, trigger.header.floor)
         task.told = joined(task.told, trigger.header.floor)
-        self.operations.levels.begin(task, trigger.header)
         self.clock.observe(trigger.header.clock)
 
     # ------------------------------------------------------------ tasks are asked after

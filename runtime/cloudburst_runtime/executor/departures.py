@@ -16,13 +16,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from cloudburst_runtime.anna import sessions
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send, SetTimer
 from cloudburst_runtime.executor.runner import Runner
 from cloudburst_runtime.executor.tasks import Execute, Task
 from cloudburst_runtime.ids import Millis, PeerName
-from cloudburst_runtime.messages import FunctionSpec, Input, Result, Results, Trigger, Triggers
+from cloudburst_runtime.messages import (
+    FunctionSpec,
+    Header,
+    Input,
+    Result,
+    Results,
+    Session,
+    Trigger,
+    Triggers,
+)
 from cloudburst_runtime.values import Value
+from cloudburst_runtime.vectors import joined
 
 Effects = list[Any]
 
@@ -177,18 +190,17 @@ def _waits_for(behind: Task, trigger: Trigger) -> bool:
 
 
 def _is_plain(trigger: Trigger) -> bool:
-    """Whether it is a small value at ``lww``, and nothing else."""
-    return trigger.failure is None and trigger.header.session is None and _is_small(trigger.value)
+    """Whether it is a small value, and no failure."""
+    return trigger.failure is None and _is_small(trigger.value)
 
 
 def _goes_with(first: Trigger, trigger: Trigger) -> bool:
-    """Whether an input is for the same task as those that wait, and may have their header."""
+    """Whether an input is for the same task as those that wait, and may go with them."""
     if trigger.target != first.target or not _is_plain(trigger):
         return False
     one, other = first.header, trigger.header
     return other is one or (
         (one.client, one.number, one.attempt) == (other.client, other.number, other.attempt)
-        and (one.clock, one.floor) == (other.clock, other.floor)
     )
 
 
@@ -196,6 +208,25 @@ def _in_one(inputs: list[Trigger]) -> Trigger | Triggers:
     first = inputs[0]
     if len(inputs) == 1:
         return first
-    return Triggers(
-        first.header, first.target, [Input(each.source, each.value, each.steps) for each in inputs]
-    )
+    together = [Input(each.source, each.value, each.steps) for each in inputs]
+    return Triggers(_header_of(inputs), first.target, together)
+
+
+def _header_of(inputs: list[Trigger]) -> Header:
+    """A header for them all: who gets it has seen what each of them has."""
+    header = inputs[0].header
+    for other in (each.header for each in inputs[1:]):
+        if other is not header:
+            clock, floor = max(header.clock, other.clock), joined(header.floor, other.floor)
+            session = _both(header.session, other.session)
+            header = msgspec.structs.replace(header, clock=clock, floor=floor, session=session)
+    return header
+
+
+def _both(one: Session | None, other: Session | None) -> Session | None:
+    """What two sessions know."""
+    if one is None or other is None or one is other:
+        return one or other
+    both = sessions.begun(one)
+    sessions.join(both, other)
+    return both

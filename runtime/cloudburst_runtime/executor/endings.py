@@ -147,24 +147,18 @@ class Endings:
     ) -> Effects:
         """The task is done: send what it gave, and keep that for a repetition."""
         self._tasks.pop(task.id, None)
+        if task.session is None:  # it may fail before its inputs are there
+            self._operations.levels.begin(task, task.header.session)
+        if targets:
+            self._operations.snapshots.hand_on(task)
         floor = joined(task.floor, self._operations.cache.floor)
         sent = outputs(task, value, failure, targets, self._clock.last, floor)
         self._keep(task, sent, value)
         effects = self._deliver(sent, now)
-        if not targets:
-            effects += self._release(task, now)
+        kept_by = [] if targets else keepers(task)
+        if kept_by:  # nothing is to be kept for the attempt any more, here and elsewhere
+            effects += self._releases.add(task.id[:3], kept_by, now)
         return [*effects, *self._operations.snapshots.watch(now)]
-
-    def _release(self, task: Task, now: Millis) -> Effects:
-        """The attempt is over: nothing is to be kept for it any more, here and elsewhere."""
-        effects: Effects = []
-        attempt = task.id[:3]
-        for peer in keepers(task):
-            if peer == self._name:
-                effects += self._operations.snapshots.release(attempt)
-            else:
-                effects += self._releases.add(peer, attempt, now)
-        return effects
 
     def _keep(self, task: Task, sent: Outputs, value: Value | None) -> None:
         """For a repetition, unless it is large."""

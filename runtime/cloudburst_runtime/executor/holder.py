@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from cloudburst_runtime.anna import transactions
 from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.effects import Send
@@ -18,6 +20,7 @@ from cloudburst_runtime.executor.agreement import Claims, is_contested
 from cloudburst_runtime.executor.kept import NO_WRITES, KeptEntries, placed
 from cloudburst_runtime.executor.tasks import Attempt
 from cloudburst_runtime.ids import Millis, PeerName
+from cloudburst_runtime.lattices.wrap import plain
 from cloudburst_runtime.messages import Claim, Claimed, Due, Entry, Failure, Recall, Recalled
 
 Effects = list[Any]
@@ -77,7 +80,7 @@ class Holder:
         attempt = (message.client, message.number, message.attempt)
         entry = self._kept.find(attempt, placed(message.key, message.wrote))
         if entry is not None and not (message.wait and entry.lattice is None):
-            return [Send(message.sender, Recalled(message.req, entry))]
+            return [Send(message.sender, Recalled(message.req, _sent(entry, message.plain)))]
         if not message.fix or self._kept.is_over(attempt):
             return [Send(message.sender, Recalled(message.req, None))]
         served = self._served.setdefault(attempt, {})
@@ -115,7 +118,7 @@ class Holder:
         if entry is not None and not self._kept.is_over(attempt):
             where = placed(message.key, message.wrote)
             entry = self._kept.keep(attempt, where, entry, message.wait)
-        return [Send(message.sender, Recalled(message.req, entry, due))]
+        return [Send(message.sender, Recalled(message.req, _sent(entry, message.plain), due))]
 
     # ------------------------------------------------------------ claims
 
@@ -128,4 +131,12 @@ class Holder:
         read = self._kept.find(attempt, placed(message.key, NO_WRITES))
         if read is not None and read.lattice is None:
             read = None  # that the key does not exist, none but its home has said
-        return [Send(message.sender, Claimed(message.req, read)), *self._kept.watch(now)]
+        claimed = Claimed(message.req, _sent(read, message.plain))
+        return [Send(message.sender, claimed), *self._kept.watch(now)]
+
+
+def _sent(entry: Entry | None, by_value: bool) -> Entry | None:
+    """What is kept, as it is sent: its values lie in shared memory unless the asker could not reach that."""
+    if not by_value or entry is None or entry.lattice is None:
+        return entry
+    return msgspec.structs.replace(entry, lattice=plain(entry.lattice))

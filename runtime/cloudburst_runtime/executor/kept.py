@@ -90,13 +90,16 @@ class KeptEntries:
 
     def keep(self, attempt: Attempt, where: Place, entry: Entry, waited: bool) -> Entry:
         """Keep an entry unless one is kept already: of a key that did not exist, what was ``waited`` for."""
-        kept = self.entries.get(attempt)
-        if kept is None:
-            kept = self.entries.setdefault(attempt, {})
+        kept = self.of(attempt)
         found = kept.setdefault(where, entry)
         if waited and found.lattice is None and entry.lattice is not None:
             found = kept[where] = entry
         return found
+
+    def of(self, attempt: Attempt) -> dict[Place, Entry]:
+        """All that is kept for an attempt, to be added to."""
+        kept = self.entries.get(attempt)
+        return self.entries.setdefault(attempt, {}) if kept is None else kept
 
     def drop(self, attempt: Attempt, where: Place) -> None:
         """Keep nothing of this place after all."""

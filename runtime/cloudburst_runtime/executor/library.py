@@ -20,6 +20,7 @@ from cloudburst_runtime.lattices.puts import added, element, grown
 from cloudburst_runtime.lattices.wrap import reveal
 from cloudburst_runtime.lattices.wrap import siblings as all_values
 from cloudburst_runtime.messages import Failure
+from cloudburst_runtime.seconds import to_wait
 from cloudburst_runtime.values import Value, decode, decode_own, encode
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class UserLibrary:
             Seconds to wait if there is none yet; None waits for ever; 0 does not wait.
         """
         task = self._current
-        self._pump(lambda: bool(task.mailbox), timeout)
+        self._pump(lambda: bool(task.mailbox), to_wait(timeout))
         arrived = list(task.mailbox)
         del task.mailbox[: len(arrived)]
         return self._received(arrived)

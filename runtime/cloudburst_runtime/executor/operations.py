@@ -93,6 +93,7 @@ class Operations:
             task.reading = 0
             if isinstance(result, Failure):
                 return answered(result, later)
+            result = self.snapshots.own(task, keys, result)
             for key, entry in zip(keys, result, strict=True):
                 self.levels.see(task, key, entry)
             return answered([entry.lattice for entry in result], later)

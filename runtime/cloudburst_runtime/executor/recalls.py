@@ -116,6 +116,13 @@ class Recalls:
         """What was asked for with this number, if it has not been answered: now it is."""
         return self._asked.pop(req, None)
 
+    def ask_plain(self, asked: Asked, now: Millis) -> Effects:
+        """What has come lies where it cannot be read any more: ask once more, for the values themselves."""
+        asked.message = msgspec.structs.replace(asked.message, plain=True)
+        asked.due = now + asked.interval
+        self._asked[asked.message.req] = asked
+        return [Send(asked.holder, asked.message), *self._arm(asked.due)]
+
     def forget(self, op: int) -> None:
         """Nobody waits any more for the reading of this number."""
         self._asked = {req: asked for req, asked in self._asked.items() if asked.reading.op != op}

@@ -19,7 +19,7 @@ from cloudburst_runtime.executor.snapshots import Snapshots
 from cloudburst_runtime.executor.tasks import Task
 from cloudburst_runtime.lattices import LWW, AnyLattice, Causal, Custom
 from cloudburst_runtime.levels import CAUSAL, DEPENDENT, REPEATABLE
-from cloudburst_runtime.messages import WAITS, Entry, Failure, Header, Session
+from cloudburst_runtime.messages import WAITS, Entry, Failure, Session
 from cloudburst_runtime.vectors import Vector, joined
 
 
@@ -45,15 +45,21 @@ class Levels:
     # ------------------------------------------------------------ tasks
 
     @staticmethod
-    def begin(task: Task, header: Header) -> None:
-        """The session of a task's call comes with each message about it."""
-        came = header.session
+    def begin(task: Task, came: Session | None) -> None:
+        """The session of a task is what its inputs bring, each of them; without any, what its call brings."""
         if came is None:
             return
         if task.session is None:
             task.session = sessions.begun(came)
         else:
             sessions.join(task.session, came)
+
+    def ready(self, task: Task) -> None:
+        """The inputs of a task at another level than ``lww`` are there."""
+        if task.session is None:
+            self.begin(task, task.header.session)
+        if task.own is None and self._snapshots.agreement.is_apart(task):
+            task.own = {}
 
     @staticmethod
     def level(task: Task) -> str:
@@ -141,6 +147,8 @@ class Levels:
             self.cut = joined(self.cut, task.floor)
         elif session.level == "dsrr":
             sessions.write_at(session, key, task.id.node)
+            if task.own:
+                task.own.pop(key, None)
 
 
 _KEEPS_SIBLINGS = (Causal, Custom)

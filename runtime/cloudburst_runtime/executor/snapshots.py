@@ -4,9 +4,10 @@ Law: one version per attempt, key and own writes before it, on whichever executo
 holder keeps the entry until the attempt is over; the call carries version and holder along. Whoever
 reads the key later uses an entry of that version if one is at hand, else recalls it from the holder.
 
-A step that may run beside another one cannot know what the other fixes. So the call's *home*, an executor
-that has such a step, fixes for all of them, unless the key is as it was when the attempt began (`agreement`);
-a step that is before or after all others fixes for itself.
+A step that is before or after all others reads by itself what those before it have not read. That is its own
+business while it runs, and fixed for those that follow when it ends. A step that may run beside another one
+cannot know what the other reads. So the call's *home*, an executor that has such a step, fixes for all of
+them, unless the key is as it was when the attempt began (`agreement`).
 
 This file reads for the tasks of its executor. What it fixes or recalls is `kept`; `recalls` asks holders for
 it, `holder` is asked by others; at ``atomic``, `admission` says what goes with what was read.
@@ -23,10 +24,11 @@ from cloudburst_runtime.executor import atomic
 from cloudburst_runtime.executor.admission import Admission
 from cloudburst_runtime.executor.agreement import Agreement, Claims
 from cloudburst_runtime.executor.holder import Holder
-from cloudburst_runtime.executor.kept import NO_WRITES, KeptEntries, place, placed
+from cloudburst_runtime.executor.kept import KeptEntries, place
 from cloudburst_runtime.executor.recalls import NOTHING_DUE, Reading, Recalls
 from cloudburst_runtime.executor.tasks import Attempt, Task
 from cloudburst_runtime.ids import Millis, PeerName
+from cloudburst_runtime.lattices.wrap import is_lost
 from cloudburst_runtime.messages import Due, Entry, Failure, Fix, Recalled
 from cloudburst_runtime.vectors import Vector
 
@@ -97,8 +99,12 @@ class Snapshots:
 
     def peek(self, task: Task, key: str) -> Entry | None:
         """What the task reads of a key, if that can be said, or fixed, here and at once."""
-        session, attempt = task.session, task.id[:3]
+        session, own = task.session, task.own
         assert session is not None, task
+        if own is not None and key not in session.fixed:
+            entry = own.get(key) or self._cache.peek(key, task.floor)
+            return None if entry is None else own.setdefault(key, entry)
+        attempt = task.id[:3]
         if session.writes and key in session.writes:
             return Entry(0, session.writes[key])
         kept = self.kept.get(attempt)
@@ -125,10 +131,9 @@ class Snapshots:
     def _fix(self, task: Task, key: str, entry: Entry, holder: PeerName, waited: bool = False) -> Entry:
         session = task.session
         assert session is not None, task
-        wrote = session.wrote.get(key, NO_WRITES)
-        where = placed(key, wrote) if wrote else (key, ())
+        where = place(key, session) if session.wrote else (key, ())
         kept = self.keeping.keep(task.id[:3], where, entry, waited)
-        session.fixed[key] = fix = Fix(kept.version, holder, wrote)
+        session.fixed[key] = fix = Fix(kept.version, holder)
         if session.level == "atomic":
             fix.order = transactions.order_of(kept)
             atomic.note(session, kept)
@@ -144,10 +149,33 @@ class Snapshots:
         self.keeping.drop(task.id[:3], place(key, session))
         session.fixed.pop(key, None)
 
+    # ------------------------------------------------------------ what a step reads by itself
+
+    @staticmethod
+    def own(task: Task, keys: list[str], entries: list[Entry]) -> list[Entry]:
+        """What the task reads where these entries were found: what it has read of a key already stays."""
+        if task.own is None:
+            return entries
+        return [task.own.setdefault(key, entry) for key, entry in zip(keys, entries, strict=True)]
+
+    def hand_on(self, task: Task) -> None:
+        """The task ends: what it has read by itself is fixed for the steps that follow, and kept for them."""
+        session = task.session
+        if session is None or not task.own:
+            return
+        entries = self.keeping.of(task.id[:3])
+        for key, entry in task.own.items():
+            if key not in session.fixed:
+                entries[place(key, session) if session.wrote else (key, ())] = entry
+                session.fixed[key] = Fix(entry.version, self._name)
+
     # ------------------------------------------------------------ what is looked for
 
     def read(self, task: Task, op: int, keys: list[str], wait: bool, now: Millis) -> Effects:
         """Read keys for the operation ``op``; with ``wait``, once all of them exist."""
+        assert task.session is not None, task
+        if task.own is not None and not any(key in task.session.fixed for key in keys):
+            return self._pass_on(self._cache.read(op, keys, task.floor, now, wait), now)
         reading = self._readings[op] = Reading(op, task, keys, wait)
         effects: Effects = []
         for key in dict.fromkeys(keys):
@@ -211,6 +239,8 @@ class Snapshots:
         if asked is None:
             return []
         reading, key, entry = asked.reading, asked.message.key, message.entry
+        if entry is not None and is_lost(entry.lattice):
+            return self.recalls.ask_plain(asked, now)
         if entry is None:
             why = f"the version of key {key!r} that it reads is no longer kept, or does not go with others"
             return self._go_astray(reading, why, now, message.due)
@@ -221,7 +251,11 @@ class Snapshots:
 
     def _take(self, reading: Reading, key: str, entry: Entry, holder: PeerName, now: Millis) -> Effects:
         """The reading has one key more."""
-        reading.found[key] = self._fix(reading.task, key, entry, holder, reading.wait)
+        task = reading.task
+        if task.own is not None and key not in reading.session.fixed:
+            reading.found[key] = task.own.setdefault(key, entry)
+        else:
+            reading.found[key] = self._fix(task, key, entry, holder, reading.wait)
         return self._finish(reading, now)
 
     def _finish(self, reading: Reading, now: Millis) -> Effects:

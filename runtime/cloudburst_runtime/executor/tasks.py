@@ -12,6 +12,7 @@ from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.messages import (
     Args,
     DagNode,
+    Entry,
     Failure,
     FunctionSpec,
     Header,
@@ -95,7 +96,10 @@ class Task(msgspec.Struct, eq=False, gc=False):
     progress: tuple[float, str] = (0.0, "")
     printed: tuple[str, str] = ("", "")
     session: Session | None = None
-    """What its call knows of the store, at another level than ``lww``; the task's own, to be changed."""
+    """What its call knows of the store, at another level than ``lww``; the task's own, to be changed. None
+    as long as it has no input to bring it."""
+    own: dict[str, Entry] | None = None
+    """What it has read by itself, where that is its own business until it ends (`agreement`)."""
     published: int | None = None
     """The attempt whose writes were published, if it was another one."""
     seen: list[Seen] = []

@@ -82,6 +82,8 @@ class Waiting:
         if not (task.started if known.single else _take_inputs(task, known)):
             failure = _nothing_valid(task, known)
             return self._ask_later(now) if failure is None else self._exhausted(task, failure, now)
+        if task.header.session is not None:
+            self._operations.levels.ready(task)
         if task.args is not None and task.args.refs and task.resolved is None:
             return self._resolve(task, now)
         if task.function is None:

@@ -76,19 +76,25 @@ class Topology(NamedTuple):
         )
 
 
-def alone(topology: Topology) -> tuple[bool, ...]:
-    """For each node, whether every other node is before it or after it.
+def alone(graph: Graph, topology: Topology) -> tuple[bool, ...]:
+    """For each node, whether every other node is over before it begins, or begins after it.
+
+    What feeds a MULTIEXEC node that has other inputs may run beside it, for that begins with the first one.
 
     Examples
     --------
     >>> diamond = DagSpec("d", [DagNode(name) for name in "abcd"], [(0, 1), (0, 2), (1, 3), (2, 3)])
-    >>> alone(Topology.of(diamond))
+    >>> alone(diamond, Topology.of(diamond))
     (True, False, False, True)
     """
-    before = _reached(topology.order, topology.preds)
-    after = _reached(topology.order[::-1], topology.succs)
-    everything = (1 << len(topology.order)) - 1
-    return tuple(before[node] | after[node] | 1 << node == everything for node in range(len(topology.order)))
+    nodes = graph.nodes
+    begins_early = [node.invalid is not None and len(topology.preds[i]) > 1 for i, node in enumerate(nodes)]
+    preds = [() if early else topology.preds[node] for node, early in enumerate(begins_early)]
+    succs = [[target for target in after if not begins_early[target]] for after in topology.succs]
+    before = _reached(topology.order, preds)
+    after = _reached(topology.order[::-1], succs)
+    everything = (1 << len(nodes)) - 1
+    return tuple(before[node] | after[node] | 1 << node == everything for node in range(len(nodes)))
 
 
 def _reached(order: Sequence[int], onward: Sequence[Sequence[int]]) -> list[int]:

@@ -11,7 +11,6 @@ and of all others, when an arena is full.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import mmap
 import os
@@ -24,9 +23,9 @@ from cloudburst_runtime.segments import SHARED_BYTES_MIN, Pool, Segment
 from cloudburst_runtime.shared import Shared, spans
 from cloudburst_runtime.shell import arena_file
 from cloudburst_runtime.shell.arena_file import Line
+from cloudburst_runtime.shell.backing import Backing, mapped
 from cloudburst_runtime.values import Value
 
-MADV_POPULATE_WRITE = 23
 COPY_BYTES = 1 << 24
 """Copied at a stretch; in between other threads get their turn, and interrupts are seen."""
 
@@ -62,6 +61,7 @@ class Arena:
         self._section = section
         self._arena = ""
         self._fd = -1
+        self._backing: Backing | None = None
         self._pool: Pool | None = None
         self._map: mmap.mmap | None = None
         self._usable = bytes_max != 0
@@ -126,28 +126,19 @@ class Arena:
         except OSError:
             self._usable = False
             return
+        self._backing = Backing(self._fd)
         self._pool = Pool(self, arena_file.TABLE_BYTES)
 
     def _fill(self, segment: Segment, buffers: list[memoryview], starts: list[int], size: int) -> None:
         memory = self._memory(segment.offset + segment.size)
         if segment.resident < size:
-            self._populate(memory, segment, size)
+            assert self._backing is not None
+            segment.resident = self._backing.populate(memory, segment.offset, size)
         for buffer, start in zip(buffers, starts, strict=True):
             for at in range(0, buffer.nbytes, COPY_BYTES):
                 part = buffer[at : at + COPY_BYTES]
                 begin = segment.offset + start + at
                 memory[begin : begin + part.nbytes] = part
-
-    def _populate(self, memory: mmap.mmap, segment: Segment, size: int) -> None:
-        """Have memory behind the segment before it is written: a page that cannot be had would be fatal."""
-        length = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
-        try:
-            memory.madvise(MADV_POPULATE_WRITE, segment.offset, length)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            os.posix_fallocate(self._fd, segment.offset, length)  # a kernel before 5.14
-        segment.resident = length
 
     def _memory(self, end: int) -> mmap.mmap:
         length = os.fstat(self._fd).st_size if self._map is None else len(self._map)
@@ -155,7 +146,7 @@ class Arena:
             length *= 2
         if self._map is None or len(self._map) < length:
             os.ftruncate(self._fd, length)
-            self._map = mmap.mmap(self._fd, length)
+            self._map = mapped(self._fd, length)
         return self._map
 
     def _give_out(self, segment: Segment, lengths: list[int]) -> Shared | None:

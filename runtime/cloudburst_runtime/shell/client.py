@@ -40,6 +40,7 @@ from cloudburst_runtime.effects import SetTimer
 from cloudburst_runtime.errors import CallTimeout, ErrorKinds, RuntimeUnavailable
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Failure, Hello, Result, pack, unpack
+from cloudburst_runtime.seconds import to_wait
 from cloudburst_runtime.shell import arena_file, holding
 from cloudburst_runtime.shell.arena import Arena
 from cloudburst_runtime.shell.clock import hybrid_clock, now_ms
@@ -181,6 +182,7 @@ class ClientShell:
 
     def wait(self, done: Callable[[], bool], timeout: float | None = None) -> bool:
         """Wait for a condition that an outcome makes true; False after ``timeout`` seconds."""
+        timeout = to_wait(timeout)
         if self.closed_because:
             return done()
         return self.loop.wait(done, None if timeout is None else now_ms() + timeout * 1000)
@@ -210,6 +212,7 @@ class ClientShell:
         TypeError
             If the runtime could not read it: it would take this process for another's, and hang up.
         """
+        timeout = to_wait(timeout)
         self.check()
         with self.loop.lock:
             req = self.core.next_req()
@@ -225,6 +228,7 @@ class ClientShell:
         session: ClientSession | None = None,
     ) -> Any:
         """A store operation: ``read`` keys, ``write`` key and lattice, ``delete`` key."""
+        timeout = to_wait(timeout)
         self.check()
         if kind == "write":
             arguments = (arguments[0], self.arena.moved(arguments[1]), *arguments[2:])

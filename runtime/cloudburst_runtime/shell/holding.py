@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cloudburst_runtime.shared import Installed, Shared, spans
-from cloudburst_runtime.shell import arena_file
+from cloudburst_runtime.shell import arena_file, backing
 
 
 class Mapped:
@@ -58,7 +58,7 @@ class Mapped:
     def memory(self, end: int) -> mmap.mmap:
         """A mapping that reaches up to ``end``; the file only ever grows."""
         if self.map is None or len(self.map) < end:
-            self.map = mmap.mmap(self.fd, 0, access=mmap.ACCESS_READ)
+            self.map = backing.mapped(self.fd, os.fstat(self.fd).st_size, mmap.ACCESS_READ)
         return self.map
 
     def is_removed(self) -> bool:

@@ -202,7 +202,7 @@ class _Hoarding(_AtLevel):
 
 class _Amnesiac(ClientSession):
     def terms(self, key: str, floor: Vector, known: Vector) -> Terms:
-        self._session.seen.clear()
+        self._seen.session.seen.clear()
         return super().terms(key, floor, known)
 
 
@@ -214,7 +214,9 @@ class _Hodgepodge(Block):
 class _Assorting(ClientSession):
     def __init__(self, level: str = "lww") -> None:
         super().__init__(level)
-        self.block = _Hodgepodge() if level == "atomic" else None
+        if level == "atomic":
+            self.block = _Hodgepodge()
+            self.blocks = (self.block,)
 
 
 class _Undemanding(Block):
@@ -225,7 +227,9 @@ class _Undemanding(Block):
 class _Forbearing(ClientSession):
     def __init__(self, level: str = "lww") -> None:
         super().__init__(level)
-        self.block = _Undemanding() if level == "atomic" else None
+        if level == "atomic":
+            self.block = _Undemanding()
+            self.blocks = (self.block,)
 
 
 class _Unmindful(ClientCore):
