@@ -21,7 +21,16 @@ from cloudburst_runtime.client.blocks import PLAIN
 from cloudburst_runtime.client.calls import Answered
 from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.ids import Millis
-from cloudburst_runtime.messages import Due, Entry, Failure, GetVersion, History, HistoryReply, VersionReply
+from cloudburst_runtime.messages import (
+    Due,
+    Entry,
+    Failure,
+    GetVersion,
+    History,
+    HistoryReply,
+    Version,
+    VersionReply,
+)
 
 Effects = list[Any]
 Follows: TypeAlias = Callable[[Any, Millis], Effects]
@@ -161,27 +170,25 @@ class Admission:
     def _read_history(self, reading: Reading, now: Millis) -> Effects:
         def found(reply: HistoryReply, later: Millis) -> Effects:
             torn = reading.entry.version
-            numbers = [each.number for each in reply.versions if each.clock != torn]
-            return self._go_back(reading, numbers, later)
+            return self._go_back(reading, [each for each in reply.versions if each.clock != torn], later)
 
         return [self._ask(History(self._begin(reading, found), reading.key), now)]
 
-    def _go_back(self, reading: Reading, numbers: list[int], now: Millis) -> Effects:
+    def _go_back(self, reading: Reading, versions: list[Version], now: Millis) -> Effects:
         """Show the latest of these versions that goes."""
-        if not numbers:
+        if not versions:
             return self._end_of_history(reading, now)
 
         def found(reply: VersionReply, later: Millis) -> Effects:
-            entry, session = reply.entry, reading.session
-            if entry is None or session.torn(reading.key, entry) is not None:
-                return self._go_back(reading, numbers[1:], later)
-            if session.late(reading.key, entry) is not None:
-                return self._end_of_history(reading, later)
-            self._store.observe(reading.key, entry)
+            entry, key, session = reply.entry, reading.key, reading.session
+            if entry is None or session.torn(key, entry) is not None or session.late(key, entry) is not None:
+                return self._go_back(reading, versions[1:], later)
+            self._store.observe(key, entry)
             reading.show(entry)
             return self.admit(reading, later)
 
-        return [self._ask(GetVersion(self._begin(reading, found), reading.key, numbers[0]), now)]
+        req, latest = self._begin(reading, found), versions[0]
+        return [self._ask(GetVersion(req, reading.key, latest.number, latest.writer), now)]
 
     def _end_of_history(self, reading: Reading, now: Millis) -> Effects:
         due = reading.session.due(reading.key)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.levels import LEVELS
-from cloudburst_runtime.sim import calls, executions, faults, restarts
+from cloudburst_runtime.sim import calls, executions, faults, restarts, versions
 from cloudburst_runtime.sim.faults import Faults
 from cloudburst_runtime.sim.mutant import HONEST, Mutant
 from cloudburst_runtime.sim.world import World
@@ -29,6 +29,9 @@ AMBUSH = "/ambush"
 BLOCKS = "atomic/blocks"
 """The scenario of clients whose reads go together."""
 
+VERSIONS = "versions"
+"""The scenario of histories that travel with their keys."""
+
 MANY = "many"
 """The scenario of many calls, which travel together."""
 
@@ -37,6 +40,7 @@ SCENARIOS: dict[str, Callable[[World], list[str]]] = {
     "calls" + STORES: calls.drive_several,
     MANY: calls.drive_many,
     BLOCKS: executions.drive_blocks,
+    VERSIONS: versions.drive,
     **{level + stores: executions.at(level) for stores in ("", STORES, AMBUSH) for level in LEVELS},
     **{level + RESTARTS: restarts.at(level) for level in LEVELS},
     **{level + ESTATES: restarts.at(level, several=True) for level in LEVELS},
@@ -77,8 +81,10 @@ def _setting(seed: int, scenario: str, plan: Faults) -> tuple[Faults, Config]:
         plan = faults.in_ambush(seed, plan)
     if scenario.endswith(ESTATES):
         plan = faults.dying(seed, plan)
+    if scenario == VERSIONS:
+        plan = faults.moving(seed, plan)
     config = faults.config(seed, plan)
-    if scenario.endswith((STORES, AMBUSH)):
+    if scenario.endswith((STORES, AMBUSH, VERSIONS)):
         config = faults.with_stores(seed, config)
     if scenario.endswith(AMBUSH):
         config = faults.copied(seed, config)
