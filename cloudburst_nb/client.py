@@ -739,6 +739,9 @@ class Client:
             If there is no such key, or no such version, and no default is given.
         LatticeMismatch
             If two types of lattices lie under the key, or another one than ``lattice``.
+        ConsistencyError
+            In a session at ``"atomic"``, if no version is kept that goes with what its block has read: leave
+            the block and begin it again.
         CallTimeout
             If the store does not answer in time.
 
@@ -823,8 +826,11 @@ class Client:
         Parameters
         ----------
         level
-            One of ``"lww" "dsrr" "sk" "mk" "dsc" "atomic"``, or a `Consistency`. At ``"atomic"`` each call
-            publishes its writes all or none; a put or get of the notebook itself is one by itself.
+            One of ``"lww" "dsrr" "sk" "mk" "dsc" "atomic"``, or a `Consistency`. At ``"atomic"`` what the
+            block gets is never a part of what one call has published: each key is read as it was when the
+            block first read it, and with it goes all that it was published with. The block's own calls
+            publish their writes all or none, and its puts are published at once, each by itself; from then
+            on the block reads those.
 
         Returns
         -------
