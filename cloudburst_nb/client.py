@@ -1135,7 +1135,7 @@ class Client:
 
     def stores(self) -> list[StoreStatus]:
         """The processes that keep keys, as of now; the first is the node's. Those on other hosts, which were
-        started there with ``cloudburst-nb store``, have a ``host``.
+        started there with ``cloudburst-nb store``, have a ``host``; those that are ``away`` do not run.
 
         Examples
         --------
@@ -1179,12 +1179,13 @@ class Client:
         return str(reply.name)
 
     def remove_store(self, name: str, timeout: float | None = 60.0) -> None:
-        """Let a store hand over what it has, and end.
+        """Let a store hand over what it has, and end; or give up one that is away.
 
         Parameters
         ----------
         name
-            As `add_store` or `stores` gives it; the node's own cannot be removed.
+            As `add_store` or `stores` gives it; the node's own cannot be removed. One on another host that
+            is away is not waited for any longer: what only it had is lost, and is not taken back.
         timeout
             Seconds to wait; None for ever.
 
