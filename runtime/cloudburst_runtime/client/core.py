@@ -414,7 +414,7 @@ class ClientCore:
         """Repeat unanswered requests and probe unanswered calls; sleep when there are none."""
         self._tick_armed = False
         effects = [*self.requests.overdue(now), *self.recovery.probes(now)]
-        if self.requests.unanswered or self.calls:
+        if self.requests.unanswered.open or self.calls:
             effects.append(self._arm_tick(now))
         return effects
 
