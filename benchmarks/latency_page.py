@@ -97,6 +97,13 @@ WHY = {
     "interpreter at work at both ends",
     "put from the client, 8 B": "a put is a round trip to the store, as a no-op is one to an executor, with "
     "an interpreter at work at both ends",
+    "put from the client, 8 MB": "beside the copy, whose time is the limit, it is a put of 8 B: a round trip "
+    "to the store. The array, twice, has gone through the processors' caches before that begins, so code and "
+    "data of both processes come from memory again: a put of 8 B after a mere copy of 8 MB takes as much "
+    "longer. The arena's own part is a few locks and a line in its table",
+    "10 × 8 MB, hot": "the arrays lie in huge pages where the system gives them, as those of the limit do; "
+    "then the sums take the same time. What is beyond is a call with ten references, as **10 × 10 KB, hot** "
+    "is, in processes whose code and data 80 MB have driven out of the processors' caches",
     "p99": "the slowest of a hundred calls is slow for what else the machine does meanwhile, and a call has "
     "more time than a ping-pong to meet it",
     "no-op call, to": "the sum of the stages of the table above that are not **request** and **reply**",

@@ -61,7 +61,7 @@ class Store:
 
     def _version(self, key: str, each: Kept, shown: bool) -> Version:
         """A version; only of one that is shown the value is read."""
-        value = self._value(key, each.version) if shown else ""
+        value = self._value(key, each) if shown else ""
         met = [self._meeting(met) for met in each.met] if shown else []
         return Version(each.version, self._name(each.writer), each.time.timestamp(), each.nbytes, value, met)
 
@@ -78,7 +78,7 @@ class Store:
     def _name(self, writer: str) -> str:
         return "this notebook" if writer == self.client.name else writer
 
-    def _value(self, key: str, version: int) -> str:
+    def _value(self, key: str, version: Kept) -> str:
         try:
             return preview(self.client.get(key, version=version, timeout=LOOK_S))
         except CloudburstError as error:  # it has been dropped meanwhile

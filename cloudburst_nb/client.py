@@ -708,7 +708,7 @@ class Client:
         default: Any = _REQUIRED,
         *,
         siblings: bool = False,
-        version: int | None = None,
+        version: int | Version | None = None,
         lattice: str | None = None,
         timeout: float | None = 60.0,
     ) -> Any:
@@ -725,7 +725,8 @@ class Client:
             it, the latest of them. Of more than 64 the oldest are dropped: who has read a key, in the same
             session or call, replaces what he writes after.
         version
-            The number of an earlier version, as `history` shows it; None: the current one.
+            An earlier version that `history` shows, or its number; None: the current one. Should two writers
+            have written in the same microsecond, the number is of the later version.
         lattice
             The type that is expected. Needed only if two types were put under one new key at two stores at
             the same time: both are kept then, and this says which of them to read.
@@ -754,25 +755,30 @@ class Client:
             found = self._version(key, version, timeout)
         if found is None:
             if default is _REQUIRED:
-                what = "" if version is None else f"version {version!r} of "
+                what = "" if version is None else f"version {getattr(version, 'version', version)!r} of "
                 raise KeyNotFound(f"there is no {what}key {key!r} in the store")
             return default
         if lattice is not None:
             found = one_of(found, lattice, key)
         return all_values(found, decode, key) if siblings else reveal(found, decode, key)
 
-    def _version(self, key: str, version: int, timeout: float | None) -> Any:
-        if isinstance(version, bool) or not isinstance(version, int):
-            raise TypeError(f"version= takes a number that history shows, not {version!r:.80}")
-        if not 0 <= version < 2**63:
+    def _version(self, key: str, version: int | Version, timeout: float | None) -> Any:
+        number, writer = (version.version, version.writer) if isinstance(version, Version) else (version, "")
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise TypeError(f"version= takes a number that history shows, not {number!r:.80}")
+        if not 0 <= number < 2**63:
             return None
-        asked: Any = self._shell.ask(lambda req: messages.GetVersion(req, key, version), timeout)
+        asked: Any = self._shell.ask(lambda req: messages.GetVersion(req, key, number, writer), timeout)
         return None if asked.entry is None else asked.entry.lattice
 
     def history(self, key: str, *, timeout: float | None = 60.0) -> list[Version]:
-        """The versions of a key that are kept, the current one first; `get` takes their numbers.
+        """The versions of a key that are kept, the current one first; `get` takes them, or their numbers.
 
-        As many are kept as ``up(history=…)`` says, and of large values fewer. A deletion ends with them.
+        As many are kept as ``up(history=…)`` says, and of large values fewer. A deletion ends with them. They
+        go along when a key is handed over to another store. Each of several stores that keep a key notes the
+        versions that it comes to know, and gets the others, which it was not told of one by one, some seconds
+        later; shown are those that any of them has. Until then, if a store is killed without leaving a file,
+        the versions before the current one that it alone had noted are lost.
 
         Parameters
         ----------

@@ -42,12 +42,12 @@ class Version(NamedTuple):
     Attributes
     ----------
     version : int
-        Its number, as ``get(key, version=…)`` takes it; a later version has a larger one.
+        Its number, as ``get(key, version=…)`` takes it: when it was written, in microseconds. So it is the
+        same whichever stores keep the key, and after a restart; a later version has a larger one.
     time : datetime
         When it was written, by the writer's clock.
     writer : str
-        The client or executor that wrote it. What stores have handed over to each other may not say so any
-        more, nor when: then this is empty, and the time is in 1970.
+        The client or executor that wrote it.
     lattice : str
         Its type.
     nbytes : int
@@ -67,9 +67,9 @@ class Version(NamedTuple):
     met: list[Meeting]
 
     def __str__(self) -> str:
-        at = f"{self.time:%Y-%m-%d %H:%M:%S}" if self.time.timestamp() > 0 else "unknown"
+        at = f"{self.time:%Y-%m-%d %H:%M:%S}"
         writer = self.writer or "unknown"
-        return f"{self.version:>8}  {at:<19}  {writer:<14} {self.lattice:<10} {size(self.nbytes)}"
+        return f"{self.version:>16}  {at}  {writer:<14} {self.lattice:<10} {size(self.nbytes)}"
 
 
 def versions_of(reply: messages.HistoryReply) -> list[Version]:

@@ -59,6 +59,7 @@ CONFIG = Config(
     replication=2,
     stores_max=4,
     stats_ms=1000.0,
+    calm_ms=0.0,
     store_operations_high_per_s=100.0,
     hot_key_operations_per_s=50.0,
 )
@@ -380,6 +381,33 @@ def test_a_hot_key_is_raised_and_lowered() -> None:
         bench.tell(name, StoreStats(name, 5, 50, 60, 1000.0))
     bench.settle()
     assert bench.steward.membership.ring.current.factors == {}
+
+
+def test_what_is_not_needed_for_a_moment_stays_and_goes_when_it_was_not_for_long() -> None:
+    bench = Bench(msgspec.structs.replace(CONFIG, calm_ms=10_000.0))
+    bench.add()
+    bench.add()
+    names = bench.steward.membership.ring.live
+    for rate in (60, 1, 60, 1):
+        bench.now += 4_000.0
+        for name in names:
+            bench.tell(name, StoreStats(name, 5, 50, rate, 1000.0, {"k": rate}))
+        bench.settle()
+        assert bench.steward.membership.ring.live == names
+        assert bench.steward.membership.ring.current.factors == {"k": 3}
+    began, effects = bench.now, [SetTimer(LOAD_TIMER, bench.now)]
+    for _ in range(20):
+        timers = [each for each in effects if type(each) is SetTimer and each.key == LOAD_TIMER]
+        if not timers:
+            break
+        bench.now = timers[-1].due
+        effects = bench.steward.handle(Timer(LOAD_TIMER), bench.now)
+        for name, _ in sent(bench.settle(), Retire):
+            bench.steward.lose(name, bench.now)
+    assert bench.steward.membership.ring.live == ["node"]
+    assert bench.steward.membership.ring.current.factors == {}
+    assert bench.now >= began + 10_000.0
+    assert not timers, "nothing is left to be looked at"
 
 
 def test_a_key_is_kept_by_as_many_as_a_user_says() -> None:

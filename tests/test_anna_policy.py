@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudburst_runtime.anna.policy import RAISED_MAX, factors, stores_wanted
+from cloudburst_runtime.anna.policy import RAISED_MAX, eased, factors, stores_wanted
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.messages import StoreStats
 
@@ -87,3 +87,36 @@ def test_the_hottest_are_raised_if_there_are_too_many() -> None:
     assert len(wanted) == RAISED_MAX
     assert "k0009" not in wanted
     assert f"k{RAISED_MAX + 9:04}" in wanted
+
+
+NUMBERS = st.dictionaries(st.sampled_from("abc"), st.integers(1, 5), max_size=3)
+
+
+@given(NUMBERS, st.lists(st.tuples(NUMBERS, st.integers(0, 15_000)), max_size=6))
+def test_more_is_given_at_once_and_nothing_taken_that_was_needed_lately(
+    current: dict[str, int], reports: list[tuple[dict[str, int], int]]
+) -> None:
+    needed = dict.fromkeys(current, 0.0)
+    since: dict[str, float] = {}
+    now = 0.0
+    for wanted, later in reports:
+        now += later
+        numbers, since = eased(current, wanted, since, now, Config(calm_ms=10_000.0))
+        for key in {*current, *numbers}:
+            have, want, is_there = current.get(key, 0), wanted.get(key, 0), numbers.get(key, 0)
+            if want >= have:
+                assert is_there == want
+                needed[key] = now
+            else:
+                assert is_there in (want, have)
+                assert is_there == have or now >= needed[key] + 10_000.0
+        assert not set(since) - set(current), "what is not there need not be watched"
+        current = numbers
+
+
+def test_what_is_needed_less_for_long_enough_is_taken_back() -> None:
+    numbers, since = eased({"k": 4}, {}, {}, 500.0, CONFIG)
+    assert (numbers, since) == ({"k": 4}, {"k": 500.0})
+    assert eased(numbers, {"k": 4}, since, 9_000.0, CONFIG).since == {}
+    assert eased(numbers, {"k": 2}, since, 10_500.0, CONFIG).numbers == {"k": 2}
+    assert eased(numbers, {}, since, 10_500.0, CONFIG).numbers == {}

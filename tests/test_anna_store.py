@@ -316,20 +316,6 @@ def test_all_keys_are_those_of_all_stores() -> None:
     assert isinstance(bench.tell("s2", Keys(6))[0].message, KeysReply)
 
 
-def test_the_history_of_a_key_is_that_of_its_first_owner() -> None:
-    bench = Bench("s2", "s3")
-    assert bench.store.owners is not None
-    owners = bench.store.owners
-    key = next(f"k{n}" for n in range(1000) if owners.of(f"k{n}")[0] == "s2")
-    [asked] = bench.tell("c1", History(7, key))
-    assert (asked.peer, asked.message.key) == ("s2", key)
-    assert bench.tell("c1", History(7, key)) == []
-    [reply] = bench.tell("s2", HistoryReply(asked.message.req, []))
-    assert reply == Send("c1", HistoryReply(7, []))
-    [reply] = bench.tell("s2", History(3, key))
-    assert reply == Send("s2", HistoryReply(3, []))
-
-
 def test_what_has_changed_is_compared_once_and_then_all_rests() -> None:
     bench = Bench("s2")
     bench.tell("c1", Put(1, "k", Max(7)))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.processes.chaos.judge import DELETED, Found, Violation, closure, judge
-from tests.processes.chaos.ledger import ACKNOWLEDGED, BEGUN, ERROR, RAN, READ, UNKNOWN, Ledger, Line
+from tests.processes.chaos.ledger import ACKNOWLEDGED, BEGUN, ERROR, KILLED, RAN, READ, UNKNOWN, Ledger, Line
 
 
 class Told:
@@ -114,6 +114,30 @@ def test_a_set_has_what_was_acknowledged(told: Told) -> None:
     assert not told.judged({("add", "k"): {first, second, killed}})
     only(told.judged({("add", "k"): {first}}), second)
     only(told.judged({("add", "k"): {first, second, "b:9"}}), "nobody ever added")
+
+
+def test_what_does_not_wait_for_the_disk_may_go_with_all_its_copies_and_with_no_fewer(told: Told) -> None:
+    safe = told.write("soon", "k")
+    told.say("killer", 0, KILLED, "", "", (3.0, 0.75))
+    assert not told.judged({("soon", "k"): {safe}})
+    only(told.judged({("soon", "k"): set()}), safe)
+    told.say("killer", 0, KILLED, "", "", (4.0, 0.25))
+    assert not told.judged({("soon", "k"): set()})
+    only(told.judged({("soon", "k"): {"b:9"}}), "nobody ever added")
+    told.write("add", "j")
+    only(told.judged({("add", "j"): set(), ("soon", "k"): set()}))
+
+
+@pytest.mark.parametrize(
+    ("began", "ended", "promised"),
+    [(4.0, 4.9, True), (4.0, 5.1, False), (5.5, 5.6, False), (7.9, 9.0, False), (8.1, 9.0, True)],
+)
+def test_only_while_it_may_not_be_on_disk(began: float, ended: float, promised: bool) -> None:
+    ledger = Ledger()
+    ledger.note(Line(5.0, "a", 1, BEGUN, "soon", "k", "a:1"))
+    ledger.note(Line(6.0, "a", 1, ACKNOWLEDGED))
+    ledger.note(Line(began, "killer", 0, KILLED, "", "", (ended, 1.0)))
+    assert bool(judge(ledger, {("soon", "k"): set()})) is promised
 
 
 def test_a_counter_counts_each_acknowledged_once(told: Told) -> None:

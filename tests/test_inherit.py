@@ -8,6 +8,7 @@ import lmdb
 import pytest
 
 from cloudburst_runtime.anna.durable import pack, version_place
+from cloudburst_runtime.anna.past import BESIDE
 from cloudburst_runtime.anna.records import Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
@@ -114,16 +115,30 @@ def test_a_key_comes_with_its_history(tmp_path: Path) -> None:
         assert told[1].nbytes == large.nbytes
 
 
-def test_of_a_key_that_both_have_what_is_current_is_merged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("largest", [3, 9])
+def test_of_a_key_that_both_have_what_is_current_is_merged_and_so_is_the_past(
+    tmp_path: Path, largest: int
+) -> None:
     config = Config(state_dir=str(tmp_path))
-    leave(config, NODE, {"k": Stored(Max(3), 0, 1, writer="c1")})
+    leave(config, NODE, {"k": Stored(Max(largest), 0, 1, stamp=20, writer="c1", nbytes=8)})
     disk = open_state(config, "s2")
     assert disk is not None
-    for seq, version in {7: Stored(Max(2), 0, 7, writer="c2"), 8: Stored(Max(5), 0, 8, writer="c2")}.items():
+    theirs = {
+        7: Stored(Max(2), 0, 7, None, 10, "c2", 8),
+        8: Stored(Max(5), 0, 8, {"node": 1}, 30, "c2", 8),
+        BESIDE + 9: Stored(Max(1), 0, BESIDE + 9, {"s2": 0, "s3": 4}, 5, "c3", 8),
+    }
+    for seq, version in theirs.items():
         disk.storage.write({version_place("k", seq): pack(version_place("k", seq), version)})
     disk.storage.close()
-    lattices = [version.lattice for version in begin(config).records.versions("k")]
-    assert lattices == [Max(5), Max(3)]
+    expected = {3: [(5, 30), (3, 20), (2, 10), (1, 5)], 9: [(9, 20), (5, 30), (2, 10), (1, 5)]}
+    for _ in range(2):
+        records = begin(config).records
+        versions = records.versions("k")
+        shown = [(each.lattice.value, each.stamp) for each in versions if isinstance(each.lattice, Max)]
+        assert shown == expected[largest]
+        assert [records.version(each) for each in versions[2:]] == [{}, {}], "no store counts so any more"
+        assert all(seq < BESIDE for vector in map(records.version, versions) for seq in vector.values())
 
 
 def test_of_a_deleted_key_nothing_is_left(tmp_path: Path) -> None:

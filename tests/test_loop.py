@@ -113,6 +113,49 @@ def test_several_events_are_handled_before_what_comes_of_them_is_carried_out(
     assert pending(peer)[1:] == [Done(1), Done(2)]
 
 
+class Replaces(Echo):
+    """A core that lets go of memory with each message, and then tells somebody."""
+
+    def __init__(self, held: Held) -> None:
+        super().__init__()
+        self.held = held
+
+    def handle(self, event: Any, now: float) -> list[Any]:
+        if isinstance(event, Received):
+            self.held.ended.append(event.message)
+        return [Act("told")] if isinstance(event, Received) else []
+
+    def handle_all(self, events: list[Any], now: float) -> list[Any]:
+        return [effect for event in events for effect in self.handle(event, now)]
+
+
+class Held:
+    """What a process holds of shared memory: notes when it lets go."""
+
+    def __init__(self, acted: list[str]) -> None:
+        self.ended: list[Any] = []
+        self.acted = acted
+
+    def settle(self) -> None:
+        self.ended.clear()
+        self.acted.append("free")
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_memory_that_is_let_go_is_free_before_anybody_is_told(
+    loop: Loop, peer: Hub, acted: list[str], monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    held = Held(acted)
+    monkeypatch.setattr("cloudburst_runtime.shell.loop.HOLDING", held)
+    core = loop.core = Replaces(held)
+    loop._together = core.handle_all if together else None
+    loop.hub.connect("e1")
+    pending(peer)
+    peer.send("c1", Done(1))
+    assert loop.wait(lambda: bool(acted), deadline=None)
+    assert acted == ["free", "told"]
+
+
 def test_who_looks_again_and_again_reads_in_place_of_the_background_thread(loop: Loop, peer: Hub) -> None:
     core = loop.core = Roll()
     readers = core.readers

@@ -432,7 +432,8 @@ def test_values_come_and_go_between_the_tiers(
     assert {key: store.text(key) for key in model} == model
     if not state_dir:
         on_disk = {place for place in store.disk.data if place[:1] == b"k"}
-        assert on_disk <= {version_place(key, seq) for key in model for seq in store.numbers(key)}
+        versions = store.replica.records.versions
+        assert on_disk <= {version_place(key, each.seq) for key in model for each in versions(key)}
 
 
 def test_a_value_that_fits_nowhere_is_refused_and_the_rest_stays() -> None:

@@ -293,6 +293,27 @@ def test_a_store_that_cannot_reach_what_it_lacks_asks_for_the_bytes(memory: Memo
     assert store.key_count == 1
 
 
+def test_earlier_versions_go_from_store_to_store_as_current_ones_do(memory: Memory) -> None:
+    config, part = Config(history_bytes_max=10**9), partition_of("k")
+    members = Members(["node", "s2", "s3"])
+    stores = [StoreCore(config, ReplicaCore(config, name)) for name in ("node", "s2")]
+    for store, former in zip(stores, ([], [Members(["s3"])]), strict=True):
+        ring = Ring(1, members, 3, former, live=members.names, born=3, afar=["s3"])
+        store.handle(Received("node", ring), 0.0)
+    for stamp in (7, 8):
+        stores[0].handle(Received("c1", Put(stamp, "k", memory.moved(ARRAY, stamp, stamp))), 1.0)
+    for peer, wants, is_sent_shared in (("s3", False, False), ("s2", False, True), ("s2", True, False)):
+        [wanted] = sent(stores[0].handle(Received(peer, Want(1, part, [], wants)), 2.0))
+        [earlier] = wanted.earlier["k"]
+        assert is_shared(earlier.lattice) is is_sent_shared
+        np.testing.assert_array_equal(reveal(earlier.lattice), ARRAY)
+    stores[1].handle(Received("s3", Compared(1, [], [part])), 3.0)
+    wanted.earlier["k"][0].lattice = lost(memory, 1, 7)
+    [want] = sent(stores[1].handle(Received("s3", wanted), 4.0))
+    assert (type(want), want.plain) == (Want, True)
+    assert [version.stamp for version in stores[1].replica.records.versions("k")] == [8]
+
+
 def test_a_store_is_sent_the_bytes_that_it_asks_for(memory: Memory) -> None:
     store = StoreCore(Config(), ReplicaCore(Config()))
     members = Members(["node", "s2"])

@@ -146,6 +146,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     store_bytes_high: int = 1024 * 1024 * 1024
     """or have more bytes than this on average."""
     store_low_share: float = 0.3
-    """A store is removed when those that stay would be below this share of both."""
+    """A store is removed when those that stay would be below this share of both,"""
+    calm_ms: float = 10_000.0
+    """and have been for so long; as long, a key is kept by as many after it was hot."""
     hot_key_operations_per_s: float = 1_000.0
     """A key that is read and written more often than this on each of its stores is kept by one more."""

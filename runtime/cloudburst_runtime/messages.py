@@ -763,11 +763,41 @@ class Told(Wire):
     seq: int
 
 
+class Met(Wire):
+    """A write that met a value which its writer had not seen: when, by whom, its size, and itself if small.
+
+    Attributes
+    ----------
+    how
+        ``over``: it came upon the version before, and this one is what came of both. ``late``: it came upon
+        this version, but was made earlier, and is lost. ``stores``: as ``over``, but each was taken by a
+        store that had not heard of the other.
+    """
+
+    how: str
+    stamp: Micros
+    writer: PeerName
+    nbytes: int
+    lattice: AnyLattice | None = None
+
+
+class Earlier(Wire):
+    """A version of a key before its current one, as it goes from store to store."""
+
+    generation: Micros
+    lattice: AnyLattice
+    stamp: Micros
+    writer: PeerName
+    version: Vector = {}
+    met: list[Met] = []
+
+
 class Gossip(Wire, tag=122):
     """Store → store: what I changed. ``told.number`` counts these messages.
 
-    ``bases``: of the keys whose entries are only what was new, my change that they go on from. ``origins``:
-    when and by whom entries were last written that do not say so themselves, for the history.
+    ``bases``: of the keys whose entries are only what was new, my change that they go on from; ``full``: the
+    version of the whole of these. ``origins``: when and by whom entries were last written that do not say so
+    themselves, for the history, here and in the other messages between stores.
     """
 
     told: Told
@@ -775,6 +805,7 @@ class Gossip(Wire, tag=122):
     entries: list[Entry]
     bases: dict[str, int] = {}
     origins: dict[str, tuple[Micros, PeerName]] = {}
+    full: dict[str, Vector] = {}
 
 
 class Heard(Wire, tag=123):
@@ -789,6 +820,7 @@ class Heard(Wire, tag=123):
     keys: list[str] = []
     entries: list[Entry] = []
     plain: bool = False
+    origins: dict[str, tuple[Micros, PeerName]] = {}
 
 
 class Pull(Wire, tag=124):
@@ -805,6 +837,7 @@ class Pulled(Wire, tag=125):
     req: int
     entries: list[Entry | None]
     told: Told
+    origins: dict[str, tuple[Micros, PeerName]] = {}
 
 
 class Compare(Wire, tag=126):
@@ -830,23 +863,30 @@ class Compared(Wire, tag=127):
 class Want(Wire, tag=133):
     """Store → store: send me what I lack in this part. I have these keys, generations and versions.
 
-    ``plain``: send the values themselves, for I cannot reach where they lie.
+    ``plain``: send the values themselves, for I cannot reach where they lie. ``earlier``: of the keys of
+    which I have earlier versions, up to where I keep none, and the origins of those that I have.
     """
 
     epoch: int
     part: int | str
     have: list[tuple[str, Micros, Vector]]
     plain: bool = False
+    earlier: dict[str, tuple[tuple[Micros, PeerName], list[tuple[Micros, PeerName]]]] = {}
 
 
 class Wanted(Wire, tag=134):
-    """What was lacking, or the first of it. ``more``: ask again, with what you have then."""
+    """What was lacking, or the first of it. ``more``: ask again, with what you have then.
+
+    ``earlier``: versions before the current ones, of these and other keys.
+    """
 
     epoch: int
     part: int | str
     keys: list[str]
     entries: list[Entry]
     more: bool = False
+    origins: dict[str, tuple[Micros, PeerName]] = {}
+    earlier: dict[str, list[Earlier]] = {}
 
 
 class Settled(Wire, tag=128):
@@ -942,26 +982,8 @@ class History(Wire, tag=110):
     key: str
 
 
-class Met(Wire):
-    """A write that met a value which its writer had not seen: when, by whom, its size, and itself if small.
-
-    Attributes
-    ----------
-    how
-        ``over``: it came upon the version before, and this one is what came of both. ``late``: it came upon
-        this version, but was made earlier, and is lost. ``stores``: as ``over``, but each was taken by a
-        store that had not heard of the other.
-    """
-
-    how: str
-    stamp: Micros
-    writer: PeerName
-    nbytes: int
-    lattice: AnyLattice | None = None
-
-
 class Version(Wire):
-    """A version of a key: the number of the change that made it, when and by whom, its type and its size.
+    """A version of a key: its number, when and by whom it was written, its type and its size.
 
     ``clock`` names the changes that it includes, as of an `Entry`, ``met`` the writes that met in it.
     """
@@ -976,25 +998,31 @@ class Version(Wire):
 
 
 class HistoryReply(Wire, tag=111):
-    """The versions of a key, the latest first; none if there is no such key."""
+    """The versions of a key, the latest first, and their generation; none if there is no such key."""
 
     req: int
     versions: list[Version]
+    generation: Micros = 0
 
 
 class GetVersion(Wire, tag=112):
-    """Ask for one version of a key, by its number; the value itself, not where it lies in shared memory."""
+    """Ask for one version of a key, by its number; the value itself, not where it lies in shared memory.
+
+    ``writer``: of those that several have written in one microsecond, that of this one; empty: the latest.
+    """
 
     req: int
     key: str
     number: int
+    writer: PeerName = ""
 
 
 class VersionReply(Wire, tag=113):
-    """That version; None if it is not kept."""
+    """That version; None if it is not kept. ``generation``: that of the key."""
 
     req: int
     entry: Entry | None
+    generation: Micros = 0
 
 
 # ---------------------------------------------------------------- calls

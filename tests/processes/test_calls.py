@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import os
 import threading
 import time
@@ -606,3 +607,11 @@ def test_a_cancelled_call_fails_those_that_wait_for_its_result():
     first.cancel()
     with pytest.raises(CallCancelled):
         second.get(LIMIT)
+
+
+def test_an_executor_collects_garbage_and_has_its_imports_out_of_the_collectors_sight():
+    @cb.function
+    def collector():
+        return gc.isenabled(), gc.get_freeze_count() > 10_000
+
+    assert collector().get(LIMIT) == (True, True)

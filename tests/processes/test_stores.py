@@ -151,6 +151,49 @@ def test_stores_come_and_go_while_there_is_load() -> None:
         client.remove_store("s9")
 
 
+def test_the_versions_of_a_key_go_along_when_it_is_handed_over() -> None:
+    client = cb.up(executors=1, stores=2, history=5)
+    eventually(lambda: settled(client, 2))
+    keys = [f"k{number}" for number in range(30)]
+
+    @client.function
+    def write(cloudburst: Any, value: int) -> None:
+        for key in keys:
+            cloudburst.put(key, value)
+
+    for value in range(3):
+        for key in keys:
+            client.put(key, value)
+    write(3).get(timeout=60)
+    for number in range(3):
+        client.put("large", np.full(10_000, number))
+        client.put("count", 1, lattice="counter")
+
+    def versions(key: str) -> list[tuple[Any, ...]]:
+        return [(each.version, each.time, each.writer, each.nbytes) for each in client.history(key)]
+
+    shown = {key: versions(key) for key in [*keys, "large", "count"]}
+    assert {len(of_key) for of_key in shown.values()} == {3, 4}
+    assert {writer for of_key in shown.values() for _, _, writer, _ in of_key} == {client.name, "e1"}
+
+    def check() -> None:
+        assert {key: versions(key) for key in shown} == shown
+        assert [client.get(key, version=shown[key][-1][0]) for key in keys] == [0] * len(keys)
+        assert [client.get("count", version=each) for each in client.history("count")] == [3, 2, 1]
+        assert [client.get("large", version=each)[-1] for each in client.history("large")] == [2, 1, 0]
+
+    check()
+    assert client.add_store() == "s3"
+    check()
+    client.remove_store("s2")
+    check()
+    os.kill(pid_of(directory_of(client), "s3"), signal.SIGKILL)
+    eventually(lambda: settled(client, 2) and client.stores()[1].name == "s4")
+    check()
+    client.put("k0", 4)
+    assert versions("k0")[1:] == shown["k0"]
+
+
 def test_idle_stores_sleep() -> None:
     settings = {"stores_min": 3, "stores_max": 3, "replication": 2, "stats_ms": 50.0}
     with runtime(executors_min=1, anti_entropy_ms=100.0, **settings) as client:
@@ -295,7 +338,7 @@ def test_a_key_is_kept_by_as_many_stores_as_a_user_says_whoever_comes_and_goes(c
     assert (replicas("k7"), replicas("k8")) == (3, 1)
     os.kill(pid_of(directory_of(client), "s2"), signal.SIGKILL)  # k8 may have been there alone
     eventually(lambda: "s2" not in [store.name for store in client.stores()])
-    eventually(lambda: settled(client, 3))
+    eventually(lambda: settled(client, 4))  # another one is started in its place
     assert replicas("k7") == 3
     assert client.get("k7") == 7
     client.add_store()
@@ -375,19 +418,24 @@ def _put_two_types(client: Client, key: str, homes: dict[str, Client]) -> bool:
     return len(kept) == 2
 
 
-def test_load_starts_stores_and_raises_a_hot_key_and_rest_takes_both_back() -> None:
-    settings = {"stores_min": 1, "stores_max": 3, "replication": 1, "stats_ms": 300.0}
+def test_load_starts_stores_and_raises_a_hot_key_and_rest_takes_both_back_with_nothing_lost() -> None:
+    settings = {"stores_min": 1, "stores_max": 3, "replication": 1, "stats_ms": 300.0, "calm_ms": 900.0}
     limits = {"store_operations_high_per_s": 40.0, "hot_key_operations_per_s": 30.0}
     with runtime(executors_min=1, **settings, **limits) as client:
         client.put("hot", 7)
         assert [store.name for store in client.stores()] == ["node"]
 
+        written: dict[str, int] = {}
+
         def is_under_load() -> bool:
-            for _ in range(50):
+            for number in range(len(written), len(written) + 25):
                 assert client.get("hot") == 7
+                client.put(f"k{number}", number)
+                written[f"k{number}"] = number
             return len(client.stores()) == 3 and client._stores().factors.get("hot", 0) > 1
 
         eventually(is_under_load, 60.0)
         eventually(lambda: len(client.stores()) == 1, 60.0)
         assert client._stores().factors == {}
         assert client.get("hot") == 7
+        assert {key: client.get(key) for key in written} == written

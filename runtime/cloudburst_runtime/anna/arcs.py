@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
+from typing import NamedTuple
 
+from cloudburst_runtime.anna import past
 from cloudburst_runtime.anna.owners import Part
+from cloudburst_runtime.anna.past import NEVER, Origin, origin
 from cloudburst_runtime.anna.records import Records, Stored
 from cloudburst_runtime.anna.ring import partition_of
 from cloudburst_runtime.ids import Micros
@@ -21,6 +24,16 @@ ENTRY_BYTES = 64
 """What an entry counts besides its value."""
 
 Have = list[tuple[str, Micros, Vector]]
+Earlier = dict[str, tuple[Origin, list[Origin]]]
+"""By key, up to where nothing is kept, and which versions before the current one are."""
+
+
+class Lacking(NamedTuple):
+    """What another store lacks: the keys, of some keys earlier versions, and whether that is not all."""
+
+    keys: list[str]
+    earlier: dict[str, list[Stored]]
+    more: bool
 
 
 class Arcs:
@@ -38,7 +51,7 @@ class Arcs:
     >>> arcs.digest(arc) == Arcs(theirs).digest(arc)
     False
     >>> arcs.lacking(arc, have=[])
-    (['k'], False)
+    Lacking(keys=['k'], earlier={}, more=False)
     """
 
     def __init__(self, records: Records) -> None:
@@ -90,7 +103,7 @@ class Arcs:
         return found
 
     def digest(self, part: Part) -> bytes:
-        """Equal, as good as surely, for stores that have the same keys in the same versions.
+        """Equal, as good as surely, for stores that have the same keys, in the same versions, after the same.
 
         Deleted keys do not count: each store forgets them when it must.
         """
@@ -108,6 +121,8 @@ class Arcs:
         for key, record in live:
             version = sorted(self._records.version(record).items())
             digest.update(f"{key}\0{record.generation}\0{version}\0".encode())
+            if key in self._records.past:
+                digest.update(f"{[*map(origin, self._records.past[key])]}\0".encode())
         return digest.digest()
 
     def have(self, part: Part) -> Have:
@@ -115,20 +130,52 @@ class Arcs:
         version = self._records.version
         return [(key, record.generation, version(record)) for key, record in self._find(part).items()]
 
-    def lacking(self, part: Part, have: Have) -> tuple[list[str], bool]:
-        """The keys of a part that somebody who has this lacks; True if more than fit into an answer."""
+    def earlier(self, part: Part) -> Earlier:
+        """Which earlier versions there are of the keys of a part that have any."""
+        records = self._records
+        return {
+            key: (records.pasts.floor(key), [*map(origin, records.past.get(key, ()))])
+            for key in self._find(part)
+            if key in records.past or key in records.pasts.cuts
+        }
+
+    def lacking(self, part: Part, have: Have, earlier: Earlier | None = None) -> Lacking:
+        """What somebody lacks of a part who has this, or the first of it that fits into an answer."""
         theirs = {key: (generation, version) for key, generation, version in have}
-        keys: list[str] = []
+        found = Lacking([], {}, False)
         room = ANSWER_BYTES_MAX
         for key, record in self._find(part).items():
-            if self._is_covered(record, theirs, key):
+            generation, version = theirs.get(key, (-1, {}))
+            lacks = not self._is_covered(record, generation, version)
+            versions = self._before(key, record, generation, version, lacks, (earlier or {}).get(key))
+            if not lacks and not versions:
                 continue
-            room -= ENTRY_BYTES + record.nbytes
-            if keys and room < 0:
-                return keys, True
-            keys.append(key)
-        return keys, False
+            room -= sum(ENTRY_BYTES + each.nbytes for each in ([record] if lacks else []) + versions)
+            if (found.keys or found.earlier) and room < 0:
+                return found._replace(more=True)
+            if lacks:
+                found.keys.append(key)
+            if versions:
+                found.earlier[key] = versions
+        return found
 
-    def _is_covered(self, record: Stored, theirs: Mapping[str, tuple[Micros, Vector]], key: str) -> bool:
-        generation, version = theirs.get(key, (-1, {}))
+    def _is_covered(self, record: Stored, generation: Micros, version: Vector) -> bool:
         return generation >= record.generation and covers(version, self._records.version(record))
+
+    def _before(
+        self,
+        key: str,
+        record: Stored,
+        generation: Micros,
+        version: Vector,
+        lacks: bool,
+        known: tuple[Origin, list[Origin]] | None,
+    ) -> list[Stored]:
+        """The versions before the current one that somebody lacks who has this of the key."""
+        if record.lattice is None or generation > record.generation:
+            return []
+        versions = [*self._records.past.get(key, ())]
+        if not lacks and version != self._records.version(record):  # ours is an earlier one there
+            versions.append(record)
+        floor, has = known or (NEVER, [])
+        return past.lacking(versions, has, floor) if versions else []

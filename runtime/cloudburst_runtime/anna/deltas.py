@@ -11,10 +11,12 @@ the part's own once it has merged it, whatever else it has. One that has not say
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from cloudburst_runtime.anna.records import Change, Origin, Records, Stored
-from cloudburst_runtime.lattices import AnyLattice, lub
+from cloudburst_runtime.anna.past import Origin, origin
+from cloudburst_runtime.anna.records import Change, Records, Stored
+from cloudburst_runtime.lattices import LWW, AnyLattice, lub
 from cloudburst_runtime.messages import Entry
 from cloudburst_runtime.vectors import Vector, joined
 
@@ -110,10 +112,18 @@ class Deltas:
             return None
         return sum(part.lattice.nbytes for part in parts if part.seq >= first)
 
-    def origin(self, key: str) -> Origin | None:
-        """When and by whom the key was last written; None if that is not known."""
-        record = self._records.live.get(key)
-        return None if record is None or not record.writer else (record.stamp, record.writer)
+    def origins(self, entries: Mapping[str, Entry]) -> dict[str, Origin]:
+        """When and by whom those of these entries were written that do not say so themselves."""
+        live = self._records.live
+        return {
+            key: origin(live[key])
+            for key, entry in entries.items()
+            if entry.lattice is not None and type(entry.lattice) is not LWW
+        }
+
+    def full(self, key: str) -> Vector:
+        """The version of the whole of which `since` gives a part."""
+        return self._records.version(self._records.live[key])
 
     def drop(self, key: str) -> None:
         """Every store has the key as it is."""

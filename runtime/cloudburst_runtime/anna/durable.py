@@ -12,9 +12,10 @@ Places, in bytes, by their first letter::
     r KEY         the replication factor of a key that has one of its own
     m             which store this is
 
-A key's versions lie side by side, the current one last. It is written under a place of its own, so that an
-older one is still there should it be damaged. A version has two parts, each with a checksum: its *head*,
-which is read at each start, and its value, which may be large and is read when it is asked for.
+A key's versions lie side by side, the current one last but for those that other stores had (`past`). It is
+written under a place of its own, so that an older one is still there should it be damaged. A version has two
+parts, each with a checksum: its *head*, which is read at each start, and its value, which may be large and is
+read when it is asked for.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from cloudburst_runtime.anna.past import BESIDE
 from cloudburst_runtime.anna.records import Cold, Stored
 from cloudburst_runtime.ids import Micros, PeerName
 from cloudburst_runtime.lattices import AnyLattice
@@ -115,6 +117,22 @@ def version_place(key: str, seq: int) -> bytes:
     'k'
     """
     return b"k" + key.encode() + _seq.pack(seq)
+
+
+def seq_of(place: bytes) -> int:
+    """The number under which a version lies at this place."""
+    return int.from_bytes(place[-8:], "big")
+
+
+def change_of(place: bytes) -> int:
+    """The number of the change with which the version at this place came.
+
+    Examples
+    --------
+    >>> change_of(version_place("k", 7)), change_of(version_place("k", BESIDE + 7))
+    (7, 7)
+    """
+    return seq_of(place) % BESIDE
 
 
 def function_place(name: str) -> bytes:
@@ -318,6 +336,6 @@ def _say(recovered: Recovered, place: bytes, why: str) -> None:
     key = key_of(place)
     what = f"{KINDS.get(place[:1], 'something')} {key!r}"
     if place[:1] == b"k":
-        what += f", change {int.from_bytes(place[-8:], 'big')}"
+        what += f", change {change_of(place)}"
         recovered.damaged.setdefault(key, []).append(place)
     recovered.said.append(f"{what}: {why}")

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterable
 
 from cloudburst_runtime.anna.deltas import Deltas
 from cloudburst_runtime.anna.gossip import Batch, Incoming, Outgoing
-from cloudburst_runtime.anna.records import Origin
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import Millis, PeerName
-from cloudburst_runtime.lattices import LWW
 from cloudburst_runtime.messages import Entry, Gossip, Heard, Told
 
 
@@ -126,15 +124,10 @@ class Exchange:
                 bases[key], had[key] = news
             elif (entry := self._entry(key, as_plain)) is not None:
                 had[key] = entry
-        origins = {key: said for key, entry in had.items() if (said := self._origin(key, entry)) is not None}
-        told = Told(self.epoch, batch.number, batch.seq)
-        return Send(store, Gossip(told, list(had), list(had.values()), bases, origins))
-
-    def _origin(self, key: str, entry: Entry) -> Origin | None:
-        """When and by whom a key was written, unless its entry says so."""
-        if entry.lattice is None or type(entry.lattice) is LWW:
-            return None
-        return self._deltas.origin(key)
+        told, full = Told(self.epoch, batch.number, batch.seq), {key: self._deltas.full(key) for key in bases}
+        return Send(
+            store, Gossip(told, list(had), list(had.values()), bases, self._deltas.origins(had), full)
+        )
 
     def told(self, store: PeerName) -> Told:
         """How far this store has been told."""

@@ -5,7 +5,8 @@ left; the others get their share from it. It begins with names anew, so the numb
 had counted mean nothing any more. When a store dies and the runtime goes on, the one that is started in its
 place takes over.
 
-A key comes with its history if whoever takes over had nothing of it; else what is current of both is merged.
+A key comes with its history. If whoever takes over had something of it, what is current of both is merged,
+and so are the versions before.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from cloudburst_runtime.anna.durable import Recovered, version_place
+from cloudburst_runtime.anna.past import BESIDE, in_order, origin
 from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.effects import Persist
+from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.lattices import below, lub
 from cloudburst_runtime.vectors import joined
 
@@ -30,7 +33,8 @@ def begin_anew(found: Recovered) -> None:
     for versions in found.versions.values():
         for seq, version in versions.items():
             if version.others or version.deps:
-                versions[seq] = msgspec.structs.replace(version, others=None, deps=None)
+                others = {NODE: 0} if seq >= BESIDE else None  # such a number is of no store's changes
+                versions[seq] = msgspec.structs.replace(version, others=others, deps=None)
 
 
 def whole(key: str, record: Stored, read: Read) -> Stored:
@@ -55,14 +59,17 @@ def inherit(records: Records, read: Read, left: Recovered, read_left: Read) -> I
         What was found of the other one, and its disk.
     """
     for key, versions in left.versions.items():
-        theirs = whole(key, versions[max(versions)], read_left)
+        *earlier, latest = in_order(versions)
+        theirs = whole(key, latest, read_left)
         mine = records.find(key)
         merged = _merged(None if mine is None else whole(key, mine, read), theirs)
-        if merged is None or isinstance(merged.lattice, Cold):
-            continue
-        if mine is None:
-            yield from _history(records, key, versions, theirs, read_left)
-        yield _kept(records, key, merged)
+        past = _history(key, earlier, theirs, read_left)
+        if merged is not None and not isinstance(merged.lattice, Cold):
+            if mine is None:
+                yield from (_kept(records, key, version) for version in past)
+            yield _kept(records, key, merged)
+        if mine is not None:
+            yield from _laid(records, key, [*past, theirs])
 
 
 def written(replica: ReplicaCore, changes: Iterator[Change]) -> Iterator[list[Persist]]:
@@ -72,16 +79,31 @@ def written(replica: ReplicaCore, changes: Iterator[Change]) -> Iterator[list[Pe
         replica.keeper.shrink()
 
 
-def _history(
-    records: Records, key: str, versions: dict[int, Stored], latest: Stored, read_left: Read
-) -> Iterator[Change]:
+def _history(key: str, earlier: list[Stored], latest: Stored, read_left: Read) -> list[Stored]:
     """The versions before the latest, as far as they can be had."""
-    if latest.lattice is None:
-        return
-    for seq in sorted(versions)[:-1]:
-        version = whole(key, versions[seq], read_left)
-        if version.generation == latest.generation and not isinstance(version.lattice, Cold | None):
-            yield _kept(records, key, version)
+    versions = [whole(key, version, read_left) for version in earlier]
+    return [
+        version
+        for version in versions
+        if latest.lattice is not None and version.generation == latest.generation
+        if not isinstance(version.lattice, Cold | None)
+    ]
+
+
+def _laid(records: Records, key: str, versions: list[Stored]) -> Iterator[Change]:
+    """Versions that come to lie beside those that are here, unless they have become the current one."""
+    current = records.find(key)
+    told = [
+        records.told(
+            msgspec.structs.replace(version, seq=BESIDE, others={**(version.others or {}), records.name: 0})
+        )
+        for version in versions
+        if not isinstance(version.lattice, Cold | None)
+        if current is not None and origin(version) != origin(current)
+    ]
+    change = records.lay(key, told)
+    if change is not None:
+        yield change
 
 
 def _kept(records: Records, key: str, version: Stored) -> Change:

@@ -15,7 +15,17 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from cloudburst_runtime.anna import tiers
-from cloudburst_runtime.anna.durable import FORMAT, HERE, Here, Recovered, key_of, version_place
+from cloudburst_runtime.anna.durable import (
+    FORMAT,
+    HERE,
+    Here,
+    Recovered,
+    change_of,
+    key_of,
+    seq_of,
+    version_place,
+)
+from cloudburst_runtime.anna.past import in_order
 from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Loaded, Persist, Unwritten
@@ -66,10 +76,10 @@ class Keeper:
         if found.here is not None:
             records.forgotten = found.here.forgotten
         for key, versions in found.versions.items():
-            for version in records.recall(key, [versions[seq] for seq in sorted(versions)]):
+            for version in records.recall(key, in_order(versions)):
                 self._begun.append(Persist(version_place(key, version.seq), None))
         for places in found.damaged.values():  # a place is never used again while something else lies there
-            records.seq = max(records.seq, *(int.from_bytes(place[-8:], "big") for place in places))
+            records.seq = max(records.seq, *map(change_of, places))
         records.deleted = dict(sorted(records.deleted.items(), key=lambda item: item[1].seq))
         records.results.sort(sorted(records.live, key=lambda key: records.live[key].seq))
         if found.here is not None:
@@ -98,7 +108,12 @@ class Keeper:
         self._full = False
         effects: list[Persist] = []
         if self._durable:
-            effects.append(Persist(version_place(key, record.seq), record, sync, (change,), moved))
+            if record is not change.before:
+                effects.append(Persist(version_place(key, record.seq), record, sync, (change,), moved))
+            effects += [
+                Persist(version_place(key, version.seq), version, sync, (change,), moved)
+                for version in change.beside
+            ]
         gone: list[bytes] = []
         if self._durable or self._written or self._damaged:  # else there is nothing on disk
             gone = [version_place(other, version.seq) for other, version in change.dropped]
@@ -150,11 +165,11 @@ class Keeper:
                 places.append(version_place(key, record.seq))
         return places
 
-    def cold_version(self, key: str, seq: int) -> list[bytes]:
-        """Where one version of a key lies, if it is not in memory."""
-        version = self._records.at(key, seq)
-        cold = version is not None and isinstance(version.lattice, Cold) and key not in self.unreadable
-        return [version_place(key, seq)] if cold else []
+    def cold_versions(self, key: str, versions: Iterable[Stored]) -> list[bytes]:
+        """Where those of these versions of a key lie that are not in memory."""
+        if key in self.unreadable:
+            return []
+        return [version_place(key, each.seq) for each in versions if isinstance(each.lattice, Cold)]
 
     def use(self, keys: Iterable[str]) -> None:
         """These keys are used."""
@@ -167,7 +182,7 @@ class Keeper:
     def loaded(self, event: Loaded) -> None:
         """Values that were cold are here, or cannot be had."""
         for place, found in event.found.items():
-            key, seq = key_of(place), int.from_bytes(place[-8:], "big")
+            key, seq = key_of(place), seq_of(place)
             for version in self._records.versions(key):
                 if version.seq != seq or not isinstance(version.lattice, Cold):
                     continue

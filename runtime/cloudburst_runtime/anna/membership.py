@@ -12,6 +12,7 @@ has all that is its own to keep. A name is never given twice.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 
 from cloudburst_runtime.anna import policy
@@ -22,6 +23,8 @@ from cloudburst_runtime.messages import Members, Retire, Ring, Settled, StoreSta
 
 SILENT_PERIODS = 2.5
 """A store that has not reported for so many periods has nothing to do."""
+
+STORES = "stores"
 
 
 class Membership:
@@ -76,6 +79,8 @@ class Membership:
         self._settled: dict[PeerName, None] = {}
         self._stats: dict[PeerName, tuple[StoreStats, Millis]] = {}
         self._joined: dict[PeerName, Millis] = {}
+        self._easing: dict[str, Millis] = {}  # since when fewer stores would do, and fewer copies of hot keys
+        self._cooling: dict[str, Millis] = {}
 
     # ------------------------------------------------------------ what is decided elsewhere
 
@@ -274,11 +279,22 @@ class Membership:
         if len(known) < len(self.names) or self.ring.former:
             return len(self.names)
         afar = sum(name in self.afar for name in self.names)
-        return policy.stores_wanted(known, self._config, self._asked + afar)
+        wanted = {STORES: policy.stores_wanted(known, self._config, self._asked + afar)}
+        numbers, self._easing = policy.eased(
+            {STORES: len(self.names)}, wanted, self._easing, now, self._config
+        )
+        return numbers[STORES]
 
     def hot(self, now: Millis) -> dict[str, int]:
         """Which keys the load wants kept by more stores."""
-        return policy.factors(self.stats(now), self._hot, self._config)
+        wanted = policy.factors(self.stats(now), self._hot, self._config)
+        numbers, self._cooling = policy.eased(self._hot, wanted, self._cooling, now, self._config)
+        return dict(itertools.islice(numbers.items(), policy.RAISED_MAX))
+
+    @property
+    def eases(self) -> bool:
+        """Whether something is to be taken back, should the load stay as it is."""
+        return bool(self._easing or self._cooling)
 
 
 def _idle(stats: StoreStats) -> StoreStats:

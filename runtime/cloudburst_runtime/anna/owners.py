@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from cloudburst_runtime.anna.ring import PARTITIONS, Circle
+from cloudburst_runtime.anna.ring import PARTITIONS, Circle, partition_of
 from cloudburst_runtime.ids import NODE, PeerName
 from cloudburst_runtime.messages import Ring
 
@@ -64,6 +64,10 @@ class Owners:
             found.update(dict.fromkeys(_keep(circle, part)))
         heirs = [heir for circle in self._former for heir in self._heirs(circle, part)]
         return list(dict.fromkeys([*(name for name in found if name in self._live), *heirs]))
+
+    def holders(self, key: str) -> list[PeerName]:
+        """Who may have something of this key: stores that run, the current owners first, and heirs."""
+        return self.sources(key if key in self.apart else partition_of(key))
 
     def _heirs(self, circle: Circle, part: Part) -> list[PeerName]:
         """Who has, or will have, what the owners of a part had, if all of them have died."""

@@ -1,15 +1,18 @@
 """What the load asks for: how many stores, and which keys on more of them.
 
 Law: pure functions over what the stores have reported; all thresholds are in the configuration. Whatever
-is raised is lowered again only when half of what raised it is left, so that nothing swings.
+is raised is lowered again only when half of what raised it is left, and that for a while: so that nothing
+swings, neither at a steady load nor at one that comes in bursts.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from cloudburst_runtime.config import Config
+from cloudburst_runtime.ids import Millis
 from cloudburst_runtime.messages import StoreStats
 
 RAISED_MAX = 256
@@ -77,6 +80,43 @@ def factors(stats: Sequence[StoreStats], raised: Mapping[str, int], config: Conf
             wanted[key] = (factor, rate)
     hottest = sorted(wanted, key=lambda key: (-wanted[key][1], key))[:RAISED_MAX]
     return {key: wanted[key][0] for key in sorted(hottest)}
+
+
+class Eased(NamedTuple):
+    """What is to be, and since when less of it would do."""
+
+    numbers: dict[str, int]
+    since: dict[str, Millis]
+
+
+def eased(
+    current: Mapping[str, int],
+    wanted: Mapping[str, int],
+    since: Mapping[str, Millis],
+    now: Millis,
+    config: Config,
+) -> Eased:
+    """What the load asks for, where that is less only if it has been for ``calm_ms``.
+
+    Parameters
+    ----------
+    current, wanted
+        What there is, and what the latest reports ask for; what is not named there is not needed.
+    since
+        As it was returned the time before.
+
+    Examples
+    --------
+    >>> config = Config(calm_ms=10_000.0)
+    >>> eased({"k": 4}, {"k": 3}, {}, 500.0, config)
+    Eased(numbers={'k': 4}, since={'k': 500.0})
+    >>> eased({"k": 4}, {"k": 3}, {"k": 500.0}, 10_500.0, config)
+    Eased(numbers={'k': 3}, since={'k': 500.0})
+    """
+    less = [key for key, number in current.items() if wanted.get(key, 0) < number]
+    started = {key: since.get(key, now) for key in less}
+    held = {key: current[key] for key in less if now - started[key] < config.calm_ms}
+    return Eased({**wanted, **held}, started)
 
 
 def key_rates(stats: Sequence[StoreStats]) -> dict[str, float]:

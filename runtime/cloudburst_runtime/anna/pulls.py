@@ -7,25 +7,25 @@ answered, or when the ring has changed and it must be looked at anew.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from cloudburst_runtime.effects import Received, Send
 from cloudburst_runtime.ids import Millis, PeerName
-from cloudburst_runtime.messages import Keys, KeysReply, Pull
+from cloudburst_runtime.messages import Failed, HistoryReply, KeysReply, Pull, VersionReply
 from cloudburst_runtime.unanswered import Question, Unanswered
 
 
 class _Waiting:
-    """A request that waits for so many answers; ``replies``: those to a list of keys."""
+    """A request that waits for so many answers; ``replies``: those that are made one."""
 
     __slots__ = ("event", "left", "replies")
 
     def __init__(self, event: Received, left: int) -> None:
         self.event = event
         self.left = left
-        self.replies: list[KeysReply] = []
+        self.replies: list[Any] = []
 
 
 class _Asked(Question):
@@ -64,15 +64,9 @@ class Pulls:
         """Let a request wait until these stores have said what they have under these keys."""
         return self._begin(event, {store: Pull(0, keys) for store, keys in lacking.items()}, now)
 
-    def list_keys(self, event: Received, stores: list[PeerName], now: Millis) -> list[Send]:
-        """Let a list of keys wait for those of these stores."""
-        assert isinstance(event.message, Keys)
-        prefix = event.message.prefix
-        return self._begin(event, {store: Keys(0, prefix) for store in stores}, now)
-
-    def relay(self, event: Received, store: PeerName, now: Millis) -> list[Send]:
-        """Ask this store what a client has asked."""
-        return self._begin(event, {store: msgspec.structs.replace(event.message)}, now)
+    def ask_all(self, event: Received, stores: list[PeerName], now: Millis) -> list[Send]:
+        """Ask these stores what a client has asked, which waits for all their answers."""
+        return self._begin(event, {store: msgspec.structs.replace(event.message) for store in stores}, now)
 
     def _begin(self, event: Received, asks: dict[PeerName, Any], now: Millis) -> list[Send]:
         name = (event.peer, event.message.req)  # type: ignore[union-attr]
@@ -118,8 +112,8 @@ class Pulls:
         asked.waiting.left -= 1
         return None if asked.waiting.left else self._end(asked.waiting)
 
-    def take_keys(self, reply: KeysReply) -> tuple[Received | None, list[KeysReply]]:
-        """A store has listed its keys; return the list that waits no more, with all answers."""
+    def take_reply(self, reply: Any) -> tuple[Received | None, list[Any]]:
+        """A store has answered; return the request that waits no more, with all answers."""
         asked = self._asked.open.get(reply.req)
         if asked is None:
             return None, []
@@ -151,6 +145,43 @@ class Pulls:
         self._asked.open.clear()
         self._waiting.clear()
         return events
+
+
+def merged_history(req: int, replies: list[HistoryReply], versions_max: int) -> HistoryReply:
+    """The versions of a key that several stores have, the latest first.
+
+    Examples
+    --------
+    >>> from cloudburst_runtime.messages import Version
+    >>> one, two, three = (Version(stamp, stamp, "c1", "lww", 3, {"s2": stamp}) for stamp in (1, 2, 3))
+    >>> replies = [HistoryReply(1, [three, one]), HistoryReply(2, [three, two])]
+    >>> both = merged_history(7, replies, versions_max=2)
+    >>> [version.number for version in both.versions]
+    [3, 2]
+    """
+    newest = _newest(replies)
+    found = {(each.number, each.writer): each for reply in newest for each in reply.versions}
+    versions = [found[name] for name in sorted(found, reverse=True)]
+    return HistoryReply(req, versions[:versions_max], newest[0].generation)
+
+
+def merged_version(req: int, replies: list[VersionReply | Failed]) -> VersionReply | Failed:
+    """The version that one of several stores has; else why it cannot be had, if one says so."""
+    failed = [reply for reply in replies if isinstance(reply, Failed)]
+    found = _newest([reply for reply in replies if isinstance(reply, VersionReply)])
+    had = [reply for reply in found if reply.entry is not None]
+    answers: list[VersionReply | Failed] = [*had, *failed, *found]
+    answers[0].req = req
+    return answers[0]
+
+
+Said = TypeVar("Said", HistoryReply, VersionReply)
+
+
+def _newest(replies: list[Said]) -> list[Said]:
+    """What those say who know of the key's last deletion."""
+    generation = max((reply.generation for reply in replies), default=0)
+    return [reply for reply in replies if reply.generation == generation]
 
 
 @dataclass

@@ -10,12 +10,14 @@ it then, and if for some reason it has not, this does. When nothing changes, not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import Any
 
-from cloudburst_runtime.anna.arcs import Arcs
+from cloudburst_runtime.anna.arcs import Arcs, Lacking
 from cloudburst_runtime.anna.exchange import Exchange
 from cloudburst_runtime.anna.owners import Owners, Part
+from cloudburst_runtime.anna.past import Origin
 from cloudburst_runtime.anna.repair import Question, Repair
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import partition_of
@@ -23,10 +25,10 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.lattices.wrap import is_lost
-from cloudburst_runtime.messages import Compare, Compared, Entry, Want, Wanted
+from cloudburst_runtime.messages import Compare, Compared, Earlier, Entry, Want, Wanted
 
 Effects = list[Any]
-Absorb = Callable[[int, Iterable[str], Iterable[Entry | None], Millis], Effects]
+Absorb = Callable[[int, Iterable[str], Iterable[Entry | None], Millis, Mapping[str, Origin]], Effects]
 
 
 class Reconciler:
@@ -39,7 +41,7 @@ class Reconciler:
     replica, exchange
         Of the store.
     absorb
-        Merges what a store has sent whose ring is of some epoch: keys, and an entry for each.
+        Merges what a store has sent whose ring is of some epoch: keys, an entry for each, and origins.
     """
 
     def __init__(self, config: Config, replica: ReplicaCore, exchange: Exchange, absorb: Absorb) -> None:
@@ -107,7 +109,10 @@ class Reconciler:
             if same:
                 effects.append(Send(source, Compare(epoch, parts, [arcs.digest(part) for part in parts])))
             else:
-                effects += [Send(source, Want(epoch, part, arcs.have(part), plain)) for part in parts]
+                effects += [
+                    Send(source, Want(epoch, part, arcs.have(part), plain, arcs.earlier(part)))
+                    for part in parts
+                ]
         return effects
 
     def compared(self, peer: PeerName, message: Compared, now: Millis) -> Effects:
@@ -119,14 +124,25 @@ class Reconciler:
 
     def wanted(self, peer: PeerName, message: Wanted, now: Millis) -> Effects:
         """A store sends what we lack in a part."""
-        effects = self._absorb(message.epoch, message.keys, message.entries, now)
+        effects = self._absorb(message.epoch, message.keys, message.entries, now, message.origins)
+        effects += self._lay(message.earlier)
         if message.epoch != self._ring().epoch or not self._repair.is_asked(peer, message.part):
             return effects
-        lost = any(is_lost(entry.lattice) for entry in message.entries)
+        versions: Iterable[Entry | Earlier] = chain(message.entries, *message.earlier.values())
+        lost = any(is_lost(version.lattice) for version in versions)
         if message.more or lost:
             return effects + self._questions([self._repair.go_on(message.part, now)], lost)
         self._repair.answered(peer, [message.part])
         return effects + self.ask(now)
+
+    def _lay(self, earlier: Mapping[str, list[Earlier]]) -> Effects:
+        """Merge earlier versions of keys that are ours to keep."""
+        effects: Effects = []
+        for key, versions in earlier.items():
+            if self._parts(key):
+                effects += self._replica.lay(key, [each for each in versions if not is_lost(each.lattice)])
+                self._arcs.add(key)
+        return effects
 
     # ------------------------------------------------------------ answering
 
@@ -146,9 +162,9 @@ class Reconciler:
         """Some key is again as it was before, or as it was when it was last written whole."""
         self._arcs.forget_digests()
 
-    def lacking(self, message: Want) -> tuple[list[str], bool]:
-        """The keys that a store lacks, or the first of them; True if there are more."""
-        return self._arcs.lacking(message.part, message.have)
+    def lacking(self, message: Want) -> Lacking:
+        """What a store lacks, or the first of it."""
+        return self._arcs.lacking(message.part, message.have, message.earlier)
 
     # ------------------------------------------------------------ changes of keys
 

@@ -4,25 +4,31 @@ Law: a record is never changed, only replaced, and each replacement is a change 
 knows who asks, or what a value means; what is to be written to disk follows from the `Change`.
 
 The record of a key is its current *version*. Those before it are kept up to two bounds, a number of versions
-and the bytes that they have together; a deletion ends with them. A value may be on disk alone: then a `Cold`
-stands for it, and it is loaded before anybody looks at it (see `tiers`).
+and the bytes that they have together; a deletion ends with them. What other stores have of them is merged
+(`past`). A value may be on disk alone: then a `Cold` stands for it, and it is loaded before anybody looks at
+it (see `tiers`).
+
+A version is shown under its stamp, so that it has the same number wherever it is kept. A plain value has the
+stamp of its write. All else is at least a microsecond later than what it came upon, and what comes of two
+stores' versions, when they hear of each other, is a microsecond later than both, the same in either store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from cloudburst_runtime.anna import meetings
+from cloudburst_runtime.anna import meetings, past
+from cloudburst_runtime.anna.past import BESIDE, NEVER, Origin, Pasts, origin
 from cloudburst_runtime.anna.results import RESULTS_PREFIX, Results
 from cloudburst_runtime.anna.shelf import later
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.ids import NODE, Micros, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice
-from cloudburst_runtime.lattices.wrap import newest, plain
-from cloudburst_runtime.messages import Entry, Met, Version
+from cloudburst_runtime.lattices.wrap import plain
+from cloudburst_runtime.messages import Earlier, Entry, GetVersion, Met, Version
 from cloudburst_runtime.vectors import Vector, covers, joined
 
 
@@ -37,7 +43,8 @@ class Stored(msgspec.Struct, gc=False):
 
     ``seq`` is the replica's count at the change that made it, ``others`` the changes of other stores
     that are included. The change is one of this store's own, unless ``others`` has its name, too: then it was
-    learned from another store, and that number, or 0, is of its own last change. ``stamp`` and ``writer`` say
+    learned from another store, and that number, or 0, is of its own last change. From `BESIDE` on, ``seq``
+    only tells a version that another store had from others of its key. ``stamp`` and ``writer`` say
     when it was written and by whom, ``nbytes`` how many bytes the value has, wherever it is. ``deps`` are
     changes of other stores that its writers had seen: of the store's own whose change it is, they had seen
     none that is later. ``met`` are the latest writes that met in it.
@@ -54,17 +61,18 @@ class Stored(msgspec.Struct, gc=False):
     met: Sequence[Met] = ()
 
 
-Origin: TypeAlias = tuple[Micros, PeerName]
-"""When something was written, and by whom."""
-
-
 class Change(NamedTuple):
-    """A key's new version, the one before, and the versions (by key) that are kept no more."""
+    """A key's new version, the one before, and the versions (by key) that are kept no more.
+
+    ``beside``: earlier versions that came from another store. If nothing but these came, ``record`` is
+    ``before``.
+    """
 
     key: str
     record: Stored
     before: Stored | None
     dropped: list[tuple[str, Stored]]
+    beside: Sequence[Stored] = ()
 
 
 NO_BUFFERS: list[memoryview] = []
@@ -110,8 +118,8 @@ class Records:
         The records of the keys that exist; of those that were deleted, the oldest first.
     results
         Which of the live keys are results, that go when there are too many.
-    past
-        By key, its earlier versions that are kept, the oldest first.
+    pasts, past
+        The earlier versions of keys; by key, those that are kept, the oldest first.
     forgotten
         The newest generation among the deleted keys that are remembered no more.
     alone
@@ -136,7 +144,8 @@ class Records:
         self.live: dict[str, Stored] = {}
         self.deleted: dict[str, Stored] = {}
         self.results = Results(config)
-        self.past: dict[str, list[Stored]] = {}
+        self.pasts = Pasts(config, self._account)
+        self.past = self.pasts.of
         self.forgotten: Micros = 0
         self.alone = True
         self.cold = 0
@@ -174,17 +183,35 @@ class Records:
         """One version of a key, by the number of its change."""
         return next((version for version in self.versions(key) if version.seq == seq), None)
 
+    def asked(self, get: GetVersion) -> Stored | None:
+        """The version of a key that is asked for."""
+        named = (each for each in self.versions(get.key) if each.stamp == get.number)
+        return next((each for each in named if get.writer in ("", each.writer)), None)
+
     def describe(self, record: Stored) -> Version:
         """What is told of a version of a key that exists."""
         assert record.lattice is not None
         return Version(
-            record.seq,
+            record.stamp,
             record.stamp,
             record.writer,
             record.lattice.name,
             record.nbytes,
             self.version(record),
             list(record.met),
+        )
+
+    def told(self, record: Stored, as_plain: bool = False) -> Earlier:
+        """An earlier version as it is sent, ``as_plain`` as of `entry`."""
+        lattice = record.lattice
+        assert not isinstance(lattice, Cold | None)
+        return Earlier(
+            record.generation,
+            plain(lattice) if as_plain else lattice,
+            record.stamp,
+            record.writer,
+            self.version(record),
+            [*record.met],
         )
 
     def unseen(self, record: Stored, known: Vector) -> bool:
@@ -220,6 +247,9 @@ class Records:
         """A change of the key: count it, and replace the record; without a lattice the key is deleted."""
         before = self.find(key)
         others = None if before is None else self._others(before)
+        stamp, writer = past.said(lattice, (stamp, writer))
+        if lattice is not None and type(lattice) is not LWW and before is not None:
+            stamp = max(stamp, before.stamp + 1)
         return self._replace(
             key, before, generation, lattice, others, stamp, writer, self._deps(before, deps), met
         )
@@ -231,10 +261,18 @@ class Records:
         self.put(key, record)
         return Change(key, record, before, [])
 
-    def absorb(self, key: str, entry: Entry, origin: Origin | None = None) -> Change | None:
-        """Merge what another store has of the key: a change if it brings something, else None."""
+    def absorb(
+        self, key: str, entry: Entry, said: Origin | None = None, full: Vector | None = None
+    ) -> Change | None:
+        """Merge what another store has of the key: a change if it brings something, else None.
+
+        ``said``: when and by whom it was written. ``full``: if the entry is only a part of what the other
+        store has, the version of that.
+        """
         before = self.find(key)
         met: Sequence[Met] = ()
+        said = said or past.said(entry.lattice, (entry.generation, ""))
+        beside: Sequence[Stored] = ()
         if before is not None:
             version = self.version(before)
             if covers(version, entry.version) and before.generation >= entry.generation:
@@ -245,23 +283,47 @@ class Records:
             else:
                 met = self._between(before, version, entry)
                 mine = Entry(before.generation, before.lattice, version, before.deps or {})
-                entry = later(mine, entry)
+                theirs, entry = entry, later(mine, entry)
+                if before.generation > theirs.generation:
+                    said = origin(before)
+                elif before.generation == theirs.generation and entry.version != (full or theirs.version):
+                    beside = [] if full else self._met_by(theirs, said)
+                    said = past.of_both(mine.lattice, origin(before), theirs.lattice, said)
         others = {self.name: 0, **entry.version}
-        stamp, writer = origin or (entry.generation, "")
-        if isinstance(entry.lattice, LWW):
-            writer = entry.lattice.writer
-        return self._replace(
-            key, before, entry.generation, entry.lattice, others, stamp, writer, entry.deps or None, met
+        said = said if type(entry.lattice) is not LWW else past.said(entry.lattice, said)
+        change = self._replace(
+            key, before, entry.generation, entry.lattice, others, *said, entry.deps or None, met
+        )
+        return self._with(change, beside)
+
+    def _met_by(self, theirs: Entry, said: Origin) -> list[Stored]:
+        """What another store had, as a version that came before what comes of ours and theirs."""
+        if theirs.lattice is None:
+            return []
+        return [self._foreign(theirs.lattice, theirs.version, *said, theirs.generation)]
+
+    def _foreign(
+        self,
+        lattice: AnyLattice,
+        version: Vector,
+        stamp: Micros,
+        writer: PeerName,
+        generation: Micros = 0,
+        met: Sequence[Met] = (),
+    ) -> Stored:
+        """A version that another store had."""
+        self.seq += 1
+        others = {self.name: 0, **version}
+        return Stored(
+            lattice, generation, BESIDE + self.seq, others, stamp, writer, lattice.nbytes, None, met
         )
 
     def discard(self, key: str) -> list[tuple[str, Stored]]:
         """Keep nothing of the key, for others do; return its versions."""
-        past = self.past.pop(key, [])
-        for version in past:
-            self._account(version, -1)
+        ended = self.pasts.end(key)
         record = self.find(key)
         self.put(key, None)
-        return [(key, version) for version in past] + ([(key, record)] if record is not None else [])
+        return [(key, version) for version in ended] + ([(key, record)] if record is not None else [])
 
     def _replace(
         self,
@@ -277,8 +339,7 @@ class Records:
     ) -> Change:
         nbytes = 0 if lattice is None else lattice.nbytes  # raises if it is nested too deeply
         self.seq += 1
-        written = newest(lattice) or stamp
-        record = Stored(lattice, generation, self.seq, others, written, writer, nbytes, deps, met)
+        record = Stored(lattice, generation, self.seq, others, stamp, writer, nbytes, deps, met)
         dropped = [] if before is None else self._retire(key, before, record)
         self.put(key, record)
         if len(self.deleted) > self._config.tombstones_max:
@@ -308,12 +369,13 @@ class Records:
     def undo(self, change: Change) -> None:
         """Take the latest change of a key back, unless there was one after it; what was dropped stays so."""
         latest, before = self.find(change.key), change.before
-        if latest is None or latest.seq != change.record.seq:
+        for version in change.beside:
+            self.pasts.take_out(change.key, version.seq)
+        if latest is None or latest.seq != change.record.seq or change.record is before:
             return
         self.put(change.key, before)
-        past = self.past.get(change.key)
-        if past and before is not None and past[-1].seq == before.seq:
-            self._account(past.pop(), -1)
+        if before is not None:
+            self.pasts.take_out(change.key, before.seq)
 
     def swap(self, key: str, old: Stored, lattice: AnyLattice | Cold | None) -> Stored:
         """The same version, its value loaded or left to the disk."""
@@ -321,20 +383,20 @@ class Records:
         if self.live.get(key) is old:
             self.put(key, new)
             return new
-        past = self.past.get(key, [])
-        for index, version in enumerate(past):
+        kept = self.past.get(key, [])
+        for index, version in enumerate(kept):
             if version is old:
                 self._account(old, -1)
-                past[index] = new
+                kept[index] = new
                 self._account(new, 1)
         return new
 
     # ------------------------------------------------------------ what was on disk
 
     def recall(self, key: str, versions: list[Stored]) -> list[Stored]:
-        """Take over what was found of a key, in the order of changes; return what is kept no more."""
+        """Take over what was found of a key, in order; return what is kept no more."""
         *earlier, latest = versions
-        self.seq = max(self.seq, latest.seq)
+        self.seq = max(self.seq, *(version.seq % BESIDE for version in versions))
         self.put(key, latest)
         dropped = []
         for version in earlier:
@@ -343,7 +405,7 @@ class Records:
             else:
                 self.past.setdefault(key, []).append(version)
                 self._account(version, 1)
-        return dropped + self._trim(key)
+        return dropped + self.pasts.trim(key)
 
     def succeed(self, former: PeerName) -> None:
         """The changes so far were counted under another name; deletions are known in their order."""
@@ -352,14 +414,14 @@ class Records:
 
     def fall_back(self, key: str, version: Stored) -> bool:
         """A version cannot be had: drop it. False if it is the only one of its key, which stays."""
-        past = self.past.get(key, [])
+        kept = self.past.get(key, [])
         if self.live.get(key) is not version:
-            past[:] = [other for other in past if other is not version]
+            kept[:] = [other for other in kept if other is not version]
             self._account(version, -1)
             return True
-        if not past:
+        if not kept:
             return False
-        latest = past.pop()
+        latest = kept.pop()
         self._account(latest, -1)
         self.put(key, latest)
         return True
@@ -390,33 +452,36 @@ class Records:
         foreign = {store: number for store, number in more.items() if store != self.name}
         return joined(deps or {}, foreign) or None
 
+    def lay(self, key: str, versions: Iterable[Earlier]) -> Change | None:
+        """Merge earlier versions that another store has of a key; None if nothing is kept of them."""
+        record = self.live.get(key)
+        if record is None or self._config.history_max < 2:
+            return None
+        of_now = [each for each in versions if each.generation == record.generation]
+        foreign = [
+            self._foreign(each.lattice, each.version, each.stamp, each.writer, each.generation, each.met)
+            for each in past.lacking(of_now, [*map(origin, self.versions(key))], self.pasts.floor(key))
+        ]
+        change = self._with(Change(key, record, record, []), foreign)
+        return change if change.beside or change.dropped else None
+
+    def _with(self, change: Change, foreign: Sequence[Stored]) -> Change:
+        """The change, and these versions beside it, as far as they are not here and there is room."""
+        key, record = change.key, change.record
+        if not foreign or record.lattice is None:
+            return change
+        new = past.lacking(foreign, [*map(origin, self.versions(key))], NEVER)
+        kept, dropped = self.pasts.merge(key, new)
+        gone = [*change.dropped, *((key, version) for version in dropped)]
+        return change._replace(dropped=gone, beside=kept)
+
     def _retire(self, key: str, before: Stored, record: Stored) -> list[tuple[str, Stored]]:
         """The version that is replaced joins the past, which ends with the key's generation."""
         if record.lattice is None or before.lattice is None or record.generation > before.generation:
-            past = self.past.pop(key, [])
-            for version in past:
-                self._account(version, -1)
-            return [(key, version) for version in [*past, before]]
-        if self._config.history_max < 2:
+            return [(key, version) for version in [*self.pasts.end(key), before]]
+        if before.stamp == record.stamp and before.writer == record.writer:  # it is the same one
             return [(key, before)]
-        self.past.setdefault(key, []).append(before)
-        self._account(before, 1)
-        return [(key, version) for version in self._trim(key)]
-
-    def _trim(self, key: str) -> list[Stored]:
-        """Drop the oldest versions beyond the bounds."""
-        past, dropped = self.past.get(key, []), []
-        size = 0
-        for version in past:
-            size += version.nbytes
-        while past and (len(past) >= self._config.history_max or size > self._config.history_bytes_max):
-            oldest = past.pop(0)
-            size -= oldest.nbytes
-            self._account(oldest, -1)
-            dropped.append(oldest)
-        if not past:
-            self.past.pop(key, None)
-        return dropped
+        return [(key, version) for version in self.pasts.add(key, before)]
 
     def _account(self, record: Stored, sign: int) -> None:
         if isinstance(record.lattice, Cold):

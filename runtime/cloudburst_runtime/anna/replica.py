@@ -24,7 +24,8 @@ from cloudburst_runtime.anna import meetings
 from cloudburst_runtime.anna.deltas import Deltas, goes_on, is_worth
 from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.keeper import Keeper
-from cloudburst_runtime.anna.records import Change, Cold, Origin, Records, Stored, compact
+from cloudburst_runtime.anna.past import Origin
+from cloudburst_runtime.anna.records import Change, Cold, Records, Stored, compact
 from cloudburst_runtime.anna.watches import PARKED_MAX, Watches
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Load, Loaded, PeerLost, Persist, Received, Send, Unwritten
@@ -35,6 +36,7 @@ from cloudburst_runtime.lattices.wrap import bounded, brought, is_lost
 from cloudburst_runtime.messages import (
     TAKEN,
     Delete,
+    Earlier,
     Entry,
     Failed,
     Failure,
@@ -149,7 +151,8 @@ class ReplicaCore:
     def _needed(self, message: Message) -> list[bytes]:
         """Where the values lie that a request looks at and that are not in memory."""
         if isinstance(message, GetVersion):
-            return self.keeper.cold_version(message.key, message.number)
+            version = self.records.asked(message)
+            return [] if version is None else self.keeper.cold_versions(message.key, [version])
         return self.keeper.cold(self._read(message))
 
     def _read(self, message: Message) -> list[str]:
@@ -286,14 +289,26 @@ class ReplicaCore:
             ended(key)
         return effects
 
-    def absorb(self, key: str, entry: Entry, origin: Origin | None = None) -> list[Effect]:
-        """Merge what another store has of the key."""
+    def absorb(
+        self, key: str, entry: Entry, origin: Origin | None = None, full: Vector | None = None
+    ) -> list[Effect]:
+        """Merge what another store has of the key, as of `Records.absorb`."""
         new = entry.lattice is not None and key not in self.records.live
-        change = self.records.absorb(key, entry, origin)
+        change = self.records.absorb(key, entry, origin, full)
         if change is None:
             return []
         new = new and key in self.records.live
         effects = self._changed(change, True, new, entry.lattice, moved=True)
+        if self.records.warm_bytes > self._warm_bytes_max:
+            effects += self.keeper.shrink(moved=True)
+        return effects
+
+    def lay(self, key: str, versions: list[Earlier]) -> list[Effect]:
+        """Merge the earlier versions that another store has of the key: nobody need be told."""
+        change = None if key in self.keeper.unreadable else self.records.lay(key, versions)
+        if change is None:
+            return []
+        effects: list[Effect] = [*self.keeper.changed(change, True, moved=True)]
         if self.records.warm_bytes > self._warm_bytes_max:
             effects += self.keeper.shrink(moved=True)
         return effects
@@ -386,12 +401,12 @@ class ReplicaCore:
 
     def _history(self, peer: PeerName, history: History) -> list[Effect]:
         versions = [self.records.describe(version) for version in self.records.versions(history.key)]
-        return [Send(peer, HistoryReply(history.req, versions))]
+        return [Send(peer, HistoryReply(history.req, versions, self.records.generation(history.key)))]
 
     def _get_version(self, peer: PeerName, get: GetVersion) -> list[Effect]:
-        version = self.records.at(get.key, get.number)
+        version = self.records.asked(get)
         entry = None if version is None else self.records.entry(version, True)
-        return [Send(peer, VersionReply(get.req, entry))]
+        return [Send(peer, VersionReply(get.req, entry, self.records.generation(get.key)))]
 
     # ------------------------------------------------------------ watches
 

@@ -381,7 +381,7 @@ class Steward:
             effects += self._lead(membership.leave(ours[-1], now), now)
         effects += self._lead(membership.raise_keys(membership.hot(now), now), now)
         busy = any(stats.operations for stats in membership.stats(now))  # it may be less by then
-        if busy or wanted < len(names) or membership.ring.former:  # or there is one more to dismiss
+        if busy or membership.eases or membership.ring.former:  # or there is one more to dismiss
             effects.append(SetTimer(LOAD_TIMER, now + (SILENT_PERIODS + 0.5) * self._config.stats_ms))
         return effects
 

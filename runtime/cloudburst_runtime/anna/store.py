@@ -27,9 +27,10 @@ from typing import Any
 from cloudburst_runtime.anna.deltas import Deltas
 from cloudburst_runtime.anna.exchange import Exchange
 from cloudburst_runtime.anna.owners import Owners
-from cloudburst_runtime.anna.pulls import Pulls, merged_keys
+from cloudburst_runtime.anna.past import Origin
+from cloudburst_runtime.anna.pulls import Pulls, merged_history, merged_keys, merged_version
 from cloudburst_runtime.anna.reconcile import Reconciler
-from cloudburst_runtime.anna.records import Cold, Origin
+from cloudburst_runtime.anna.records import Cold, Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.safety import Safety
 from cloudburst_runtime.anna.usage import Usage
@@ -41,6 +42,7 @@ from cloudburst_runtime.messages import (
     Compare,
     Compared,
     Delete,
+    Earlier,
     Elsewhere,
     Entry,
     Failed,
@@ -74,6 +76,7 @@ Effects = list[Any]
 Request = Put | Delete | Get
 
 NO_ORIGINS: Mapping[str, Origin] = {}
+NO_VECTORS: Mapping[str, Vector] = {}
 
 EARLY_MAX = 100_000
 """Messages that may wait until the ring is known."""
@@ -113,6 +116,7 @@ class StoreCore:
         self.usage = Usage(config.stats_ms)
         self.safety = Safety(replica, self.exchange, self.deltas, self._partners)
         self._elastic = config.stores_max > 1
+        self._history_max = config.history_max
         self._early: list[Received] = []
         self._counted = ((0, 0, 0), 0)
         """Ring, changes and keys when the first owner's keys were counted last, and how many those were."""
@@ -136,9 +140,9 @@ class StoreCore:
             Inquire: self._on_inquire,
             History: self._on_past,
             GetVersion: self._on_past,
-            HistoryReply: self._on_relayed,
-            VersionReply: self._on_relayed,
-            Failed: self._on_relayed,
+            HistoryReply: self._on_asked,
+            VersionReply: self._on_asked,
+            Failed: self._on_asked,
         }
 
     # ------------------------------------------------------------ the core's face
@@ -207,8 +211,16 @@ class StoreCore:
         elif isinstance(message, Pulled):
             keys = self.pulls.keys(message.req)
         elif isinstance(message, Want):
-            keys, _ = self.reconciler.lacking(message)
+            return self._loads_of_past(event)
         places = self.replica.keeper.cold(keys)
+        return [Load(places, event)] if places else []
+
+    def _loads_of_past(self, event: Received) -> Effects:
+        """What must be in memory before another store is sent what it lacks, earlier versions too."""
+        keeper, found = self.replica.keeper, self.reconciler.lacking(event.message)  # type: ignore[arg-type]
+        places = keeper.cold(found.keys)
+        for key, versions in found.earlier.items():
+            places += keeper.cold_versions(key, versions)
         return [Load(places, event)] if places else []
 
     def _unwritten(self, event: Unwritten, now: Millis) -> Effects:
@@ -384,6 +396,7 @@ class StoreCore:
         entries: Iterable[Entry | None],
         now: Millis,
         origins: Mapping[str, Origin] = NO_ORIGINS,
+        full: Mapping[str, Vector] = NO_VECTORS,
     ) -> Effects:
         """Merge what a store whose ring is of this epoch says, unless it comes too late to be ours."""
         owners = self._ring()
@@ -394,7 +407,7 @@ class StoreCore:
                 continue
             before = self.replica.seq
             effects += self.safety.guard(
-                [key], self._informed(self.replica.absorb(key, entry, origins.get(key)))
+                [key], self._informed(self.replica.absorb(key, entry, origins.get(key), full.get(key)))
             )
             if self.replica.seq != before:
                 self._changed(key, now)
@@ -414,7 +427,8 @@ class StoreCore:
                 heard.plain = True
             else:
                 keys, entries = message.keys, message.entries
-                effects += self._absorb(message.told.epoch, keys, entries, now, message.origins)
+                epoch, origins = message.told.epoch, message.origins
+                effects += self._absorb(epoch, keys, entries, now, origins, message.full)
                 self.exchange.take(peer, message)
         for key, entry in zip(message.keys, message.entries, strict=True):
             mine = self.replica.records.find(key)
@@ -423,6 +437,7 @@ class StoreCore:
                 assert newer is not None
                 heard.keys.append(key)
                 heard.entries.append(newer)
+        heard.origins = self.deltas.origins(dict(zip(heard.keys, heard.entries, strict=True)))
         heard.number = self.exchange.taken(peer)
         return [*effects, Send(peer, heard)]
 
@@ -432,7 +447,7 @@ class StoreCore:
         return not is_lost(entry.lattice) and (base is None or self.deltas.builds_on(key, entry, base, peer))
 
     def _on_heard(self, peer: PeerName, message: Heard, now: Millis) -> Effects:
-        effects = self._absorb(message.told.epoch, message.keys, message.entries, now)
+        effects = self._absorb(message.told.epoch, message.keys, message.entries, now, message.origins)
         had, again = self.exchange.acknowledge(peer, message, now)
         for key in had:
             effects += self.safety.release(key)
@@ -446,13 +461,15 @@ class StoreCore:
             return self._wait_for_ring(Received(peer, message)) if not self._ring().is_past(peer) else []
         as_plain = message.plain or peer in self.exchange.afar
         entries = [self._entry(key, as_plain) for key in message.keys]
-        return [Send(peer, Pulled(message.req, entries, self.exchange.told(peer)))]
+        found = {key: each for key, each in zip(message.keys, entries, strict=True) if each is not None}
+        told, origins = self.exchange.told(peer), self.deltas.origins(found)
+        return [Send(peer, Pulled(message.req, entries, told, origins))]
 
     def _on_pulled(self, peer: PeerName, message: Pulled, now: Millis) -> Effects:
         keys = self.pulls.keys(message.req)
         if any(entry is not None and is_lost(entry.lattice) for entry in message.entries):
             return self.pulls.again(message.req, now)
-        effects = self._absorb(message.told.epoch, keys, message.entries, now)
+        effects = self._absorb(message.told.epoch, keys, message.entries, now, message.origins)
         self.exchange.promise(peer, message.told)
         event = self.pulls.take(message.req)
         if event is not None:
@@ -472,10 +489,18 @@ class StoreCore:
             return self._wait_for_ring(Received(peer, message))
         if isinstance(message, Compare):
             return [self.reconciler.compare(peer, message)]
-        keys, more = self.reconciler.lacking(message)
+        lacking = self.reconciler.lacking(message)
         as_plain = message.plain or peer in self.exchange.afar
-        found = {key: entry for key in keys if (entry := self._entry(key, as_plain)) is not None}
-        return [Send(peer, Wanted(message.epoch, message.part, list(found), list(found.values()), more))]
+        found = {key: entry for key in lacking.keys if (entry := self._entry(key, as_plain)) is not None}
+        answer = Wanted(message.epoch, message.part, list(found), list(found.values()), lacking.more)
+        answer.origins = self.deltas.origins(found)
+        answer.earlier = {key: self._earlier(each, as_plain) for key, each in lacking.earlier.items()}
+        return [Send(peer, answer)]
+
+    def _earlier(self, versions: list[Stored], as_plain: bool) -> list[Earlier]:
+        """Versions of a key as they are sent: those that can be read."""
+        told = self.replica.records.told
+        return [told(each, as_plain) for each in versions if not isinstance(each.lattice, Cold | None)]
 
     def _on_answer(self, peer: PeerName, message: Compared | Wanted, now: Millis) -> Effects:
         was_handover = self.reconciler.handover
@@ -492,27 +517,36 @@ class StoreCore:
         others = [name for name in self._ring().ring.live if self._is_store(name)]
         if self._is_store(peer) or not others:
             return list(self.replica.handle(Received(peer, message), now))
-        return self.pulls.list_keys(Received(peer, message), others, now)
+        return self.pulls.ask_all(Received(peer, message), others, now)
 
     def _on_keys_reply(self, peer: PeerName, message: KeysReply, now: Millis) -> Effects:
-        event, replies = self.pulls.take_keys(message)
+        event, replies = self.pulls.take_reply(message)
         if event is None:
             return []
         [mine] = self.replica.handle(event, now)
         return [Send(event.peer, merged_keys(event.message.req, [mine.message, *replies]))]  # type: ignore
 
     def _on_past(self, peer: PeerName, message: History | GetVersion, now: Millis) -> Effects:
-        """Earlier versions are counted by each store for itself: the first owner's are shown."""
-        event, first = Received(peer, message), self._ring().of(message.key)[0]
-        if first == self.name or self._is_store(peer):
+        """Each owner may know versions that another does not know yet: what all have is shown."""
+        event = Received(peer, message)
+        here = isinstance(message, GetVersion) and self.replica.records.asked(message)
+        others = [name for name in self._ring().holders(message.key) if self._is_store(name)]
+        if here or not others or self._is_store(peer):
             return list(self.replica.handle(event, now))
-        return self.pulls.relay(event, first, now)
+        return self.pulls.ask_all(event, others, now)
 
-    def _on_relayed(
+    def _on_asked(
         self, peer: PeerName, message: HistoryReply | VersionReply | Failed, now: Millis
     ) -> Effects:
-        event: Any = self.pulls.take(message.req)
-        return [] if event is None else [Send(event.peer, _numbered(message, event.message.req))]
+        event, replies = self.pulls.take_reply(message)
+        if event is None:
+            return []
+        asked: Any = event.message
+        [mine] = self.replica.handle(event, now)
+        replies = [mine.message, *replies]  # type: ignore[union-attr]
+        if isinstance(asked, GetVersion):
+            return [Send(event.peer, merged_version(asked.req, replies))]
+        return [Send(event.peer, merged_history(asked.req, replies, self._history_max))]
 
     def _on_inquire(self, peer: PeerName, message: Inquire, now: Millis) -> Effects:
         stats = StoreStats(self.name, self.key_count, self.nbytes, 0, 0.0, {}, message.req)
@@ -548,11 +582,6 @@ class StoreCore:
 
 
 _BETWEEN_STORES = (Gossip, Heard, Pull, Pulled, Compare, Compared, Want, Wanted)
-
-
-def _numbered(message: Any, req: int) -> Any:
-    message.req = req
-    return message
 
 
 def _keys(message: Any) -> list[str]:

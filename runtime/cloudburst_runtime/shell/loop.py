@@ -219,11 +219,17 @@ class Loop:
             now = self.read_at = now_ms()
             events = self.hub.collect(ready)
             if self._together is not None:
-                self.perform(self._together(events, now) if events else [])
+                effects = self._together(events, now) if events else []
+                if HOLDING.ended:
+                    HOLDING.settle()
+                self.perform(effects)
             else:
                 for event in events:
                     now = now_ms()
-                    self.perform(self.core.handle(event, now))
+                    effects = self.core.handle(event, now)
+                    if HOLDING.ended:  # whom this tells of a new value is to find the old one's memory free
+                        HOLDING.settle()
+                    self.perform(effects)
             if self._timers and self._timers[0][0] <= now:
                 self._fire_timers()
             if HOLDING.ended:

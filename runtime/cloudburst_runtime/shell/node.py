@@ -18,7 +18,7 @@ from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.errors import StorageError
-from cloudburst_runtime.ids import NODE, Millis
+from cloudburst_runtime.ids import NODE, SUPERVISOR, Millis
 from cloudburst_runtime.messages import Hello
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.scheduler.events import Exited, Kill, Spawn, Stop
@@ -28,8 +28,6 @@ from cloudburst_runtime.shell.disks import open_scratch, open_state, publish_res
 from cloudburst_runtime.shell.holding import HOLDING, install
 from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.transport import Hub
-
-SUPERVISOR = "supervisor"
 
 
 class _Supervised:

@@ -62,7 +62,7 @@ def _drive(
     idle = rest.pending(world)
     _last_reads(world, extras)
     wrong = [*checkers.check(world.history, world.executions), *broken(world.history)]
-    return [*wrong, *idle, *rest.stale(world)]
+    return [*wrong, *idle, *rest.stale(world), *rest.of_two_minds(world)]
 
 
 def _last_reads(world: World, extras: Sequence[Any]) -> None:

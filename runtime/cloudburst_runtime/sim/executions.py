@@ -50,7 +50,8 @@ def drive(level: str, world: World) -> list[str]:
     world.run(world.now + REST_MS)
     _last_reads(world, level)
     world.run(world.now + REST_MS)
-    return [*checkers.ends(world.history), *broken(world.history), *rest.pending(world), *rest.stale(world)]
+    wrong = [*checkers.ends(world.history), *broken(world.history)]
+    return [*wrong, *rest.pending(world), *rest.stale(world), *rest.of_two_minds(world)]
 
 
 def _visitor(world: World, name: str, level: str) -> Visitor:

@@ -219,6 +219,13 @@ def in_ambush(seed: int, faults: Faults) -> Faults:
     return faults._replace(loss=max(faults.loss, 0.05), ordered=False, ambushes=times)
 
 
+def moving(seed: int, faults: Faults) -> Faults:
+    """The plan in which no store dies, but they join and leave often."""
+    random = Random(f"{seed}/moving")
+    times = tuple(sorted(random.uniform(150.0, 9_000.0) for _ in range(random.randint(3, 8))))
+    return faults._replace(store_crashes=(), store_changes=times)
+
+
 def with_company(seed: int, config: Config) -> Config:
     """The configuration in which more travels together, and for longer."""
     random = Random(f"{seed}/company")

@@ -60,9 +60,9 @@ class Act(NamedTuple):
     """What a session asked for.
 
     ``kind`` is an `Access`'s kind, or ``call``, ``register``, ``define``, ``put as`` and ``types`` (see
-    `clashes`), ``grow`` and ``grown`` (see `growing`). ``name`` is the key, the function or the DAG. For a
-    call, ``value`` has the fixed arguments by node (None: the only source); for ``define`` the nodes, the
-    edges, and the names of MULTIEXEC nodes.
+    `clashes`), ``grow`` and ``grown`` (see `growing`), ``look back`` (see `versions`). ``name`` is the key,
+    the function or the DAG. For a call, ``value`` has the fixed arguments by node (None: the only source);
+    for ``define`` the nodes, the edges, and the names of MULTIEXEC nodes.
 
     ``call`` is the call's name in the spots of its steps. ``level`` is the consistency level that was asked
     for. A ``get`` with ``siblings`` ends with the list of all values that lie there side by side.

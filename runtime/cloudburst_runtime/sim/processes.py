@@ -7,6 +7,7 @@ Those that keep a store are in `serving`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cloudburst_runtime.client.calls import (
@@ -33,7 +34,16 @@ from cloudburst_runtime.executor.tasks import (
 )
 from cloudburst_runtime.ids import Millis, PeerName, TaskId
 from cloudburst_runtime.lattices.wrap import delta
-from cloudburst_runtime.messages import Message, Result
+from cloudburst_runtime.messages import (
+    Failure,
+    GetVersion,
+    History,
+    HistoryReply,
+    Message,
+    Result,
+    Version,
+    VersionReply,
+)
 from cloudburst_runtime.sim.faults import SkewedClock
 from cloudburst_runtime.sim.usercode import STEP_MS, UserCode, revealed
 
@@ -142,6 +152,26 @@ class ClientProcess(Process):
         """Read a key; ``then`` gets a list of what the store has there, or a `Failure`."""
         self._store(then, None, "read", [key])
 
+    def look_back(self, key: str, then: Callable[[Any], None]) -> None:
+        """Ask for the versions of a key; ``then`` gets a list of numbers and values, or a `Failure`."""
+        self.ask(partial(_history, key), partial(self._look_at_each, key, then, []))
+
+    def _look_at_each(
+        self, key: str, then: Callable[[Any], None], seen: list[Any], said: HistoryReply | Failure
+    ) -> None:
+        """Ask for the values one after the other; a version that has been dropped meanwhile is left out."""
+        if isinstance(said, Failure) or not said.versions:
+            then(said if isinstance(said, Failure) else seen)
+            return
+        version = said.versions.pop(0)
+
+        def had(reply: VersionReply | Failure) -> None:
+            if isinstance(reply, VersionReply) and reply.entry is not None:
+                seen.append([version.number, revealed([reply.entry.lattice], False)])
+            self._look_at_each(key, then, seen, reply if isinstance(reply, Failure) else said)
+
+        self.ask(partial(_version, key, version), had)
+
     def write(
         self,
         key: str,
@@ -210,3 +240,11 @@ class ExecutorProcess(Process):
     def _interrupt(self, effect: Interrupt) -> None:
         if self.code is not None:
             self.world.after(STEP_MS, self.code.interrupt)
+
+
+def _history(key: str, req: int) -> History:
+    return History(req, key)
+
+
+def _version(key: str, version: Version, req: int) -> GetVersion:
+    return GetVersion(req, key, version.number, version.writer)

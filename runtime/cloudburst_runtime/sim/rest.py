@@ -5,6 +5,7 @@ Law: the one place that looks into cores; only for what no client can see.
 
 from __future__ import annotations
 
+from cloudburst_runtime.anna.past import origin
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Entry
@@ -40,6 +41,19 @@ def stale(world: World) -> list[str]:
             entry, truth = cache.peek(key, everything), replica.entry(key)
             if entry is not None and entry != (truth or Entry(0, None)):
                 found.append(f"rest: {executor.name} shows {entry} for {key}, {replica.name} has {truth}")
+    return found
+
+
+def of_two_minds(world: World) -> list[str]:
+    """Keys of which two of their owners have not the same versions."""
+    replicas, found = {replica.name: replica for replica in _replicas(world)}, []
+    steward = world.node().core.steward
+    owners = None if steward is None else steward.store.owners
+    for key in sorted({key for replica in replicas.values() for key in replica.records.live}):
+        names = [NODE] if owners is None else owners.of(key)
+        kept = {name: [*map(origin, replicas[name].records.versions(key))] for name in names}
+        if len({str(versions) for versions in kept.values()}) > 1:
+            found.append(f"rest: of {key} there are other versions at one store than at another: {kept}")
     return found
 
 

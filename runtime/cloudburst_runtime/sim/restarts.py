@@ -63,7 +63,8 @@ def drive(level: str, several: bool, world: World) -> list[str]:
     world.run(world.now + REST_MS, lambda: all(visitor.done for visitor in visitors))
     _last_reads(world, level)
     world.run(world.now + REST_MS)
-    return [*checkers.ends(world.history), *broken(world.history), *rest.pending(world), *rest.stale(world)]
+    wrong = [*checkers.ends(world.history), *broken(world.history)]
+    return [*wrong, *rest.pending(world), *rest.stale(world), *rest.of_two_minds(world)]
 
 
 def _set_up(world: World, level: str) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.levels import LEVELS
-from cloudburst_runtime.sim import calls, executions, faults, restarts
+from cloudburst_runtime.sim import calls, executions, faults, restarts, versions
 from cloudburst_runtime.sim.faults import Faults
 from cloudburst_runtime.sim.mutant import HONEST, Mutant
 from cloudburst_runtime.sim.world import World
@@ -26,6 +26,9 @@ ESTATES = "/estates"
 AMBUSH = "/ambush"
 """How those end in which stores that keep all in memory are killed when others may not know what they do."""
 
+VERSIONS = "versions"
+"""The scenario of histories that travel with their keys."""
+
 MANY = "many"
 """The scenario of many calls, which travel together."""
 
@@ -33,6 +36,7 @@ SCENARIOS: dict[str, Callable[[World], list[str]]] = {
     "calls": calls.drive,
     "calls" + STORES: calls.drive_several,
     MANY: calls.drive_many,
+    VERSIONS: versions.drive,
     **{level + stores: executions.at(level) for stores in ("", STORES, AMBUSH) for level in LEVELS},
     **{level + RESTARTS: restarts.at(level) for level in LEVELS},
     **{level + ESTATES: restarts.at(level, several=True) for level in LEVELS},
@@ -73,8 +77,10 @@ def _setting(seed: int, scenario: str, plan: Faults) -> tuple[Faults, Config]:
         plan = faults.in_ambush(seed, plan)
     if scenario.endswith(ESTATES):
         plan = faults.dying(seed, plan)
+    if scenario == VERSIONS:
+        plan = faults.moving(seed, plan)
     config = faults.config(seed, plan)
-    if scenario.endswith((STORES, AMBUSH)):
+    if scenario.endswith((STORES, AMBUSH, VERSIONS)):
         config = faults.with_stores(seed, config)
     if scenario.endswith(AMBUSH):
         config = faults.copied(seed, config)

@@ -10,10 +10,12 @@ from typing import Any
 
 import msgspec
 
+from cloudburst_runtime.anna.arcs import Lacking
 from cloudburst_runtime.anna.commits import committed, publish
 from cloudburst_runtime.anna.deltas import Deltas
 from cloudburst_runtime.anna.durable import Recovered
-from cloudburst_runtime.anna.records import Origin
+from cloudburst_runtime.anna.past import Origin
+from cloudburst_runtime.anna.records import Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import partition_of
 from cloudburst_runtime.anna.store import StoreCore
@@ -21,7 +23,7 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Persist
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.lattices.compound import family
-from cloudburst_runtime.messages import Entry, Put, Want
+from cloudburst_runtime.messages import Earlier, Entry, Put, Want
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.sim.mutant import Mutant
 from cloudburst_runtime.vectors import Vector
@@ -121,11 +123,16 @@ class _Omitting(StoreCore):
         super().__init__(*args)
         lacking = self.reconciler.lacking
 
-        def most(message: Want) -> tuple[list[str], bool]:
-            keys, more = lacking(message)
-            return keys[1:], more
+        def most(message: Want) -> Lacking:
+            found = lacking(message)
+            return found._replace(keys=found.keys[1:])
 
         self.reconciler.lacking = most  # type: ignore[method-assign]
+
+
+class _Present(StoreCore):
+    def _earlier(self, versions: list[Stored], as_plain: bool) -> list[Earlier]:
+        return []
 
 
 class _Skipping(StoreCore):
@@ -158,12 +165,12 @@ class _Baseless(StoreCore):
 
 
 class _Deciding(ReplicaCore):
-    def absorb(self, key: str, entry: Entry, origin: Origin | None = None) -> Any:
+    def absorb(self, key: str, entry: Entry, origin: Origin | None = None, full: Vector | None = None) -> Any:
         mine, theirs = self.records.live.get(key), entry.lattice
         both: Any = (mine and mine.lattice, theirs)
         if all(both) and family(both[0]) != family(both[1]):
             return []
-        return super().absorb(key, entry, origin)
+        return super().absorb(key, entry, origin, full)
 
 
 # ---------------------------------------------------------------- what others have left
@@ -211,6 +218,9 @@ STORE_MUTANTS: dict[str, Mutant] = {
     ),
     "store-omits-a-key": Mutant(
         "a store does not send all that another one lacks", store=_Omitting, scenario="lww/stores"
+    ),
+    "handover-without-history": Mutant(
+        "a store hands over what is current of a key, and nothing before", store=_Present, scenario="versions"
     ),
     "repair-skips-a-part": Mutant(
         "a store does not compare one part that has lost an owner", store=_Skipping, scenario="lww/stores"

@@ -234,6 +234,11 @@ class Session:
         """Read a key."""
         self._read(Act("get", key, level=self.level), lambda value: value)
 
+    def look_back(self, key: str) -> None:
+        """See the versions of a key, and the value of each."""
+        op = self._invoke(Act("look back", key))
+        self.client.look_back(key, partial(self._answered, op, show=list))
+
     def siblings(self, key: str) -> None:
         """Read all that lies under a key side by side."""
         self._read(Act("get", key, level=self.level, siblings=True), lambda value: value)

@@ -7,6 +7,7 @@ Law: pure, and ignorant of how the store works; from a ledger and what was found
             also ``large``, ``own`` and ``pair``, of which both halves are the same
 ``again``   the same with deletions among the writes
 ``add``     all that was acknowledged, and nothing that was not begun
+``soon``    the same of puts that do not wait for the disk, but those that were killed in all copies before
 ``count``   what was acknowledged once each, and at most each run that began
 ``max``     at least the greatest acknowledged, and something begun
 ``causal``  each acknowledged write, or one that had seen it; nothing beside a write that had seen it
@@ -59,11 +60,16 @@ def judge(ledger: Ledger, found: Found) -> list[Violation]:
         violation
         for (kind, key), writes in sorted(keys.items())
         if (kind, key) in found
-        for violation in RULES[kind](kind, key, writes, found[kind, key])
+        for violation in RULES[kind](kind, key, _promised(ledger, kind, writes), found[kind, key])
     ]
     for read in ledger.reads:
         violations += [each._replace(at=read.at) for each in READS[read.kind](read, keys)]
     return violations + _errors(ledger)
+
+
+def _promised(ledger: Ledger, kind: str, writes: list[Write]) -> list[Write]:
+    """The writes, of which those that were acknowledged and might go with all their copies were not."""
+    return [write if kind != "soon" or ledger.outlived(write) else write.taken_back() for write in writes]
 
 
 def _errors(ledger: Ledger) -> list[Violation]:
@@ -217,6 +223,7 @@ RULES: dict[str, Callable[[str, str, list[Write], Any], list[Violation]]] = {
     "pair": pair,
     "again": latest,
     "add": add,
+    "soon": add,
     "count": count,
     "max": greatest,
     "once": once,

@@ -69,6 +69,11 @@ class Killer:
     def _tell(self, what: str) -> None:
         self.told.append((time.monotonic(), what))
 
+    def _tell_ledger(self, began: float, stores: int) -> None:
+        """So many stores were killed; without a disk, not before each key was kept as often again."""
+        if self.rig.setting.durable:
+            self.rig.keeper.note_kill(began, stores / self.rig.setting.replication)
+
     def _kill_executor(self) -> None:
         names = eventually(self.rig.executors, what="there is an executor")
         self._tell(f"executor {self.rig.kill([self._luck.choice(names)])}")
@@ -76,9 +81,11 @@ class Killer:
     def _kill_stores(self) -> None:
         names = eventually(self.rig.stores, what="there is a store")
         count = self._luck.randint(1, len(names)) if self.rig.setting.durable else 1
+        began = time.monotonic()
         stores, executors = self._luck.sample(names, count), self.rig.executors()
         with_them = self._luck.sample(executors, self._luck.randint(0, len(executors) // 2))
         self._tell(f"stores {self.rig.kill([*stores, *with_them])}")
+        self._tell_ledger(began, count)
         if not self.rig.setting.durable:
             self.rig.settle(without=stores)
 
@@ -89,5 +96,7 @@ class Killer:
 
     def _kill_everything(self) -> None:
         only = self._luck.choice(["", "supervisor", "node"]) if self.counts["everything"] else ""
+        began = time.monotonic()
         self._tell(f"the {only}" if only else "every process of the runtime")
         self.rig.kill_everything(only)
+        self._tell_ledger(began, self.rig.setting.stores)

@@ -8,6 +8,7 @@ machine's one monotonic clock, not by the order in which lines arrive.
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import select
@@ -19,7 +20,10 @@ from typing import Any
 import msgspec
 
 BEGUN, ACKNOWLEDGED, UNKNOWN, RAN, READ, ERROR = "begun", "acknowledged", "unknown", "ran", "read", "error"
-END = "end"
+KILLED, END = "killed", "end"
+
+UNWRITTEN_SECONDS = 2.0
+"""After its acknowledgement, a put that did not wait for the disk is there, on however slow a machine."""
 
 
 class Line(msgspec.Struct, array_like=True):
@@ -36,7 +40,8 @@ class Line(msgspec.Struct, array_like=True):
         One of the words above.
     kind, key, value
         What is written, where and which; the other words about a write need not repeat that. ``ran`` and
-        ``acknowledged`` have as value what that run wrote, or the call gave back.
+        ``acknowledged`` have as value what that run wrote, or the call gave back, and ``killed`` when it was
+        done, and which share of a key's copies it took from the memory.
     """
 
     at: float
@@ -73,6 +78,12 @@ class Write:
         """The identity of what it writes."""
         return f"{self.who}:{self.number}"
 
+    def taken_back(self) -> Write:
+        """The same without its acknowledgement."""
+        same = copy.copy(self)
+        same.acknowledged = False
+        return same
+
 
 class Ledger:
     """All that was said, write by write.
@@ -90,6 +101,7 @@ class Ledger:
         self.writes: dict[tuple[str, int], Write] = {}
         self.reads: list[Line] = []
         self.errors: list[Line] = []
+        self.kills: list[Line] = []
         self.unknown: Counter[str] = Counter()
         self.acknowledged = 0
 
@@ -101,6 +113,8 @@ class Ledger:
             self.reads.append(line)
         elif line.what == ERROR:
             self.errors.append(line)
+        elif line.what == KILLED:
+            self.kills.append(line)
         else:
             self._follow(line)
 
@@ -116,6 +130,12 @@ class Ledger:
             self.unknown[line.kind] += 1
             if line.value == "put":  # its stamp is of before, whenever it arrives
                 write.ended = line.at
+
+    def outlived(self, write: Write) -> bool:
+        """Whether a copy of it was left in memory until it surely was on disk."""
+        until = write.ended + UNWRITTEN_SECONDS
+        killed = (kill.value[1] for kill in self.kills if write.begun <= kill.value[0] and kill.at <= until)
+        return sum(killed) < 1.0
 
     def keys(self) -> dict[tuple[str, str], list[Write]]:
         """All writes, by kind and key, in the order in which they began."""
@@ -176,6 +196,10 @@ class Keeper:
                     self.ledger.note(line)
         except BaseException as error:
             self.failure = error
+
+    def note_kill(self, began: float, share: float) -> None:
+        """This share of each key's copies was killed, at some moment since it ``began``."""
+        self._own.say_of(began, 0, KILLED, value=(time.monotonic(), share))
 
     def close(self) -> Ledger:
         """All that was said, once nobody is left to say more."""

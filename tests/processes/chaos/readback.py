@@ -24,6 +24,7 @@ WINDOW = 500
 
 READERS: dict[str, Callable[[Client, str], Any]] = {
     "add": lambda client, key: client.get(key, frozenset(), timeout=SECONDS_MAX),
+    "soon": lambda client, key: client.get(key, frozenset(), timeout=SECONDS_MAX),
     "count": lambda client, key: client.get(key, 0, timeout=SECONDS_MAX),
     "large": lambda client, key: name_of(client.get(key, None, timeout=SECONDS_MAX)),
     "pair": lambda client, key: client.call("both", (key,), consistency="atomic").get(SECONDS_MAX),

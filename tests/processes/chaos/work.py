@@ -7,6 +7,7 @@ explains, go into the ledger like the others.
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 from collections.abc import Callable
@@ -68,7 +69,7 @@ class Work:
         """One operation, at one level."""
         self.level = self.luck.choice(self.levels)
         operations = [self.put, self.put_own, self.put_large, self.add, self.count, self.maximum]
-        operations += [self.put_again, self.put_beside, self.read_own, self.read_large]
+        operations += [self.add_soon, self.put_again, self.put_beside, self.read_own, self.read_large]
         operations += [self.assign, self.burst]
         if self.level == "atomic":
             operations += [self.pair, self.pair, self.read_pair, self.next_number, self.next_number]
@@ -164,6 +165,12 @@ class Work:
         """An element of a set."""
         key, name = f"set/{self.luck.randrange(6)}", self._name()
         self._write("add", key, name, lambda: self.client.put(key, {name}, timeout=PATIENCE))
+
+    def add_soon(self) -> None:
+        """An element of a set, which does not wait for the disk."""
+        key, name = f"soon/{self.luck.randrange(6)}", self._name()
+        put = functools.partial(self.client.put, key, {name}, durability="memory", timeout=PATIENCE)
+        self._write("soon", key, name, put)
 
     def count(self) -> None:
         """Something for a counter."""
