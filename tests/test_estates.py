@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cloudburst_runtime.anna.durable import Recovered, known_place, pack, recover, version_place
@@ -55,6 +55,7 @@ def found(estates: dict[str, Estate], away: set[str], part: Part) -> list[str]:
     return awaited({name: Held(estate) for name, estate in estates.items() if name in away}, part)
 
 
+@settings(deadline=None)
 @given(st.lists(members(), min_size=1, max_size=3), st.integers(1, 3), st.data())
 def test_what_was_acknowledged_is_with_those_that_are_there_or_its_part_is_waited_for(
     circles: list[Members], replication: int, data: st.DataObject
@@ -75,6 +76,7 @@ def test_what_was_acknowledged_is_with_those_that_are_there_or_its_part_is_waite
         assert copies & there or found(records, away, part)
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.sampled_from(THERE), unique=True, min_size=1), st.integers(1, 3))
 def test_a_runtime_waits_for_nobody_where_its_own_host_has_all(others: list[str], replication: int) -> None:
     names = ["node", *others]
@@ -181,6 +183,7 @@ class Model:
                     self.copies[key] = set(sorted(of)[:2])
 
 
+@settings(deadline=None, max_examples=60)
 @given(STEPS, st.integers(1, 3))
 @example([*COME, ("lose", 0), ("settle", 0), ("back", 0), ("settle", 0), ("settle", 0)], 1)
 @example([*COME, ("lose", 0), ("settle", 0), ("new", 0), ("back", 0), ("leave", 1), *COME], 1)
