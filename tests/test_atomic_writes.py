@@ -1,4 +1,4 @@
-"""Atomic writes by events and effects: a call publishes all of what it wrote, once; if it cannot, its heir does."""
+"""Atomic writes by events and effects: a call publishes all that it wrote, once; or else its heir does."""
 
 from __future__ import annotations
 
