@@ -372,7 +372,7 @@ class ClientCore:
                 return self._on_refused(key, message, now)
         effects = self.requests.handle(event, now)
         self.floor = joined(self.floor, self.requests.store.floor)
-        if self.requests.unanswered and not self._tick_armed:
+        if self.requests.unanswered.open and not self._tick_armed:
             effects.append(self._arm_tick(now))
         return effects
 
