@@ -58,6 +58,7 @@ class Lives:
     def __init__(self, program: str, idle_seconds: float) -> None:
         self._program = program
         self._idle = idle_seconds
+        self.took = 0.0
         self._begun = False
         self._left: dict[str, list[float]] = defaultdict(list)
 

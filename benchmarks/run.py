@@ -29,7 +29,15 @@ SETTLE_SECONDS = 0.02
 
 
 class Source(Protocol):
-    """Whoever measures blocks: a station, or lives."""
+    """Whoever measures blocks: a station, or lives.
+
+    Attributes
+    ----------
+    took
+        The seconds of the last block, without those of what was made ready for it, such as many functions.
+    """
+
+    took: float
 
     def block(self, probe: str, args: tuple[Any, ...], count: int, seconds: float) -> list[float] | None:
         """Samples; None if there is no such measurement."""
@@ -154,9 +162,9 @@ class Bench:
     def _take(self, row: _Taken, notes: dict[str, str], crowded: bool) -> None:
         self._prepare(row.entry)
         with contextlib.nullcontext() if crowded else self._alone(row.entry):
-            start = time.perf_counter()
             block = self._block(row.entry, notes)
-            row.seconds += time.perf_counter() - start
+        source = self._sources.get(_key(row.entry))
+        row.seconds += 0.0 if source is None else source.took
         row.over = block is None
         row.rounds.append(block or [])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from typing import Any
 
 from benchmarks.contender import Contender, contender_class
@@ -41,7 +42,7 @@ def serve(contender: Contender, answers: Any) -> None:
 
 
 def answer(contender: Contender, probes: dict[str, Probe | None], request: dict[str, Any]) -> dict[str, Any]:
-    """The samples of one block; the first one of a probe comes after a warm-up."""
+    """The samples of one block, and its seconds; the first one of a probe comes after a warm-up."""
     method, args = request["probe"], request["args"]
     count, seconds = request["count"], request["seconds"]
     key = json.dumps([method, args])
@@ -50,8 +51,11 @@ def answer(contender: Contender, probes: dict[str, Probe | None], request: dict[
         probes[key] = None if make is None else make(*args)
         if (made := probes[key]) is not None:
             warm_up(made, count, seconds)
-    probe = probes[key]
-    return {"absent": True} if probe is None else {"samples": probe(count, seconds)}
+    if (probe := probes[key]) is None:
+        return {"absent": True}
+    start = time.perf_counter()
+    samples = probe(count, seconds)
+    return {"samples": samples, "seconds": time.perf_counter() - start}
 
 
 def _say(answers: Any, message: dict[str, Any]) -> None:

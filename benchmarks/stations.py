@@ -41,6 +41,11 @@ class Station:
     address
         Of a contender that runs already, to be used from this further process.
 
+    Attributes
+    ----------
+    took
+        The seconds of the last block, without those of what was made ready for it.
+
     Raises
     ------
     StationError
@@ -55,6 +60,7 @@ class Station:
         patience: float = START_SECONDS_MAX,
     ) -> None:
         self.name = name
+        self.took = 0.0
         self._resting: list[psutil.Process] = []
         self._directory = own_directory()
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115  closed with the station
@@ -92,6 +98,7 @@ class Station:
         reply = self._read(BLOCK_SECONDS_MAX)
         if "error" in reply:
             raise StationError(reply["error"])
+        self.took = reply.get("seconds", 0.0)
         samples: list[float] | None = reply.get("samples")
         return samples
 

@@ -260,7 +260,8 @@ def _add_store(commands: Any) -> None:
         "store",
         help="keep a share of a runtime's keys on this host, which may be another one than the runtime's",
         description="Join a runtime that listens as one more of its stores, and take over a share of its "
-        "keys. SIGTERM or Ctrl-C: hand everything over, then end; a second one: end at once.",
+        "keys. SIGTERM or Ctrl-C: hand everything over, then end; a second one: end at once. With a "
+        "--state-dir, what it has then is there when it is started again.",
         epilog="exit status: 0 all was handed over; 1 the runtime is gone, gave this store up or refused it; "
         "2 bad request.",
     )
@@ -273,6 +274,11 @@ def _add_store(commands: Any) -> None:
     store.add_argument("--key-file", metavar="FILE", required=True, help="a copy of the runtime's key file")
     store.add_argument(
         "--memory", metavar="BYTES", type=options.count, help="for values; the others go to this host's disk"
+    )
+    store.add_argument(
+        "--state-dir",
+        metavar="DIRECTORY",
+        help="keep it on disk here, for when this is started again: for a runtime with a state_dir",
     )
     store.set_defaults(command=_from("commands", "store"))
 

@@ -739,6 +739,9 @@ class Client:
             If there is no such key, or no such version, and no default is given.
         LatticeMismatch
             If two types of lattices lie under the key, or another one than ``lattice``.
+        ConsistencyError
+            In a session at ``"atomic"``, if no version is kept that goes with what its block has read: leave
+            the block and begin it again.
         CallTimeout
             If the store does not answer in time.
 
@@ -823,8 +826,11 @@ class Client:
         Parameters
         ----------
         level
-            One of ``"lww" "dsrr" "sk" "mk" "dsc" "atomic"``, or a `Consistency`. At ``"atomic"`` each call
-            publishes its writes all or none; a put or get of the notebook itself is one by itself.
+            One of ``"lww" "dsrr" "sk" "mk" "dsc" "atomic"``, or a `Consistency`. At ``"atomic"`` what the
+            block gets is never a part of what one call has published: each key is read as it was when the
+            block first read it, and with it goes all that it was published with. The block's own calls
+            publish their writes all or none, and its puts are published at once, each by itself; from then
+            on the block reads those.
 
         Returns
         -------
@@ -1129,7 +1135,7 @@ class Client:
 
     def stores(self) -> list[StoreStatus]:
         """The processes that keep keys, as of now; the first is the node's. Those on other hosts, which were
-        started there with ``cloudburst-nb store``, have a ``host``.
+        started there with ``cloudburst-nb store``, have a ``host``; those that are ``away`` do not run.
 
         Examples
         --------
@@ -1173,12 +1179,13 @@ class Client:
         return str(reply.name)
 
     def remove_store(self, name: str, timeout: float | None = 60.0) -> None:
-        """Let a store hand over what it has, and end.
+        """Let a store hand over what it has, and end; or give up one that is away.
 
         Parameters
         ----------
         name
-            As `add_store` or `stores` gives it; the node's own cannot be removed.
+            As `add_store` or `stores` gives it; the node's own cannot be removed. One on another host that
+            is away is not waited for any longer: what only it had is lost, and is not taken back.
         timeout
             Seconds to wait; None for ever.
 

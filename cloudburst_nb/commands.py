@@ -7,6 +7,7 @@ that the other commands find it without being told.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import signal
 import stat
@@ -86,7 +87,9 @@ def store(arguments: argparse.Namespace) -> int:
             "a store on the runtime's own host is added with cb.add_store()"
         )
     ticket = read_ticket(arguments.key_file, arguments.connect)
-    handed_over = FarStore(ticket, arguments.memory, lambda line: print(line, flush=True)).run()
+    state_dir = "" if arguments.state_dir is None else os.path.abspath(arguments.state_dir)
+    say = functools.partial(print, flush=True)
+    handed_over = FarStore(ticket, arguments.memory, say, state_dir).run()
     return 0 if handed_over else 1
 
 
@@ -231,6 +234,7 @@ def kv_nodes(arguments: argparse.Namespace) -> int:
     print(f"{'store':8} {'keys':>10} {'bytes':>14} {'operations/s':>14}  host")
     for each in stores:
         rate, host = each.operations_per_s, each.host or "the runtime's"
+        host += " (away)" if each.away else ""
         print(f"{each.name:8} {each.keys:10,} {each.nbytes:14,} {rate:14,.1f}  {host}")
     return 0
 

@@ -34,7 +34,8 @@ class Session:
     It may be entered again, also in several threads at once, and then goes on from what it had seen. Within
     another one, of whichever level, it goes on from what that has seen as well, and that one from what was
     read, written and called within. A thread is in no session but those that it enters, an asyncio task
-    in those in which it was made.
+    in those in which it was made. At ``"atomic"``, whoever enters it while nobody is inside begins a new
+    block, which reads anew.
 
     Attributes
     ----------
@@ -60,8 +61,14 @@ class Session:
         self.level = level
         self._client = client
         self._seen = ClientSession(level)
+        self._inside = 0  # how often it was entered and not left; counted where a block begins with it
 
     def __enter__(self) -> Session:
+        if self._seen.block is not None:
+            with self._client._shell.loop.lock:
+                if not self._inside:
+                    self._seen.block.begin()
+                self._inside += 1
         around = current(self._client)
         seen = self._seen if around is None else self._seen.within(around)
         ENTERED.set(Entered(self, seen, ENTERED.get()))
@@ -71,6 +78,9 @@ class Session:
         entered = ENTERED.get()
         if entered is None or entered.session is not self:
             raise RuntimeError(f"{self!r} is not the one that this thread or task has entered last")
+        if self._seen.block is not None:
+            with self._client._shell.loop.lock:
+                self._inside -= 1
         ENTERED.set(entered.before)
 
     def __repr__(self) -> str:

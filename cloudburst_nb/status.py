@@ -14,19 +14,20 @@ if TYPE_CHECKING:
 
 class StoreStatus(NamedTuple):
     """A process that keeps keys: what it has, how much was asked of it of late, and on which host it is, if
-    not on the runtime's."""
+    not on the runtime's. One that is ``away`` does not run, and is waited for with what is on its disk."""
 
     name: str
     keys: int
     nbytes: int
     operations_per_s: float
     host: str = ""
+    away: bool = False
 
     @classmethod
     def of(cls, stats: StoreStats) -> StoreStatus:
         """As the runtime says it."""
         rate = stats.operations * 1000.0 / stats.span_ms if stats.span_ms else 0.0
-        return cls(stats.name, stats.keys, stats.nbytes, round(rate, 1), stats.host)
+        return cls(stats.name, stats.keys, stats.nbytes, round(rate, 1), stats.host, stats.away)
 
 
 def _places(afar: dict[str, str]) -> str:

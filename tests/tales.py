@@ -26,11 +26,11 @@ class Tale:
     def end(self, session: str, op: int, value: Any = None, kind: str = "ok", attempt: int = 0) -> None:
         self.history.end(float(self.count), session, op, kind, value, attempt)
 
-    def put(self, session: str, key: str, value: str, kind: str = "ok") -> None:
-        self.end(session, self.begin(session, Act("put", key, value)), kind=kind)
+    def put(self, session: str, key: str, value: str, kind: str = "ok", block: str = "") -> None:
+        self.end(session, self.begin(session, Act("put", key, value, block=block)), kind=kind)
 
-    def get(self, session: str, key: str, value: str | None) -> None:
-        self.end(session, self.begin(session, Act("get", key)), value)
+    def get(self, session: str, key: str, value: str | None, block: str = "") -> None:
+        self.end(session, self.begin(session, Act("get", key, block=block)), value)
 
     def siblings(self, session: str, key: str, *values: str) -> None:
         self.end(session, self.begin(session, Act("get", key, siblings=True)), list(values))

@@ -540,7 +540,7 @@ def test_load_that_is_gone_dismisses_the_last_store_that_was_started_here() -> N
     assert bench.steward.membership.ring.live == ["node", "s3"]
 
 
-def test_where_puts_are_on_disk_no_store_of_another_host_is_taken() -> None:
+def test_where_puts_are_on_disk_no_store_of_another_host_is_taken_without_a_disk() -> None:
     bench = Bench(Config(state_dir="/somewhere"))
     [(peer, enlisted)] = sent(bench.steward.enlist("c9", Hello("c9", "store"), 1.0), Enlisted)
     assert (peer, enlisted.name) == ("c9", "")

@@ -69,6 +69,13 @@ def backwards(tale: Tale) -> Iterator[None]:
     tale.get("c1", "bad", "a")
 
 
+def block_backwards(tale: Tale) -> Iterator[None]:
+    tale.put("c1", "bad", "a")
+    tale.call("c2").get(0, "bad", "a").done()
+    yield
+    tale.get("c2", "bad", None, block="c2#1")
+
+
 def executions_backwards(tale: Tale) -> Iterator[None]:
     tale.put("c2", "bad", "a")
     tale.put("c2", "bad", "b")
@@ -173,6 +180,7 @@ BAD: dict[Check, Story] = {
     guarantees.read_your_writes: own_unseen,
     guarantees.monotonic_reads: backwards,
     guarantees.monotonic_executions: executions_backwards,
+    guarantees.monotonic_blocks: block_backwards,
     repeatable: unrepeated,
     siblings.per_key: backwards,
     siblings.superseded: back_to_a_sibling,

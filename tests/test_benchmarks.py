@@ -304,7 +304,7 @@ def test_a_station_makes_each_probe_once_and_says_what_is_absent() -> None:
     probes: dict[str, measure.Probe | None] = {}
     request = {"probe": "chain", "args": [3], "count": 2, "seconds": 0.0}
     for _ in range(2):
-        assert answer(Counted(), probes, request) == {"samples": [1.0, 1.0]}
+        assert answer(Counted(), probes, request)["samples"] == [1.0, 1.0]
     assert made == [3]
     for unknown in ("noop", "compiled_noop"):
         assert answer(Counted(), probes, {**request, "probe": unknown, "args": []}) == {"absent": True}
@@ -382,6 +382,7 @@ class Watched:
 
     awake: ClassVar[set[int]] = set()
     seen: ClassVar[list[set[int]]] = []
+    took = 0.0
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -413,6 +414,18 @@ def test_others_are_awake_only_while_a_crowd_is_what_is_measured(
     assert len(Watched.seen) == 3 * TINY.rounds
     assert all((len(awake) == 3) if crowded else awake == {0} for awake in Watched.seen)
     assert not Watched.awake
+
+
+@pytest.mark.parametrize(("took", "rounds"), [(0.0, TINY.rounds), (TINY.row_seconds, 1)])
+def test_what_is_made_ready_for_a_block_leaves_no_fewer_rounds(
+    took: float, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Watched.seen.clear()
+    monkeypatch.setattr(Watched, "took", took)
+    bench = run.Bench(TINY, [], lambda _: None)
+    monkeypatch.setattr(bench, "_open", lambda _: Watched(0))
+    bench.run([Case("g", "n", "noop")])
+    assert len(Watched.seen) == rounds
 
 
 @pytest.mark.processes

@@ -88,6 +88,15 @@ def test_failures_that_have_a_reason(story):
     assert checkers.ends(story.history) == []
 
 
+def test_a_read_that_does_not_go_with_what_its_block_had_done_may_fail(story):
+    read = Act("get", "k0", level="atomic", block="c1#1")
+    story.did("c1", read, ["ConsistencyError", ""], "fail")
+    only(checkers.ends(story.history), "must not fail")
+    story.did("c1", read._replace(block="c1#2"), "a")
+    story.did("c1", read._replace(block="c1#2"), ["ConsistencyError", ""], "fail")
+    only(checkers.ends(story.history), "must not fail")
+
+
 def test_what_a_crashed_client_had_under_way_is_unknown(story):
     op = story.begin("c3", Act("put", "k0", "a"))
     story.end("c3", op, kind="info")

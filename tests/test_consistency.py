@@ -364,6 +364,44 @@ def test_an_executions_writes_are_read_in_part(tale):
     only(tale.found(atomic.fractured), "read x → x0 and misses x1", "of whose execution")
 
 
+def test_the_reads_of_a_block_go_together(tale):
+    tale.get("c2", "x", None)
+    tale.get("c2", "x", None, block="c2#1")
+    tale.call("c1").put(0, "x", "x1").put(0, "y", "y1").done()
+    tale.get("c2", "y", None, block="c2#1")
+    tale.get("c2", "y", "y1")
+    tale.get("c2", "y", "y1", block="c2#2")
+    assert tale.found(atomic.fractured) == []
+    tale.get("c2", "y", "y1", block="c2#1")
+    only(tale.found(atomic.fractured), "c2 read x → nothing and misses x1 of c1")
+
+
+def test_a_block_may_read_what_its_own_client_has_published(tale):
+    tale.get("c1", "x", None, block="c1#1")
+    tale.call("c1").put(0, "x", "x1").put(0, "y", "y1").done()
+    tale.get("c1", "y", "y1", block="c1#1")
+    assert tale.found(atomic.fractured) == []
+
+
+def test_a_block_need_not_follow_what_its_executions_read_meanwhile(tale):
+    tale.put("c1", "x", "a")
+    tale.get("c2", "x", "a", block="c2#1")
+    tale.call("c1").get(0, "x", "a").put(0, "x", "b").done()
+    tale.call("c2").get(0, "x", "b").done()
+    tale.get("c2", "x", "a", block="c2#1")
+    assert tale.found(guarantees.monotonic_blocks) == []
+    assert guarantees.monotonic_blocks in PROMISES["atomic"]
+    tale.get("c2", "x", "a", block="c2#2")
+    only(tale.found(guarantees.monotonic_blocks), "c2 read x → a and misses b", "read before")
+
+
+def test_a_block_reads_forwards(tale):
+    tale.put("c1", "x", "a")
+    tale.get("c2", "x", "a", block="c2#1")
+    tale.get("c2", "x", None, block="c2#1")
+    only(tale.found(guarantees.monotonic_blocks), "c2 read x → nothing and misses a")
+
+
 def test_a_later_write_stands_for_the_one_that_was_overwritten(tale):
     tale.call("c1").put(0, "x", "x1").put(0, "y", "y1").done()
     tale.call("c1").get(0, "x", "x1").put(0, "x", "x2").done()

@@ -7,11 +7,11 @@ import itertools
 import pytest
 
 from cloudburst_runtime.anna import sessions
+from cloudburst_runtime.anna.transactions import record_key
 from cloudburst_runtime.client.session import SEEN_SENT_MAX, ClientSession
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Send, SetTimer, Timer
 from cloudburst_runtime.executor.atomic import TIMER as RECORDS_TIMER
-from cloudburst_runtime.executor.atomic import record_key
 from cloudburst_runtime.executor.kept import TIMER as WANTED_TIMER
 from cloudburst_runtime.executor.leftovers import TIMER as LEFT_TIMER
 from cloudburst_runtime.executor.recalls import TIMER as RECALL_TIMER
@@ -563,8 +563,26 @@ def test_what_was_deleted_since_does_not_come_back_from_the_record(cluster):
     cluster.start("atomic", number=9)
     assert cluster.get("e1", "x") == "new"
     cluster.end("e1")
-    cluster.get("e2", "y")
+    assert cluster.get("e2", "y") is None
     assert cluster.stored("y").lattice is None
+
+
+def test_what_was_deleted_since_is_later_than_what_was_published_also_without_the_record(cluster):
+    """Each attempt waited for the write that had been deleted, and the call failed."""
+    run(cluster, 8, x="new", y="new")
+    cluster.tell("c9", "node", Delete(10**12, "y", 10**12))
+    cluster.fire("e3", RECORDS_TIMER)
+    cluster.start("atomic", number=9)
+    assert cluster.get("e1", "x") == "new"
+    assert cluster.get("e1", "y") is None
+
+
+def test_what_was_deleted_before_a_call_wrote_it_does_not_go_with_what_that_wrote(cluster):
+    run(cluster, 7, x="old", y="old")
+    cluster.tell("c9", "node", Delete(10**12, "y", 10**12))
+    cluster.start("atomic", number=9)
+    assert cluster.get("e1", "x") == "old"
+    assert cluster.get("e1", "y") is None, "it was deleted after the call that wrote both"
 
 
 def test_what_a_record_had_is_no_change_of_a_store_that_does_not_exist(cluster):
@@ -828,7 +846,7 @@ def test_what_a_session_remembers_is_bounded():
 def test_a_client_session_goes_on_from_its_calls():
     session = ClientSession("dsc")
     told = Session("dsc", seen={"k": (0, Context({"e1": 1}))})
-    session.came_back(Result(1, 0, None, [], floor={"node": 7}, session=told))
+    session.came_back(Result(1, 0, None, [], floor={"node": 7}, session=told), "c1.1")
     assert session.floor == {"node": 7}
     assert session.terms("k", {"node": 9}, {})[:3] == ({"node": 9}, 0, Context({"e1": 1}))
 
@@ -846,7 +864,9 @@ def test_a_session_within_another_has_seen_what_that_has_and_the_other_way_round
     assert within.terms("b", {}, {}).seen == Context({"e1": 2})
     within.wrote("a", causal({"e1": 1, "c1": 1}), {"node": 7})
     within.read("c", causal({"e2": 1}))
-    within.came_back(Result(1, 0, None, [], session=Session(inner, seen={"d": (0, Context({"e3": 1}))})))
+    within.came_back(
+        Result(1, 0, None, [], session=Session(inner, seen={"d": (0, Context({"e3": 1}))})), "c1.1"
+    )
     for session, levels in ((around, {outer}), (own, {inner}), (within, {outer, inner})):
         assert session.floor == ({} if levels == {"sk"} else {"node": 7})
         assert session.terms("a", {}, {}).seen == Context({"e1": 1, "c1": 1})
@@ -881,7 +901,7 @@ def test_repeatable_reads_go_on_within_and_end_with_writes_at_any_level():
     assert around.read("j", new) is old  # for the notebook has read it so
     latest.wrote("k", newer, {})
     assert around.read("k", newer) is newer
-    latest.came_back(Result(1, 0, None, [], session=Session("lww", wrote={"k": {0: 1}})))
+    latest.came_back(Result(1, 0, None, [], session=Session("lww", wrote={"k": {0: 1}})), "c1.1")
     assert around.read("k", new) is new
 
 
@@ -899,5 +919,5 @@ def test_a_client_s_repeatable_reads_end_with_its_own_writes():
     assert session.read("k", new) is old
     session.wrote("k", new, {})
     assert session.read("k", new) is new
-    session.came_back(Result(1, 0, None, [], session=Session("dsrr", wrote={"k": {0: 1}})))
+    session.came_back(Result(1, 0, None, [], session=Session("dsrr", wrote={"k": {0: 1}})), "c1.1")
     assert session.read("k", old) is old

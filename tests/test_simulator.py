@@ -18,7 +18,7 @@ from cloudburst_runtime.levels import LEVELS
 from cloudburst_runtime.sim import faults
 from cloudburst_runtime.sim.__main__ import main
 from cloudburst_runtime.sim.mutants import MUTANTS
-from cloudburst_runtime.sim.run import MANY, VERSIONS, run
+from cloudburst_runtime.sim.run import BLOCKS, MANY, VERSIONS, run
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = 120
@@ -30,6 +30,7 @@ MUTANT_SEEDS = 128
 RESTART_SEEDS = 24
 LEVEL_RESTART_SEEDS = 6
 MANY_SEEDS = 32
+BLOCK_SEEDS = 20
 VERSIONS_SEEDS = 24
 
 SHOWN_BY = {
@@ -74,6 +75,9 @@ LEVEL_REGRESSIONS = (
     ("atomic/ambush", 3),  # each attempt came upon what the one before had come upon
     ("sk/estates", 16),  # a node whose store was alone sent messages to itself
     ("lww/stores", 21),  # nor did one that had never spoken with it
+    ("atomic/blocks", 76),  # a block wrote with an older stamp than that of the version it had been told of
+    ("atomic/blocks", 210),  # what a call had read later than its block was due there, and could not be read
+    ("atomic/blocks", 236),  # what a call of the block had published tore what it had not read
     (VERSIONS, 60),  # a write that lost to another store's had no writer in the history
 )
 
@@ -165,6 +169,12 @@ def test_the_versions_of_keys_go_from_store_to_store():
 def test_what_travels_together_is_right_under_every_kind_of_fault(first):
     for seed in range(first, first + 8):
         check(seed, MANY)
+
+
+@pytest.mark.parametrize("first", range(0, BLOCK_SEEDS, 10))
+def test_what_a_block_reads_goes_together(first):
+    for seed in range(first, first + 10):
+        check(seed, BLOCKS)
 
 
 def all_of(level: str) -> list[Came]:

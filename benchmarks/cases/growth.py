@@ -12,13 +12,17 @@ KEYS, KEYS_QUICK = (1_000, 10_000, 100_000, 1_000_000), (1_000, 10_000)
 NODES, NODES_QUICK = (1, 10, 100, 1_000), (1, 10, 100)
 EXECUTORS, EXECUTORS_QUICK = (1, 2, 4, 8, 16), (1, 4, 16)
 FLIGHT, FLIGHT_QUICK = (1, 10, 100, 1_000, 10_000, 100_000), (1, 10, 100, 1_000, 10_000)
+ROUNDS = 15
+"""How often calls are measured among more and more of something: which processes share a processor
+changes from one round to the next, and makes more of a difference than how much there is."""
 
 
 @cases_of
 def functions(effort: Effort) -> list[Case]:
     """A call among more and more registered functions."""
     sizes = FUNCTIONS_QUICK if effort.quick else FUNCTIONS
-    points = [_point("registered functions", "noop_among_functions", size) for size in sizes]
+    rounds = _rounds(effort)
+    points = [_point("registered functions", "noop_among_functions", size, rounds=rounds) for size in sizes]
     return [_alone(point, {"only_for": "functions"}) for point in points]
 
 
@@ -26,14 +30,14 @@ def functions(effort: Effort) -> list[Case]:
 def keys(effort: Effort) -> list[Case]:
     """A call, a read and the memory among more and more keys."""
     sizes = KEYS_QUICK if effort.quick else KEYS
-    return [case for size in sizes for case in _among_keys(size)]
+    return [case for size in sizes for case in _among_keys(size, _rounds(effort))]
 
 
-def _among_keys(size: int) -> list[Case]:
+def _among_keys(size: int, rounds: int) -> list[Case]:
     memory = _point("keys: memory for each", "bytes_per_key", size, unit="B", rounds=1)
     return [
         _alone(memory, {"only_for": "keys"}),
-        _alone(_point("keys: a call", "noop_among_keys", size), {"only_for": "keys"}),
+        _alone(_point("keys: a call", "noop_among_keys", size, rounds=rounds), {"only_for": "keys"}),
         _alone(_point("keys: a get", "get_among_keys", size), {"only_for": "keys"}),
     ]
 
@@ -58,8 +62,13 @@ def executors(effort: Effort) -> list[Case]:
 def flight(effort: Effort) -> list[Case]:
     """More and more calls that have no result yet."""
     sizes = FLIGHT_QUICK if effort.quick else FLIGHT
-    points = [_point("calls in flight, per call", "burst", size, each="call") for size in sizes]
+    name, rounds = "calls in flight, per call", _rounds(effort)
+    points = [_point(name, "burst", size, each="call", rounds=rounds) for size in sizes]
     return [_alone(point, {"only_for": "calls in flight"}) for point in points]
+
+
+def _rounds(effort: Effort) -> int:
+    return effort.rounds if effort.quick else ROUNDS
 
 
 def _point(series: str, probe: str, size: int, args: tuple[Any, ...] | None = None, **more: Any) -> Case:

@@ -137,6 +137,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """More than ``stores_min``: let load and size decide how many there are."""
     replication: int = 1
     """How many stores keep each key, if there are so many."""
+    away_ms: float = 5_000.0
+    """How long a request waits for a store on another host that is away and may have the key alone."""
     anti_entropy_ms: float = 10_000.0
     """What has changed is compared between the stores that keep it, this long afterwards."""
     stats_ms: float = 2_000.0

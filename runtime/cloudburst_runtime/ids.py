@@ -28,6 +28,8 @@ STORE_ROLE = "store"
 """What a store says that it is."""
 GATEWAY: PeerName = "gateway"
 """The process by which other hosts are reached; it speaks to the supervisor only."""
+SUPERVISOR: PeerName = "supervisor"
+"""The process that has forked the others."""
 
 
 def is_store(name: PeerName) -> bool:

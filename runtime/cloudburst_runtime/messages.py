@@ -411,14 +411,33 @@ class Lease(Wire):
 # ---------------------------------------------------------------- connections
 
 
+class Papers(Wire):
+    """Who a store on another host is, as its ``state_dir`` says.
+
+    Attributes
+    ----------
+    identity
+        Its own, given once.
+    runtime
+        The identity of the runtime that it is of; empty: it has been of none.
+    start
+        During which start of that runtime it joined last.
+    """
+
+    identity: str
+    runtime: str = ""
+    start: str = ""
+
+
 class Hello(Wire, tag=1):
-    """The first message on every connection."""
+    """The first message on every connection. ``papers``: of a store on another host that has a disk."""
 
     name: PeerName
     role: str
     pid: int = 0
     gpus: int = 0
     host: str = ""
+    papers: Papers | None = None
 
 
 # ---------------------------------------------------------------- client → scheduler, and answers
@@ -713,6 +732,24 @@ class Members(Wire):
     factors: dict[str, int] = {}
 
 
+class Estate(Wire):
+    """What a store on another host may have on its disk that no store of the runtime's own host has.
+
+    Attributes
+    ----------
+    host
+        Where it is.
+    sole
+        The parts of the store, arcs and keys, that nobody else may have.
+    shared
+        Those that one more of the stores on other hosts surely has.
+    """
+
+    host: str = ""
+    sole: list[int | str] = []
+    shared: list[int | str] = []
+
+
 class Ring(Wire, tag=120):
     """Who keeps which key. Numbered by the node; a later ``epoch`` replaces an earlier one.
 
@@ -734,6 +771,8 @@ class Ring(Wire, tag=120):
     heirs
         Of stores that have died, who reads what they have left on disk. Where no owner of before runs, an
         heir is asked, though it may have to be waited for.
+    estates
+        Of stores on other hosts with a disk that are away, or have just come back: what they may have alone.
     """
 
     epoch: int
@@ -745,6 +784,7 @@ class Ring(Wire, tag=120):
     coming: list[PeerName] = []
     afar: list[PeerName] = []
     heirs: dict[PeerName, PeerName] = {}
+    estates: dict[PeerName, Estate] = {}
 
 
 class Elsewhere(Wire, tag=121):
@@ -900,7 +940,7 @@ class StoreStats(Wire, tag=129):
 
     ``hot``: the keys that most was asked of, with how many reads and writes. ``req``: of the `Inquire` that
     this answers, if it does; then ``first`` is how many of the keys have no other owner before this store.
-    ``host``: where it is, if on another host than the node; the node adds that.
+    ``host``: where it is, if on another host than the node; the node adds that, and whether it is ``away``.
     """
 
     name: PeerName
@@ -912,6 +952,7 @@ class StoreStats(Wire, tag=129):
     req: int = 0
     host: str = ""
     first: int = 0
+    away: bool = False
 
 
 class Inquire(Wire, tag=135):
@@ -922,10 +963,21 @@ class Inquire(Wire, tag=135):
 
 class Enlisted(Wire, tag=150):
     """Node → a store on another host that said `Hello` under no name of a store: its name, or why there is
-    none for it."""
+    none for it.
+
+    Attributes
+    ----------
+    runtime, start
+        What its `Papers` are to say, if it has a disk.
+    estate
+        What it is to keep of what it has there: all else, others have, and later than it.
+    """
 
     name: PeerName
     refusal: str = ""
+    runtime: str = ""
+    start: str = ""
+    estate: Estate | None = None
 
 
 class Depart(Wire, tag=151):

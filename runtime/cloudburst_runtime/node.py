@@ -58,10 +58,11 @@ class NodeCore:
         self.replica = replica
         self._config = config
         self._factors = {} if found is None else found.factors
+        self._known = {} if found is None else found.known
         self._said = [] if found is None else found.said
         self._own_store = own_store
         self.steward: Steward | None = None
-        if config.stores_max > 1:
+        if config.stores_max > 1 or self._known:
             self._appoint()
         self.scheduler = SchedulerCore(
             config,
@@ -78,7 +79,7 @@ class NodeCore:
         return self.steward or self.replica
 
     def _stored(self) -> Stored:
-        afar = {} if self.steward is None else dict(self.steward.membership.afar)
+        afar = {} if self.steward is None else self.steward.elsewhere()
         return self.stores.key_count, self.stores.nbytes, afar
 
     def _appoint(self) -> Steward:
@@ -87,7 +88,9 @@ class NodeCore:
         from cloudburst_runtime.anna.store import StoreCore
 
         store = (self._own_store or StoreCore)(self._config, self.replica)
-        self.steward = Steward(self._config, store, Spawn, self._factors, self._said, self._answer)
+        self.steward = Steward(
+            self._config, store, Spawn, self._factors, self._known, self._said, self._answer
+        )
         return self.steward
 
     def _answer(self, event: Received, now: Millis) -> list[Any]:

@@ -25,7 +25,7 @@ from typing import Any
 import cloudpickle
 import msgspec
 
-from . import inplace
+from . import inplace, structs
 from .errors import SerializationError
 from .shared import Shared
 
@@ -33,6 +33,8 @@ OUT_OF_BAND_BYTES_MIN = 4096
 """A buffer below this is copied into the pickle: cheaper than a frame of its own."""
 
 MAIN = b"__main__"
+STRUCT = type(msgspec.Struct)
+"""The class of classes that `structs` takes apart."""
 _ATOMS = frozenset((type(None), bool, int, float))
 """Types whose pickle has neither names nor buffers."""
 _NO_BUFFERS: list[memoryview] = []
@@ -190,13 +192,16 @@ def decode_own(value: Value) -> Any:
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """cloudpickle, keeping the file that code came from: since 3.1.3 it leaves that out."""
+    """cloudpickle, keeping the file that code came from (since 3.1.3 it leaves that out); also of structs."""
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is types.CodeType:
             _, parts = self.dispatch_table[types.CodeType](obj)
             return inplace.code, (obj.co_filename, *parts)
-        return super().reducer_override(obj)
+        reduced = super().reducer_override(obj)
+        if reduced is not NotImplemented and isinstance(obj, STRUCT):
+            return structs.reduced(obj)
+        return reduced
 
 
 def _collector(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:

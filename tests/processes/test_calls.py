@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import os
 import threading
 import time
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -151,6 +153,26 @@ def test_a_function_with_a_first_parameter_cloudburst_gets_the_library():
 
 
 # ---------------------------------------------------------------- classes
+
+
+def test_structs_of_the_notebook_go_to_functions_and_come_back(client):
+    class Job(msgspec.Struct):
+        name: str
+        sizes: list[int] = msgspec.field(default_factory=list)
+
+        def total(self) -> int:
+            return sum(self.sizes)
+
+    @cb.function
+    def grow(job):
+        assert isinstance(job, Job)
+        return Job(f"{job.name}, {job.total()} grown", [2 * size for size in job.sizes])
+
+    for _ in range(2):
+        assert grow(Job("a", [1, 2])).get(LIMIT) == Job("a, 3 grown", [2, 4])
+    cb.put("job", Job("kept"))
+    assert grow(cb.ref("job")).get(LIMIT) == Job("kept, 0 grown")
+    assert type(cb.get("job")) is Job
 
 
 def test_a_class_is_built_once_per_executor_and_keeps_its_state():
@@ -606,3 +628,11 @@ def test_a_cancelled_call_fails_those_that_wait_for_its_result():
     first.cancel()
     with pytest.raises(CallCancelled):
         second.get(LIMIT)
+
+
+def test_an_executor_collects_garbage_and_has_its_imports_out_of_the_collectors_sight():
+    @cb.function
+    def collector():
+        return gc.isenabled(), gc.get_freeze_count() > 10_000
+
+    assert collector().get(LIMIT) == (True, True)

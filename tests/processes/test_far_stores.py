@@ -6,13 +6,9 @@ The other host is a process with a directory of its own, which reaches the runti
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import struct
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,53 +21,11 @@ import zmq
 import cloudburst_nb as cb
 from cloudburst_nb import runtimes
 from cloudburst_nb.client import Client
-from cloudburst_runtime import messages
 from cloudburst_runtime.shell.ticket import read_ticket, write_ticket
-from tests.processes.watching import PATIENCE, alive, directory_of, eventually, forget_all, runtime
+from tests.processes.elsewhere import ANYWHERE, Elsewhere, Writing, settled
+from tests.processes.watching import alive, directory_of, eventually, forget_all, runtime
 
-ANYWHERE = "tcp://127.0.0.1:0"
 SILENCE_MS = 3_000
-
-
-class Elsewhere:
-    """`cloudburst-nb store` in a process that knows the address and has a copy of the key file."""
-
-    def __init__(self, client: Client, home: Path, key_file: str = "") -> None:
-        home.mkdir()
-        command = [sys.executable, "-m", "cloudburst_nb.cli", "store", "--connect", client.addresses[1]]
-        self.process = subprocess.Popen(
-            [*command, "--key-file", key_file or client.key_file],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=home,
-            bufsize=0,  # so that what `line` waits for is not in a buffer
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-                "TMPDIR": str(home),
-                "XDG_RUNTIME_DIR": str(home),
-            },
-        )
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        assert select.select([self.process.stdout], [], [], PATIENCE)[0]
-        return self.process.stdout.readline().decode().strip()
-
-    def joined(self) -> str:
-        """Its name, once it has its share."""
-        first, second = self.line(), self.line()
-        assert "serves the runtime at tcp://127.0.0.1" in first
-        assert "has its share" in second
-        return first.split()[0]
-
-    def send(self, number: int) -> None:
-        self.process.send_signal(number)
-
-    def said(self) -> tuple[str, int]:
-        """What else it says until it ends, and its exit status."""
-        out, _ = self.process.communicate(timeout=PATIENCE)
-        return out.decode(), self.process.returncode
 
 
 Start = Callable[..., Elsewhere]
@@ -97,49 +51,6 @@ def elsewhere(tmp_path: Path) -> Iterator[Start]:
     for each in started:
         each.process.kill()
         each.process.communicate()
-
-
-class Writing:
-    """A thread that puts one value after the other, and remembers those that were acknowledged."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.written: dict[str, int] = {}
-        self.errors: list[Exception] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._write)
-
-    def _write(self) -> None:
-        number = 0
-        while not self._stop.is_set():
-            key = f"w{number % 300}"
-            try:
-                self.client.put(key, number)
-            except Exception as error:
-                self.errors.append(error)
-                return
-            self.written[key] = number
-            number += 1
-
-    def goes_on(self) -> None:
-        """Wait for more acknowledged writes than there are now."""
-        before = sum(self.written.values())
-        eventually(lambda: sum(self.written.values()) > before + 1_000 or self.errors)
-
-    def __enter__(self) -> Writing:
-        self._thread.start()
-        eventually(lambda: len(self.written) > 100 or self.errors)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        assert not self.errors
-
-
-def settled(client: Client, *names: str) -> bool:
-    reply = client._shell.ask(messages.Stores)
-    return [store.name for store in reply.stores] == list(names) and bool(reply.settled)
 
 
 def test_a_store_elsewhere_has_its_share_serves_it_and_hands_it_over(elsewhere: Start) -> None:
@@ -255,5 +166,5 @@ def test_who_may_not_join_is_told_why(elsewhere: Start, tmp_path: Path) -> None:
     out, status = stranger.said()
     assert (status, "it refused the client key" in out) == (1, True), out
     out, status = known.said()
-    assert (status, "a runtime with a state_dir keeps its keys in its own stores" in out) == (1, True), out
+    assert (status, "start this store with a --state-dir of its own" in out) == (1, True), out
     assert [store.name for store in client.stores()] == ["node"]

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def own(consistency):
 @pytest.fixture(scope="module")
 def functions(client):
     """The functions above, with this module's runtime."""
-    for made in (look, change, again, both, write, own):
+    for made in (look, change, again, both, write, own, transfer):
         assert client.register(made._packed).version == 1
 
 
@@ -277,6 +278,64 @@ def test_writes_of_a_dag_are_published_when_it_ends_all_or_none(client):
     assert cb.get("levels/x") == "plain"
     with pytest.raises(LatticeMismatch, match="holds a 'lww' lattice"):
         cb.put("levels/y", {1})
+
+
+@cb.function
+def transfer(cloudburst, amount):
+    cloudburst.put("levels/left", cloudburst.get("levels/left") - amount)
+    cloudburst.put("levels/right", cloudburst.get("levels/right") + amount)
+
+
+def elsewhere(amount):
+    """A transfer by a thread, which is in no session."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: transfer(amount, consistency="atomic").get(LIMIT)).result()
+
+
+def test_a_block_reads_both_sides_of_a_transfer_or_none():
+    cb.put("levels/left", 100)
+    cb.put("levels/right", 0)
+    elsewhere(10)
+    session = cb.session("atomic")
+    with session:
+        assert cb.get("levels/left") == 90
+        elsewhere(5)
+        assert (cb.get("levels/right"), cb.get("levels/left")) == (10, 90)
+        with session:
+            assert cb.get("levels/left") == 90, "it was entered again while somebody is inside"
+        transfer(1).get(LIMIT)
+        assert (cb.get("levels/right"), cb.get("levels/left")) == (16, 84), "its own call"
+        cb.put("levels/left", "mine")
+        assert cb.get("levels/left") == "mine"
+    cb.put("levels/left", 84)
+    with session:
+        assert (cb.get("levels/left"), cb.get("levels/right")) == (84, 16)
+
+
+def test_a_block_whose_past_is_kept_no_more_is_to_begin_again():
+    cb.put("levels/left", 100)
+    cb.put("levels/right", 0)
+    with cb.session("atomic"):
+        assert cb.get("levels/left") == 100
+        for _ in range(9):
+            elsewhere(1)
+        with pytest.raises(ConsistencyError, match="begin it again"):
+            cb.get("levels/right")
+
+
+def test_blocks_among_transfers_read_all_or_none():
+    cb.put("levels/left", 100)
+    cb.put("levels/right", 0)
+    elsewhere(0)
+    sums = []
+    with ThreadPoolExecutor(1) as pool:
+        moving = pool.submit(lambda: [transfer(1, consistency="atomic").get(LIMIT) for _ in range(40)])
+        while not moving.done():
+            with suppress(ConsistencyError), cb.session("atomic"):
+                sums.append(cb.get("levels/left") + cb.get("levels/right"))
+        assert len(moving.result()) == 40
+    assert sums.count(100) == len(sums) > 0
+    assert (cb.get("levels/left"), cb.get("levels/right")) == (60, 40)
 
 
 def test_a_call_whose_executor_is_killed_while_it_publishes_counts_once(tmp_path):

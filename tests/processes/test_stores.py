@@ -338,7 +338,7 @@ def test_a_key_is_kept_by_as_many_stores_as_a_user_says_whoever_comes_and_goes(c
     assert (replicas("k7"), replicas("k8")) == (3, 1)
     os.kill(pid_of(directory_of(client), "s2"), signal.SIGKILL)  # k8 may have been there alone
     eventually(lambda: "s2" not in [store.name for store in client.stores()])
-    eventually(lambda: settled(client, 3))
+    eventually(lambda: settled(client, 4))  # another one is started in its place
     assert replicas("k7") == 3
     assert client.get("k7") == 7
     client.add_store()

@@ -10,10 +10,9 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from cloudburst_runtime.anna import past
-from cloudburst_runtime.anna.owners import Part
 from cloudburst_runtime.anna.past import NEVER, Origin, origin
 from cloudburst_runtime.anna.records import Records, Stored
-from cloudburst_runtime.anna.ring import partition_of
+from cloudburst_runtime.anna.ring import Part, partition_of
 from cloudburst_runtime.ids import Micros
 from cloudburst_runtime.vectors import Vector, covers
 

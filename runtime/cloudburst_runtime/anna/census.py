@@ -117,7 +117,13 @@ class Census:
             if last is not None:
                 stats.operations, stats.span_ms = last.operations, last.span_ms
             stats.host = membership.afar.get(stats.name, "")
-        return StoresReply(req, stores, ring.replication, ring.epoch, not ring.former, ring.current.factors)
+        away = [
+            StoreStats(name, 0, 0, 0, 0.0, host=membership.abroad.host(name), away=True)
+            for name in membership.abroad.away
+        ]
+        return StoresReply(
+            req, stores + away, ring.replication, ring.epoch, not ring.former, ring.current.factors
+        )
 
     def _add_up(self, stores: list[StoreStats]) -> None:
         """Each key once: where its first owner is."""

@@ -10,6 +10,7 @@ Places, in bytes, by their first letter::
     f NAME        the latest version of a function
     d NAME        a DAG
     r KEY         the replication factor of a key that has one of its own
+    s IDENTITY    what a store on another host may have on its disk alone
     m             which store this is
 
 A key's versions lie side by side, the current one last but for those that other stores had (`past`). It is
@@ -32,7 +33,7 @@ from cloudburst_runtime.anna.records import Cold, Stored
 from cloudburst_runtime.ids import Micros, PeerName
 from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.lattices.wrap import plain
-from cloudburst_runtime.messages import DagSpec, FunctionSpec, Met
+from cloudburst_runtime.messages import DagSpec, Estate, FunctionSpec, Met, Papers
 from cloudburst_runtime.vectors import Vector
 
 FORMAT = 1
@@ -67,12 +68,15 @@ class Here(msgspec.Struct, array_like=True):
         As in `Records`.
     life
         How often a runtime has begun with it.
+    papers
+        Of a runtime that has other stores, or of a store on another host: its identity.
     """
 
     format: int
     name: PeerName
     forgotten: Micros = 0
     life: int = 1
+    papers: Papers | None = None
 
 
 class Factor(msgspec.Struct, array_like=True):
@@ -80,6 +84,13 @@ class Factor(msgspec.Struct, array_like=True):
 
     key: str
     copies: int
+
+
+class Known(msgspec.Struct, array_like=True):
+    """A store on another host, by its identity."""
+
+    identity: str
+    estate: Estate
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -95,7 +106,7 @@ class _Head(msgspec.Struct, array_like=True):
     met: tuple[Met, ...] = ()
 
 
-Kept: TypeAlias = Stored | FunctionSpec | DagSpec | Factor | Here
+Kept: TypeAlias = Stored | FunctionSpec | DagSpec | Factor | Known | Here
 """What may be kept."""
 
 _head = msgspec.msgpack.Decoder(_Head)
@@ -104,6 +115,7 @@ _plain: dict[bytes, msgspec.msgpack.Decoder[Any]] = {
     b"f": msgspec.msgpack.Decoder(FunctionSpec),
     b"d": msgspec.msgpack.Decoder(DagSpec),
     b"r": msgspec.msgpack.Decoder(Factor),
+    b"s": msgspec.msgpack.Decoder(Known),
     HERE: msgspec.msgpack.Decoder(Here),
 }
 
@@ -148,6 +160,16 @@ def dag_place(name: str) -> bytes:
 def factor_place(key: str) -> bytes:
     """Where the replication factor of a key lies."""
     return b"r" + key.encode()
+
+
+def known_place(identity: str) -> bytes:
+    """Where it lies what is known of a store on another host."""
+    return b"s" + identity.encode()
+
+
+def known_identity(place: bytes) -> str | None:
+    """Of which store on another host something lies here; None if it is of something else."""
+    return place[1:].decode() if place[:1] == b"s" else None
 
 
 def key_of(place: bytes) -> str:
@@ -267,6 +289,8 @@ class Recovered:
         By name.
     factors
         The replication factors of the keys that have their own.
+    known
+        By identity, what the stores on other hosts may have alone.
     damaged
         By key, the places whose records are damaged; keys are those of versions only.
     said
@@ -280,17 +304,25 @@ class Recovered:
         self.functions: dict[str, FunctionSpec] = {}
         self.dags: dict[str, DagSpec] = {}
         self.factors: dict[str, int] = {}
+        self.known: dict[str, Estate] = {}
         self.damaged: dict[str, list[bytes]] = {}
         self.said: list[str] = []
 
     @property
     def is_strange(self) -> bool:
         """Whether there was something, and none of it is a store's."""
-        known = (self.here, self.versions, self.functions, self.dags, self.factors)
+        known = (self.here, self.versions, self.functions, self.dags, self.factors, self.known)
         return bool(self.said) and not any(known)
 
 
-KINDS = {b"k": "key", b"f": "function", b"d": "DAG", b"r": "replication of", HERE: "the store's own"}
+KINDS = {
+    b"k": "key",
+    b"f": "function",
+    b"d": "DAG",
+    b"r": "replication of",
+    b"s": "what is known of store",
+    HERE: "the store's own",
+}
 
 
 def recover(
@@ -327,6 +359,8 @@ def _take(recovered: Recovered, place: bytes, record: Kept) -> None:
         recovered.dags[record.name] = record
     elif isinstance(record, Factor):
         recovered.factors[record.key] = record.copies
+    elif isinstance(record, Known):
+        recovered.known[record.identity] = record.estate
     else:
         recovered.here = record
         recovered.life = record.life + 1

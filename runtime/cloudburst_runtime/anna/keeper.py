@@ -29,6 +29,7 @@ from cloudburst_runtime.anna.past import in_order
 from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Loaded, Persist, Unwritten
+from cloudburst_runtime.messages import Papers
 
 
 class _Demotion(NamedTuple):
@@ -50,11 +51,14 @@ class Keeper:
 
     Attributes
     ----------
+    papers
+        What is to be on disk of who this is, if anything is.
     unreadable
         By key, why its value cannot be had.
     """
 
     def __init__(self, records: Records, config: Config) -> None:
+        self.papers: Papers | None = None
         self.unreadable: dict[str, str] = {}
         self._records = records
         self._durable = bool(config.state_dir)
@@ -97,7 +101,7 @@ class Keeper:
         return [Persist(HERE, self._here()), *begun, *self.shrink()]
 
     def _here(self) -> Here:
-        return Here(FORMAT, self._records.name, self._records.forgotten, self._life)
+        return Here(FORMAT, self._records.name, self._records.forgotten, self._life, self.papers)
 
     # ------------------------------------------------------------ changes
 

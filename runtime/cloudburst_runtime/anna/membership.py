@@ -2,7 +2,8 @@
 
 Law: one change of hands at a time. A store that has died is left out at once, for it will not come back;
 stores join, leave and keep hot keys only when the last ring is settled: when each store has said that it
-has all that is its own to keep. A name is never given twice.
+has all that is its own to keep. A name is never given twice. A store on another host that has a disk of its
+own may come back, under another name; that is not waited for, except by who asks for what it alone has.
 
 ::
 
@@ -16,10 +17,11 @@ import itertools
 from collections.abc import Iterable, Mapping
 
 from cloudburst_runtime.anna import policy
+from cloudburst_runtime.anna.estates import Estates
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import NODE, Millis, PeerName
-from cloudburst_runtime.messages import Members, Retire, Ring, Settled, StoreStats
+from cloudburst_runtime.messages import Estate, Members, Retire, Ring, Settled, StoreStats
 
 SILENT_PERIODS = 2.5
 """A store that has not reported for so many periods has nothing to do."""
@@ -36,6 +38,8 @@ class Membership:
         For ``replication``, ``resend_ms``, and the policies' thresholds.
     chosen
         Replication factors that users have given to keys.
+    estates
+        What was found on disk about stores on other hosts, by their identities.
 
     Attributes
     ----------
@@ -51,6 +55,8 @@ class Membership:
         Of stores that have died and have a file, who is started to take it over: until all is handed over.
     afar
         The stores that came from other hosts, and which host: no policy starts or dismisses them.
+    abroad
+        Those of them that have a disk of their own, and what they may have there.
 
     Examples
     --------
@@ -62,7 +68,12 @@ class Membership:
     ('s2', ['node', 's2'], ['node'])
     """
 
-    def __init__(self, config: Config, chosen: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        chosen: Mapping[str, int] | None = None,
+        estates: Mapping[str, Estate] | None = None,
+    ) -> None:
         self._config = config
         self.ring = Ring(0, Members([NODE]), config.replication, live=[NODE])
         self._born = 1
@@ -71,6 +82,11 @@ class Membership:
         self.dismissed: dict[PeerName, Millis] = {}
         self.heirs: dict[PeerName, PeerName] = {}
         self.afar: dict[PeerName, str] = {}
+        self.abroad = Estates(estates)
+        for identity in self.abroad.nameless:
+            self.abroad.wait_for(identity, self._name())
+        self._fresh: dict[PeerName, None] = {}  # stores on other hosts that have never been here
+        self._departing: dict[PeerName, None] = {}  # those that are to leave, and come first
         self._asked = 0  # how many more users have asked for than there were to be
         self._due: Millis | None = None  # when to tell the ring again to those who have not answered
         self._wanted: dict[PeerName, None] = {NODE: None}
@@ -84,16 +100,30 @@ class Membership:
 
     # ------------------------------------------------------------ what is decided elsewhere
 
+    def begin(self, now: Millis) -> list[Send]:
+        """The runtime begins; a ring says what there is to wait for."""
+        return self._publish(self._next(self.ring.current, [], self.ring.live), self.ring.live, now)
+
     def spawn(self) -> PeerName:
         """The name of a store that is started now."""
-        self._born += 1
-        name = f"s{self._born}"
+        name = self._name()
         self.spawned[name] = None
         return name
 
-    def enlist(self, host: str) -> PeerName:
-        """The name of a store that is there already, on another host."""
-        name = self.spawn()
+    def _name(self) -> PeerName:
+        self._born += 1
+        return f"s{self._born}"
+
+    def enlist(self, host: str, identity: str = "") -> PeerName:
+        """The name of a store that is there already, on another host; with an identity if it has a disk."""
+        if identity in self.abroad:
+            name = self.abroad.name(identity)
+            self.spawned[name] = None
+        else:
+            name = self.spawn()
+            self._fresh[name] = None
+        if identity:
+            self.abroad.admit(name, identity, host)
         self.afar[name] = host
         return name
 
@@ -126,6 +156,7 @@ class Membership:
         if name not in self.spawned:
             return []
         del self.spawned[name]
+        self._fresh.pop(name, None)
         self._wanted[name] = None
         self._joined[name] = now
         if self.ring.former and name in self.heirs.values():  # nothing is settled before it has been asked
@@ -137,24 +168,48 @@ class Membership:
         """A store is to hand over what it has, and go."""
         if name == NODE or name not in self._wanted:
             return []
+        if name not in self.ring.live and self.abroad.owes(name):  # it comes first
+            self._departing[name] = None
+            return []
         del self._wanted[name]
         self.leaving[name] = None
         return self._advance(now)
 
     def lose(self, name: PeerName, now: Millis) -> list[Send]:
         """A store has died."""
-        for each in (self.spawned, self._wanted, self.leaving, self.dismissed):
+        if name in self.spawned and self.abroad.is_known(name):
+            return self._lose_unjoined(name)
+        for each in (self.spawned, self._wanted, self.leaving, self.dismissed, self._departing):
             each.pop(name, None)
         self._stats.pop(name, None)
         self._joined.pop(name, None)
         self.afar.pop(name, None)
-        if name not in self.ring.live and name not in self.heirs.values():
+        if self.abroad.is_known(name):
+            self.abroad.lose(name, self._name(), self.ring)
+        elif name not in self.ring.live and name not in self.heirs.values():
             return []
-        if self._config.state_dir:  # else nobody has left anything
+        elif self._config.state_dir:  # else nobody has left anything
             self._bequeath(name)
         live = [other for other in self.ring.live if other != name]
         names = [other for other in self.ring.current.names if other != name]
         return self._announce(Members(names, self.ring.current.factors), live, now)
+
+    def _lose_unjoined(self, name: PeerName) -> list[Send]:
+        """A store on another host got its name and never came: the name stays its own, if it has a past."""
+        del self.spawned[name], self.afar[name]
+        if name in self._fresh:
+            del self._fresh[name]
+            self.abroad.forget(name)
+        else:
+            self.abroad.wait_for(self.abroad.identity(name), name)
+        return []
+
+    def give_up(self, name: PeerName, now: Millis) -> list[Send]:
+        """A store that is away is waited for no longer."""
+        self.abroad.forget(name)
+        return self._publish(
+            self._next(self.ring.current, self.ring.former, self.ring.live), self.ring.live, now
+        )
 
     def _bequeath(self, name: PeerName) -> None:
         """What this store has left on disk, and what it was to take over, is for one that is started now."""
@@ -194,8 +249,13 @@ class Membership:
         joined = [other for other in self.ring.live if other in self._wanted]
         live = list(dict.fromkeys([*self.ring.current.names, *joined]))
         self.heirs = {dead: heir for dead, heir in self.heirs.items() if heir in self.spawned}
+        self.abroad.settle(self.ring)
         sends = self._publish(self._next(self.ring.current, [], live), self.ring.live, now)
-        return sends + self._advance(now)
+        sends += self._advance(now)
+        for departing in [departing for departing in self._departing if departing in self.ring.live]:
+            del self._departing[departing]
+            sends += self.leave(departing, now)
+        return sends
 
     def _advance(self, now: Millis) -> list[Send]:
         """Begin the next change of hands, if the last one is done and there is one."""
@@ -222,9 +282,9 @@ class Membership:
 
     def _next(self, current: Members, former: list[Members], live: list[PeerName]) -> Ring:
         epoch, replication = self.ring.epoch + 1, self.ring.replication
-        coming, heirs = list(self.spawned), dict(self.heirs)
-        afar = [name for name in live if name in self.afar]
-        return Ring(epoch, current, replication, former, live, self._born, coming, afar, heirs)
+        coming, heirs = [*self.spawned, *self.abroad.away], dict(self.heirs)
+        afar, estates = [name for name in live if name in self.afar], self.abroad.told()
+        return Ring(epoch, current, replication, former, live, self._born, coming, afar, heirs, estates)
 
     def _publish(self, ring: Ring, to: Iterable[PeerName], now: Millis) -> list[Send]:
         self.ring = ring
@@ -237,6 +297,8 @@ class Membership:
         free = [name for name in self.leaving if name not in self.ring.live]
         for name in free:
             del self.leaving[name]
+            if self.abroad.is_known(name):
+                self.abroad.forget(name)
             self.dismissed[name] = now + self._config.resend_ms
         return free
 

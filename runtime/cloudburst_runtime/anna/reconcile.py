@@ -16,11 +16,11 @@ from typing import Any
 
 from cloudburst_runtime.anna.arcs import Arcs, Lacking
 from cloudburst_runtime.anna.exchange import Exchange
-from cloudburst_runtime.anna.owners import Owners, Part
+from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.past import Origin
 from cloudburst_runtime.anna.repair import Question, Repair
 from cloudburst_runtime.anna.replica import ReplicaCore
-from cloudburst_runtime.anna.ring import partition_of
+from cloudburst_runtime.anna.ring import Part, partition_of
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import Millis, PeerName

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from cloudburst_runtime.anna.owners import Part
+from cloudburst_runtime.anna.ring import Part
 from cloudburst_runtime.ids import Millis, PeerName
 
 PARTS_MAX = 256

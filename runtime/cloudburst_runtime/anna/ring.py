@@ -18,6 +18,7 @@ import bisect
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from typing import TypeAlias
 from zlib import crc32
 
 from cloudburst_runtime.ids import PeerName
@@ -27,6 +28,9 @@ PARTITIONS = 1024
 
 VIRTUAL_NODES = 128
 """Points of each member on the circle: with so many, the fullest of eight has a fifth more than its share."""
+
+Part: TypeAlias = int | str
+"""What is compared and handed over as a whole: an arc of the circle, or a key with a factor of its own."""
 
 _ARC = 2**64 // PARTITIONS
 

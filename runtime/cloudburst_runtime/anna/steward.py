@@ -14,9 +14,9 @@ from typing import Any
 from cloudburst_runtime.anna import census
 from cloudburst_runtime.anna.census import Asker, Census
 from cloudburst_runtime.anna.durable import Factor, factor_place
+from cloudburst_runtime.anna.enlisting import Enlisting
 from cloudburst_runtime.anna.membership import SILENT_PERIODS, Membership
-from cloudburst_runtime.anna.owners import Owners
-from cloudburst_runtime.anna.ring import PARTITIONS
+from cloudburst_runtime.anna.news import News
 from cloudburst_runtime.anna.store import TIMER as STORE_TIMER
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.config import Config
@@ -27,10 +27,11 @@ from cloudburst_runtime.messages import (
     AddStore,
     Depart,
     Done,
-    Enlisted,
+    Estate,
     Failed,
     Failure,
     Hello,
+    Papers,
     RemoveStore,
     Replicate,
     Reported,
@@ -49,9 +50,6 @@ FACTORS_MAX = 10_000
 ANSWERS_KEPT_MAX = 256
 """Answers that are kept for a request that comes again."""
 
-SAID_MAX = 1_000
-"""Lines on what was lost or damaged that are kept."""
-
 Effects = list[Any]
 
 
@@ -66,8 +64,8 @@ class Steward:
         The node's own.
     spawn
         The effect that starts a store's process.
-    chosen
-        Replication factors of keys, as found on disk.
+    chosen, known
+        Replication factors of keys, and stores on other hosts by their identities, as found on disk.
     said
         Where a line is added on whatever is lost or damaged.
     counts_for
@@ -92,18 +90,19 @@ class Steward:
         store: StoreCore,
         spawn: Callable[[PeerName, tuple[PeerName, ...]], Any],
         chosen: Mapping[str, int] | None = None,
+        known: Mapping[str, Estate] | None = None,
         said: list[str] | None = None,
         counts_for: Callable[[Received, Millis], Effects] = lambda event, now: [],
     ) -> None:
         self.store = store
-        self.membership = Membership(config, chosen)
+        self.membership = Membership(config, chosen, known)
+        self.enlisting = Enlisting(config, self.membership, store.replica.keeper.papers or Papers(""))
         self._config = config
         self._spawn = spawn
-        self._said = [] if said is None else said
+        self._news = News([] if said is None else said)
         self.census = Census(self.membership, store, counts_for)
         self._late: list[PeerName] = []
         """Stores to start in a moment, because the one before could not."""
-        self._enlisting: dict[PeerName, PeerName] = {}  # as which peer a store asked for which name
         self._adding: dict[Asker, PeerName] = {}
         self._removing: dict[Asker, PeerName] = {}
         self._replicating: dict[Asker, None] = {}
@@ -124,7 +123,8 @@ class Steward:
     def start(self, now: Millis) -> Effects:
         """Start the other stores that there are at least."""
         self._replenish()
-        return [*self.store.start(now), *self._start(self.membership.spawned)]
+        effects = [*self.store.start(now), *self._start(self.membership.spawned)]
+        return effects + (self._lead(self.membership.begin(now), now) if self.membership.abroad else [])
 
     def handle(self, event: Any, now: Millis) -> Effects:
         """Take one event; return what is to be done, in order."""
@@ -134,10 +134,12 @@ class Steward:
                 return handler(event.peer, event.message, now)
         elif type(event) is Timer and event.key != STORE_TIMER:
             return self._on_timer(event.key, now)
-        elif type(event) is PeerLost and event.peer in self._enlisting:
-            return self._lose_unjoined(event.peer, now)
-        elif type(event) is Unwritten and type(getattr(event.event, "message", None)) is Replicate:
-            return self._on_unwritten(event, now)
+        elif type(event) is PeerLost and (name := self.enlisting.lose(event.peer)) is not None:
+            return self.lose(name, now) if name in self.membership.spawned else []
+        elif type(event) is Unwritten:
+            self.enlisting.unwritten(event.persists)
+            if type(getattr(event.event, "message", None)) is Replicate:
+                return self._on_unwritten(event, now)
         return self._taken(self.store.handle(event, now), now)
 
     def _taken(self, effects: Iterable[Any], now: Millis) -> Effects:
@@ -162,30 +164,23 @@ class Steward:
 
     # ------------------------------------------------------------ processes
 
+    def elsewhere(self) -> dict[PeerName, str]:
+        """The stores on other hosts, and where; those that are away, too."""
+        away = {name: f"{self.membership.abroad.host(name)} (away)" for name in self.membership.abroad.away}
+        return {**self.membership.afar, **away}
+
     def knows(self, name: PeerName) -> bool:
         """Whether this is the name of a store."""
         return self.membership.knows(name)
 
     def join(self, name: PeerName, now: Millis) -> Effects:
         """A store that was started is there."""
+        self._news.back(name)
         return self._lead(self.membership.join(name, now), now)
 
     def enlist(self, peer: PeerName, hello: Hello, now: Millis) -> Effects:
-        """A store on another host wants to join: it gets a name, under which it then says `Hello`."""
-        if self._config.state_dir:
-            text = (
-                "a runtime with a state_dir keeps its keys in its own stores, where every put is on disk: "
-                "start more of those, with cb.up(stores=...) or cb.add_store(); stores on other hosts are "
-                "for one without a state_dir, where cb.up(replication=2) makes up for a store that dies"
-            )
-            return [Send(peer, Enlisted("", text))]
-        name = self._enlisting[peer] = self.membership.enlist(hello.host)
-        return [Send(peer, Enlisted(name))]
-
-    def _lose_unjoined(self, peer: PeerName, now: Millis) -> Effects:
-        """The connection by which a store asked for a name has ended: it has joined, or never will."""
-        name = self._enlisting.pop(peer)
-        return self.lose(name, now) if name in self.membership.spawned else []
+        """A store on another host wants to join."""
+        return self.enlisting.ask(peer, hello)
 
     def lose_afar(self, now: Millis) -> Effects:
         """The gateway has ended, and with it all that came from the stores on other hosts."""
@@ -201,8 +196,12 @@ class Steward:
             refused.append(self._answer(asker, Failed(asker[1], why)))
         membership = self.membership
         before, failed = list(membership.spawned), name in membership.spawned
+        awaited = membership.abroad.is_known(name) and name in membership.ring.live
         sends = membership.lose(name, now)
-        self._mourn(name)
+        if awaited:
+            self._news.missed(name, membership)
+        else:
+            self._news.lost(name, membership.ring)
         effects = self._lead(sends, now)
         self._replenish()
         new = [other for other in membership.spawned if other not in before]
@@ -211,7 +210,7 @@ class Steward:
             effects += [SetTimer(SPAWN_TIMER, now + self._config.resend_ms)] if new else []
         else:
             effects += self._start(new)
-        return [*refused, *effects, *self.census.report(now)]
+        return [*refused, *effects, *self.enlisting.look(), *self.census.report(now)]
 
     def _replenish(self) -> None:
         """Name as many stores as there are to be at least."""
@@ -221,24 +220,8 @@ class Steward:
     def _start(self, names: Iterable[PeerName]) -> Effects:
         return [self._spawn(name, self.membership.estates(name)) for name in names]
 
-    def _mourn(self, name: PeerName) -> None:
-        """Say what is lost with a store that has died."""
-        ring = self.membership.ring
-        orphans = len(Owners(ring).orphans(name)) if ring.former else 0
-        if orphans:
-            text = (
-                f"the store {name} has ended, and the keys that it alone kept are lost: those in {orphans} "
-                f"of {PARTITIONS:,} parts of the store; a higher replication or a state_dir keeps them"
-            )
-            self._say([text])
-
-    def _say(self, lines: list[str]) -> None:
-        """The latest of what is said is kept."""
-        self._said += lines
-        del self._said[:-SAID_MAX]
-
     def _on_reported(self, peer: PeerName, message: Reported, now: Millis) -> Effects:
-        self._say(message.lines)
+        self._news.say(message.lines)
         return []
 
     # ------------------------------------------------------------ the ring
@@ -255,7 +238,7 @@ class Steward:
             effects.append(SetTimer(REMIND_TIMER, membership.due))
         effects += [Send(name, Retire()) for name in gone]
         again = self.census.ask_again() if sends else []
-        return [*effects, *again, *self._settle_askers()]
+        return [*self.enlisting.record(), *effects, *again, *self._settle_askers()]
 
     def _settle_askers(self) -> Effects:
         ring = self.membership.ring
@@ -292,7 +275,7 @@ class Steward:
         if key == SPAWN_TIMER:
             late, self._late = self._late, []
             return self._start(name for name in late if name in self.membership.spawned)
-        sends: Effects = list(self.membership.remind(now))
+        sends: Effects = [*self.enlisting.record(), *self.membership.remind(now)]
         due = self.membership.due
         return [*sends, SetTimer(REMIND_TIMER, due)] if due is not None else sends
 
@@ -314,6 +297,10 @@ class Steward:
             return [Send(peer, self._answers[asker])]
         if asker in self._removing:
             return []
+        if message.name in self.membership.abroad.away:
+            self._news.back(message.name)
+            effects = self._lead(self.membership.give_up(message.name, now), now)
+            return [*effects, self._answer(asker, Done(message.req))]
         if message.name not in self.membership.ring.current.names or message.name == NODE:
             others = [name for name in self.membership.ring.current.names if name != NODE]
             text = (

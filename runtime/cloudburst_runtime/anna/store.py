@@ -16,6 +16,8 @@ the key from the stores concerned before it answers.
 sources, former owners among them (`reconcile`); until then it pulls what it is asked for, unless it was
 an owner all along. When every store has compared everything, the node settles the ring, and who keeps a
 part no longer drops it. What changes while the ring is settled is compared once more some time later.
+
+*Stores that are away*, on other hosts, and may come back: what only they may have is not served (`absent`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import repeat
 from typing import Any
 
+from cloudburst_runtime.anna.absent import Absent, reason
 from cloudburst_runtime.anna.deltas import Deltas
 from cloudburst_runtime.anna.exchange import Exchange
 from cloudburst_runtime.anna.owners import Owners
@@ -113,6 +116,7 @@ class StoreCore:
         self.exchange = Exchange(config.resend_ms, self._entry, lambda: replica.seq, self.deltas)
         self.reconciler = Reconciler(config, replica, self.exchange, self._absorb)
         self.pulls = Pulls(config.resend_ms)
+        self.absent = Absent(config.away_ms)
         self.usage = Usage(config.stats_ms)
         self.safety = Safety(replica, self.exchange, self.deltas, self._partners)
         self._elastic = config.stores_max > 1
@@ -194,6 +198,7 @@ class StoreCore:
             return self._on_timer(now) if event.key == TIMER else []
         if type(event) is PeerLost:
             self.pulls.lose(event.peer)
+            self.absent.lose(event.peer)
         elif type(event) is Unwritten:
             return self._unwritten(event, now)
         elif type(event) is Loaded:
@@ -291,7 +296,7 @@ class StoreCore:
         """What waits for other stores, or came too early, is taken anew: the ring may say otherwise now."""
         early, self._early = self._early, []
         effects: Effects = []
-        for event in [*self.pulls.clear(), *early]:
+        for event in [*self.pulls.clear(), *self.absent.clear(), *early]:
             handler = self._handlers.get(type(event.message))
             if handler is None:
                 effects += self._informed(self.replica.handle(event, now))
@@ -317,11 +322,23 @@ class StoreCore:
         keys = _keys(message)
         if not all(self.name in owners.of(key) for key in keys):
             return [Send(peer, Elsewhere(message.req, owners.ring))]
+        if owners.has_absent and self._is_absent(Received(peer, message), keys, now):
+            return []
         floor = message.floor if type(message) is Get else {}
         lacking = self._lacking(keys, floor)
         if lacking:
             return self.pulls.begin(Received(peer, message), lacking, now)
         return self._serve(peer, message, now)
+
+    def _is_absent(self, event: Received, keys: Iterable[str], now: Millis) -> bool:
+        """Whether a request has to wait for a store that is away."""
+        owners = self._ring()
+        for key in keys:
+            names = owners.awaited(key)
+            if names:
+                self.absent.wait(event, reason(key, names, owners.ring.estates), now)
+                return True
+        return False
 
     def _lacking(self, keys: Iterable[str], floor: Vector) -> dict[PeerName, list[str]]:
         """Whom to ask about which of the keys before they may be served."""
@@ -373,6 +390,7 @@ class StoreCore:
 
     def _on_forget(self, peer: PeerName, message: Forget, now: Millis) -> Effects:
         self.pulls.forget(peer, message.req)
+        self.absent.forget(peer, message.req)
         return list(self.replica.handle(Received(peer, message), now))
 
     def _partners(self, key: str) -> list[PeerName]:
@@ -529,6 +547,9 @@ class StoreCore:
     def _on_past(self, peer: PeerName, message: History | GetVersion, now: Millis) -> Effects:
         """Each owner may know versions that another does not know yet: what all have is shown."""
         event = Received(peer, message)
+        absent = self._ring().has_absent and not self._is_store(peer)
+        if absent and self._is_absent(event, [message.key], now):
+            return []
         here = isinstance(message, GetVersion) and self.replica.records.asked(message)
         others = [name for name in self._ring().holders(message.key) if self._is_store(name)]
         if here or not others or self._is_store(peer):
@@ -562,6 +583,7 @@ class StoreCore:
             effects += self.exchange.overdue(now)
         effects += self.pulls.overdue(now)
         effects += self.reconciler.overdue(now)
+        effects += self.absent.overdue(now)
         return self._armed_with(effects + self._reported(now), now)
 
     def _reported(self, now: Millis) -> Effects:
@@ -569,7 +591,7 @@ class StoreCore:
 
     def _armed_with(self, effects: Effects, now: Millis) -> Effects:
         """Set the timer for what is due first."""
-        dues = [self.exchange.due, self.reconciler.due, self.pulls.due, self.usage.due(now)]
+        dues = [self.exchange.due, self.reconciler.due, self.pulls.due, self.absent.due, self.usage.due(now)]
         due = min((each for each in dues if each is not None), default=None)
         if due is None or (self._armed is not None and self._armed <= due):
             return effects

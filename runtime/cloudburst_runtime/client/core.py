@@ -45,7 +45,7 @@ from cloudburst_runtime.client.recovery import LOST_TIMER, Recovery
 from cloudburst_runtime.client.requests import Requests
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, SetTimer, Timer
-from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName, is_store
+from cloudburst_runtime.ids import NODE, CallId, HybridClock, Millis, PeerName, is_store
 from cloudburst_runtime.messages import (
     Astray,
     ExecutorLost,
@@ -151,7 +151,7 @@ class ClientCore:
         if kind is CancelCall:
             return self._on_cancel(event.number, now)
         if kind is Forget:
-            return self.requests.forget(event.req)
+            return self.requests.forget(event.req, now)
         if kind is PeerLost:
             return self._on_peer_lost(event, now)
         raise TypeError(f"the client core knows no event {event!r}")
@@ -275,7 +275,7 @@ class ClientCore:
         self.dispatcher.release(header)
         del self.calls[call.number]
         if call.session is not None:
-            call.session.came_back(message)
+            call.session.came_back(message, str(CallId(header.client, header.number)))
         if message.published is not None:
             message.attempt = message.published
         effects: Effects = [Resolve(call.number, message)]
@@ -347,7 +347,7 @@ class ClientCore:
             if call.number in self.calls:
                 effects += self._resolve(call, self.unavailable, now)
         self.leases.lose_node()
-        return effects + self.requests.answer_all(self.unavailable)
+        return effects + self.requests.answer_all(self.unavailable, now)
 
     # ------------------------------------------------------------ requests and the store
 
@@ -372,6 +372,8 @@ class ClientCore:
                 return self._on_refused(key, message, now)
         effects = self.requests.handle(event, now)
         self.floor = joined(self.floor, self.requests.store.floor)
+        if self.requests.unanswered and not self._tick_armed:
+            effects.append(self._arm_tick(now))
         return effects
 
     # ------------------------------------------------------------ time

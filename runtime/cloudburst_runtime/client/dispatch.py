@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from cloudburst_runtime.anna import sessions
 from cloudburst_runtime.client.calls import Dispatched, Held, OwnedCall
 from cloudburst_runtime.client.gathering import Gathered
 from cloudburst_runtime.config import Config
@@ -202,7 +203,7 @@ def _session_of(call: OwnedCall, held: Held, schedule: list[PeerName], floor: Ve
     if call.level == "dsrr" and floor and len(beside) > 1:
         begun.start, begun.beside = floor, beside
     if call.due:
-        begun.due = dict(call.due)
+        begun.due = sessions.latest(begun.due, call.due)
     return begun
 
 

@@ -12,12 +12,13 @@ import msgspec
 
 from cloudburst_runtime.anna.cache import Answer, CacheCore
 from cloudburst_runtime.anna.meetings import Sights
+from cloudburst_runtime.client.admission import Admission, Reading
 from cloudburst_runtime.client.calls import Answered, Store
 from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, Timer
 from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName
-from cloudburst_runtime.messages import Failed, Failure, GetVersion, History
+from cloudburst_runtime.messages import Entry, Failed, Failure, GetVersion, History
 from cloudburst_runtime.vectors import Vector, joined
 
 Effects = list[Any]
@@ -65,6 +66,7 @@ class Requests:
         self._asked: dict[int, _Asked] = {}
         self.unanswered: dict[int, _Request] = {}
         self.store = CacheCore(config, name, clock, caching=False, next_req=self.next_req)
+        self._admission = Admission(self.store, self.next_req, self.ask, self._shown)
 
     def next_req(self) -> int:
         """A fresh number for a request or a store operation."""
@@ -96,11 +98,12 @@ class Requests:
                 again.append(Send(self._peer_of(request.message), request.message))
         return again
 
-    def answer_all(self, failure: Failure) -> Effects:
+    def answer_all(self, failure: Failure, now: Millis) -> Effects:
         """The node is gone, and the store with it."""
-        answers: Effects = [Answered(req, failure) for req in self.unanswered]
+        asked = list(self.unanswered)
         self.unanswered.clear()
-        return answers + self._answered(self.store.fail(failure))
+        answers = [effect for req in asked for effect in self._told(req, failure, now)]
+        return answers + self._answered(self.store.fail(failure), now)
 
     # ------------------------------------------------------------ the store
 
@@ -111,19 +114,22 @@ class Requests:
         floor = joined(floor, session.floor)
         self._asked[op] = _Asked(session, given[0] if kind == "read" else [given[0]], kind)
         if kind == "read":
-            return self._answered(self.store.read(op, given[0], floor, now))
+            return self._answered(self.store.read(op, given[0], floor, now), now)
         if kind == "write":
             key, lattice, *waits = given
             sync = waits[0] if waits else None
             terms = session.terms(key, floor, self.sights.of(key))
-            return self._answered(self.store.write(op, key, lattice, now, sync, terms))
-        return self._answered(self.store.delete(op, given[0], now))
+            return self._answered(self.store.write(op, key, lattice, now, sync, terms), now)
+        return self._answered(self.store.delete(op, given[0], now), now)
 
-    def forget(self, req: int) -> Effects:
+    def forget(self, req: int, now: Millis) -> Effects:
         """Nobody waits for the answer of this request or operation any more."""
-        self.take(req)
         self._asked.pop(req, None)
-        return self._answered(self.store.cancel(req))
+        effects: Effects = []
+        for each in (req, *self._admission.forget(req)):
+            self.take(each)
+            effects += self.store.cancel(each)
+        return self._answered(effects, now)
 
     def handle(self, event: Received | Timer | PeerLost, now: Millis) -> Effects:
         """Take an answer, the loss of a store, or whatever else may be for the store."""
@@ -131,23 +137,46 @@ class Requests:
             message: Any = event.message
             req = getattr(message, "req", None)
             if req is not None and self.take(req):
-                return [Answered(req, message.failure if isinstance(message, Failed) else message)]
-        return self._answered(self.store.handle(event, now))
+                return self._told(req, message.failure if isinstance(message, Failed) else message, now)
+        return self._answered(self.store.handle(event, now), now)
 
-    def _answered(self, effects: Effects) -> Effects:
-        return [self._answer(effect) if type(effect) is Answer else effect for effect in effects]
+    def _told(self, req: int, answer: Any, now: Millis) -> Effects:
+        """An answer is for who has asked, or for a read of a block that goes on from there."""
+        follows = self._admission.told(req, answer, now)
+        return [Answered(req, answer)] if follows is None else self._answered(follows, now)
 
-    def _answer(self, answer: Answer) -> Answered:
+    def _answered(self, effects: Effects, now: Millis) -> Effects:
+        answered: Effects = []
+        for effect in effects:
+            if type(effect) is Answer:
+                answered += self._answer(effect, now)
+            else:
+                answered.append(effect)
+        return answered
+
+    def _answer(self, answer: Answer, now: Millis) -> Effects:
         """What the store says becomes what the session sees."""
-        result: Any = answer.result
-        asked = self._asked.pop(answer.op)
-        if isinstance(result, Failure):
-            return Answered(answer.op, result)
-        if asked.kind == "read":
-            pairs = list(zip(asked.keys, result, strict=True))
-            for key, entry in pairs:
+        op, result = answer.op, answer.result
+        asked = self._asked.pop(op, None)
+        if asked is None or isinstance(result, Failure):
+            return self._told(op, result, now)
+        session, keys = asked.session, asked.keys
+        if asked.kind != "read":
+            assert not isinstance(result, list), answer
+            self.sights.note(keys[0], self.store.floor)
+            session.wrote(keys[0], result, self.store.floor)
+            return [Answered(op, None)]
+        assert isinstance(result, list), answer
+        if session.blocks:
+            reading = Reading(op, session, keys, result)
+            return self._answered(self._admission.admit(reading, now), now)
+        for key, entry in zip(keys, result, strict=True):
+            self.sights.note(key, entry.version)
+        return [Answered(op, [session.read(*pair).lattice for pair in zip(keys, result, strict=True)])]
+
+    def _shown(self, op: int, keys: list[str], entries: list[Entry]) -> Answered:
+        """What a block reads may be older than what the store has, or be its own write."""
+        for key, entry in zip(keys, entries, strict=True):
+            if entry.version:
                 self.sights.note(key, entry.version)
-            return Answered(answer.op, [asked.session.read(key, entry).lattice for key, entry in pairs])
-        self.sights.note(asked.keys[0], self.store.floor)
-        asked.session.wrote(asked.keys[0], result, self.store.floor)
-        return Answered(answer.op, None)
+        return Answered(op, [entry.lattice for entry in entries])

@@ -7,7 +7,8 @@ give back what they have; so reads and writes in the notebook and in functions a
 a session, a client still knows which siblings it has read or written, so that its next write replaces them.
 
 A session that is entered *within* another one goes on from what that one has seen, and all that is read,
-written and called there is seen by both, each at its own level: the notebook reads on where it was.
+written and called there is seen by both, each at its own level: the notebook reads on where it was. At
+``atomic``, `blocks` says what goes with what a session has read, and those around it at this level as well.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import copy
 
 from cloudburst_runtime.anna import sessions
 from cloudburst_runtime.anna.outbox import Terms
+from cloudburst_runtime.client.blocks import Block, onward
 from cloudburst_runtime.ids import PeerName
 from cloudburst_runtime.lattices import Causal, Custom
 from cloudburst_runtime.levels import CAUSAL, DEPENDENT
-from cloudburst_runtime.messages import Entry, Result, Session
+from cloudburst_runtime.messages import Due, Entry, Result, Session
 from cloudburst_runtime.vectors import Vector, joined
 
 SEEN_SENT_MAX = 64
@@ -34,6 +36,13 @@ class ClientSession:
     level
         One of `levels.LEVELS`.
 
+    Attributes
+    ----------
+    block
+        At ``atomic``, what it has read since it was entered.
+    blocks
+        That, and those of the sessions around it: what it reads goes with all that they have read.
+
     Examples
     --------
     >>> session = ClientSession("dsc")
@@ -44,6 +53,8 @@ class ClientSession:
 
     def __init__(self, level: str = "lww") -> None:
         self.level = level
+        self.block = Block() if level == "atomic" else None
+        self.blocks: tuple[Block, ...] = () if self.block is None else (self.block,)
         self._seen = _Seen(level)
         self._around: tuple[ClientSession, ...] = ()
 
@@ -59,6 +70,9 @@ class ClientSession:
         """
         inner = copy.copy(self)
         inner._around = (around, *around._around)
+        if self.block is not None:
+            outer = [session.block for session in inner._around if session.block is not None]
+            inner.blocks = (self.block, *outer)
         return inner
 
     @property
@@ -73,6 +87,8 @@ class ClientSession:
         """The session reads a key, and this was found; returns what it is to see."""
         if self.level == "dsrr":
             entry = self._kept(key) or entry
+        elif self.blocks:
+            entry = self._repeated(key) or entry
         self._note(key, entry)
         for outer in self._around:
             outer._note(key, entry)
@@ -83,6 +99,8 @@ class ClientSession:
         for session in (self, *self._around):
             session._seen.kept.pop(key, None)
             session._raise(floor)
+            if session.block is not None:
+                session.block.wrote(key, entry)
             if entry is not None:
                 session._see(key, entry)
 
@@ -94,8 +112,43 @@ class ClientSession:
     def _note(self, key: str, entry: Entry) -> None:
         if self.level == "dsrr":
             self._seen.kept.setdefault(key, entry)
-        else:
-            self._see(key, entry)
+            return
+        block = self.block
+        if block is not None and block.late(key, entry) is None and block.torn(key, entry) is None:
+            block.take(key, entry)
+        self._see(key, entry)
+
+    # ------------------------------------------------------------ what goes together
+
+    def late(self, key: str, entry: Entry) -> Due | None:
+        """What the key is due, if the entry is older than that."""
+        if self._repeated(key) is not None:
+            return None
+        dues = [due for block in self.blocks if (due := block.late(key, entry)) is not None]
+        return max(dues, key=lambda due: due.order, default=None)
+
+    def torn(self, key: str, entry: Entry) -> str | None:
+        """A key that was published with the entry, and was read as it was before."""
+        if self._repeated(key) is not None:
+            return None
+        torn = (block.torn(key, entry) for block in self.blocks)
+        return next((name for name in torn if name is not None), None)
+
+    def due(self, key: str) -> Due | None:
+        """What the key is to be read at least at."""
+        dues = [block.due[key] for block in self.blocks if key in block.due]
+        return max(dues, key=lambda due: due.order, default=None)
+
+    def excuse(self, key: str) -> None:
+        """What the key is due cannot be had any more."""
+        for block in self.blocks:
+            block.due.pop(key, None)
+
+    def _repeated(self, key: str) -> Entry | None:
+        kept = (block.kept.get(key) for block in self.blocks)
+        return next((entry for entry in kept if entry is not None), None)
+
+    # ------------------------------------------------------------ what was seen
 
     def _see(self, key: str, entry: Entry) -> None:
         if self.level in DEPENDENT:
@@ -117,6 +170,9 @@ class ClientSession:
 
     def onward(self, level: str, home: PeerName) -> Session:
         """What a call at some level begins with."""
+        if level == "atomic":
+            blocks = [session.block for session in (self, *self._around) if session.block is not None]
+            return Session(level, home, due=onward(blocks))
         if level not in CAUSAL:
             return Session(level, home)
         known = self._known() if self._around else self._seen.session
@@ -131,13 +187,15 @@ class ClientSession:
             sessions.join(known, Session(self.level, "", part))
         return known
 
-    def came_back(self, result: Result) -> None:
-        """A call of this session has ended."""
+    def came_back(self, result: Result, transaction: str) -> None:
+        """A call of this session has ended; under that name it has published what it wrote."""
         for session in (self, *self._around):
             session._raise(result.floor)
             if result.session is not None:
                 for key in result.session.wrote:
                     session._seen.kept.pop(key, None)
+                if session.block is not None:
+                    session.block.came_back(transaction, result.session.due)
                 sessions.join(session._seen.session, Session(session.level, "", result.session.seen))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from cloudburst_runtime.anna import transactions
 from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.executor import atomic
 from cloudburst_runtime.executor.kept import KeptEntries
@@ -79,21 +80,20 @@ class Admission:
         def found(result: Any, later: Millis) -> Effects:
             recorded = None
             if not isinstance(result, Failure):
-                recorded = atomic.from_record(key, result[0])
+                recorded = transactions.from_record(key, result[0])
             if recorded is not None and self.goes(session, attempt, key, recorded):
-                return self._publish(key, entry, recorded, then, later)
+                return self._publish(key, recorded, then, later)
             if recorded is not None:
                 return then(None, later)
             return self._read_again(session, attempt, key, then, later) if again else then(None, later)
 
-        record = atomic.record_key(wanted.transaction)
+        record = transactions.record_key(wanted.transaction)
         return self._read(record, found, now)
 
-    def _publish(self, key: str, entry: Entry, recorded: Entry, then: Admitted, now: Millis) -> Effects:
-        """Put what a record has where ``entry`` was found, and only then show it: others read it later."""
+    def _publish(self, key: str, recorded: Entry, then: Admitted, now: Millis) -> Effects:
+        """Put what a record has where what is older was found, and only then show it: others read it next."""
         part = recorded.lattice
-        if not isinstance(part, Atomic) or entry.generation > part.stamp:  # it was deleted since
-            return then(recorded, now)
+        assert isinstance(part, Atomic), part
         op = self._begin(lambda result, later: then(recorded, later))
         return self._pass_on(self._cache.write(op, key, part, now), now)
 

@@ -23,13 +23,14 @@ from typing import Any, NamedTuple, TypeAlias
 from cloudburst_runtime.anna import sessions
 from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.anna.outbox import Terms
+from cloudburst_runtime.anna.transactions import dues, order_of, record_key
 from cloudburst_runtime.effects import SetTimer
 from cloudburst_runtime.errors import StorageFull
 from cloudburst_runtime.executor.tasks import Task
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice, Atomic, MapLattice
 from cloudburst_runtime.lattices.atomic import RECORDS_PREFIX
-from cloudburst_runtime.lattices.causal import NEVER, Order
+from cloudburst_runtime.lattices.causal import NEVER
 from cloudburst_runtime.messages import TAKEN, WAITS, Due, Entry, Failure, Session
 from cloudburst_runtime.values import Value, canonical
 
@@ -49,12 +50,6 @@ RESULT = canonical(("result",))
 
 
 # ---------------------------------------------------------------- what goes with what
-
-
-def order_of(entry: Entry) -> Order:
-    """When the value was written that an entry has."""
-    lattice = entry.lattice
-    return (lattice.stamp, lattice.writer) if isinstance(lattice, LWW | Atomic) else NEVER
 
 
 def due(session: Session, others: Iterable[tuple[str, Entry]], key: str, entry: Entry) -> Due | None:
@@ -80,24 +75,6 @@ def note(session: Session, entry: Entry) -> None:
     session.due = sessions.latest(session.due, dues(entry))
 
 
-def dues(entry: Entry) -> dict[str, Due]:
-    lattice = entry.lattice
-    if not isinstance(lattice, Atomic):
-        return {}
-    return {key: Due((lattice.stamp, lattice.writer), lattice.transaction) for key in lattice.keys}
-
-
-def from_record(key: str, record: Entry) -> Entry | None:
-    """What a record has for a key; None if the record is gone, because all of it has been published.
-
-    Its version is the record's, which no entry of the key itself has: the changes are others.
-    """
-    if not isinstance(record.lattice, MapLattice):
-        return None
-    found = record.lattice.entries.get(canonical(key))
-    return None if found is None else Entry(0, found, record.version)
-
-
 def stored(entry: Entry) -> Entry:
     """An entry as caches may take note of it: what came from a record has no version of the stores'."""
     if any(name.startswith(RECORDS_PREFIX) for name in entry.version):
@@ -115,11 +92,6 @@ def _mismatch(keys: list[str], entries: list[Entry]) -> Failure | None:
             )
             return Failure("LatticeMismatch", text)
     return None
-
-
-def record_key(transaction: str) -> str:
-    """The key of a transaction's record."""
-    return RECORDS_PREFIX + transaction
 
 
 # ---------------------------------------------------------------- publishing
@@ -230,6 +202,8 @@ class Publishing:
         assert isinstance(result, LWW)
         some = next((part for part in record.entries.values() if isinstance(part, Atomic)), None)
         rest = _Rest(key, record, () if some is None else some.keys, self._sync(task))
+        if task.session is not None and some is not None:
+            note(task.session, Entry(0, some))
 
         def done(failures: dict[str, Failure], later: Millis) -> Effects:
             told = next(map(_incomplete, failures.values()), result.value)

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
+from cloudburst_runtime.anna import transactions
 from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.effects import Send
-from cloudburst_runtime.executor import atomic
 from cloudburst_runtime.executor.admission import Admission
 from cloudburst_runtime.executor.agreement import Claims, is_contested
 from cloudburst_runtime.executor.kept import NO_WRITES, KeptEntries, placed
@@ -104,7 +104,7 @@ class Holder:
             return self._claims.decide(attempt, message.key, others, entry, settled, later)
 
         def settled(entry: Entry | None, later: Millis) -> Effects:
-            return self._settle(message, entry, atomic.dues(result[0]) if entry is None else {})
+            return self._settle(message, entry, transactions.dues(result[0]) if entry is None else {})
 
         return self._admission.admit(message.session, attempt, message.key, result[0], admitted, now)
 

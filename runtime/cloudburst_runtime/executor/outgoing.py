@@ -78,10 +78,11 @@ def _produced(task: Task, value: Value | None, failure: Failure | None) -> Outpu
 
 
 def _told(session: Session | None) -> Session | None:
-    """What a client gets back of a session: what its own next writes replace, and what the call wrote."""
-    if session is None or not (session.seen or session.wrote):
+    """What a client gets back of a session: what its own next writes replace, what the call wrote, and at
+    ``atomic`` what its reads and writes make due."""
+    if session is None or not (session.seen or session.wrote or session.due):
         return None
-    return Session(session.level, "", session.seen, {}, session.wrote)
+    return Session(session.level, "", session.seen, {}, session.wrote, due=session.due)
 
 
 def keepers(task: Task) -> list[PeerName]:

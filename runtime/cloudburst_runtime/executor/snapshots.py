@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cloudburst_runtime.anna import transactions
 from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.executor import atomic
 from cloudburst_runtime.executor.admission import Admission
@@ -134,7 +135,7 @@ class Snapshots:
         kept = self.keeping.keep(task.id[:3], where, entry, waited)
         session.fixed[key] = fix = Fix(kept.version, holder)
         if session.level == "atomic":
-            fix.order = atomic.order_of(kept)
+            fix.order = transactions.order_of(kept)
             atomic.note(session, kept)
         return kept
 
@@ -217,7 +218,7 @@ class Snapshots:
                 return []
             if entry is None:
                 why = f"what was read does not go with key {key!r}"
-                return self._go_astray(reading, why, later, atomic.dues(result[0]))
+                return self._go_astray(reading, why, later, transactions.dues(result[0]))
             session = reading.session
             if not (session.home and self.agreement.asks(task, session, key, entry)):
                 return fixed(entry, later)

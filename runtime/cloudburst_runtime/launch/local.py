@@ -102,8 +102,9 @@ def start(config: Config, detached: bool = False) -> LocalRuntime:
         **dict.fromkeys(THREAD_VARIABLES, str(config.threads)),
         "PYTHONHASHSEED": "0",
     }
-    code = (
-        f"import sys; sys.path[:] = {sys.path!r}; from cloudburst_runtime.launch.zygote import main; main()"
+    code = (  # what imports make stays: to collect garbage among it takes a tenth of the time, and finds none
+        f"import gc, sys; gc.disable(); sys.path[:] = {sys.path!r}; "
+        "from cloudburst_runtime.launch.zygote import main; main()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, directory, "detached" if detached else "owned"],

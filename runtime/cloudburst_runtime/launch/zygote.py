@@ -2,7 +2,9 @@
 stores besides the node's own.
 
 A fork of a process that has NumPy takes 6 ms, a new interpreter 223 ms; so this process imports everything
-once and stays single-threaded, which is what makes forking it safe. It is also the parent of all others:
+once and stays single-threaded, which is what makes forking it safe. What node and executors both need it
+imports before it forks the node, so that they share the memory; the node imports the rest of its own while
+this process goes on with that of the executors. It is also the parent of all others:
 it reports each exit, and when its owner is gone (the pipe on its standard input closes, even if the owner
 was killed) it ends them all, with whatever they have started, and removes the runtime's directory.
 """
@@ -10,7 +12,6 @@ was killed) it ends them all, with whatever they have started, and removes the r
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import functools
 import gc
@@ -31,19 +32,36 @@ import msgspec
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.errors import StorageError
-from cloudburst_runtime.ids import GATEWAY, NODE, is_store
+from cloudburst_runtime.ids import GATEWAY, NODE, SUPERVISOR, is_store
+from cloudburst_runtime.launch.children import (
+    adopt_orphans,
+    become_child,
+    describe,
+    end_adopted,
+    kill_group,
+    run_child,
+)
 from cloudburst_runtime.messages import Exited, Hello, Kill, Spawn, Stop
 from cloudburst_runtime.shell import arena_file
 from cloudburst_runtime.shell.names import CONFIG_NAME, LOCK_NAME, LOG_NAME
-from cloudburst_runtime.shell.node import SUPERVISOR, run_node
 from cloudburst_runtime.shell.ticket import LISTENING
 from cloudburst_runtime.shell.transport import Hub, bind
 
 OWNER = "owner"
-EXIT_ERROR, EXIT_MEMORY = 70, 71
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
-ORPHANS_MAX = 10_000
+SHARED = (
+    "random",
+    "cloudburst_runtime.anna.shelf",
+    "cloudburst_runtime.lattices.wrap",
+    "cloudburst_runtime.runs",
+    "cloudburst_runtime.scheduler.dag",
+    "cloudburst_runtime.shell.arena",
+    "cloudburst_runtime.shell.loop",
+)
+"""Modules with all that node and executors both import, besides what this one does."""
+PRELOADED = ("numpy", "cloudpickle", "asyncio", "cloudburst_runtime.shell.executor")
+"""Modules with all that executors import."""
+STORES = "cloudburst_runtime.shell.store"
+"""What stores run, besides the node's own."""
 EXIT_MILLISECONDS_MAX = 20
 """How long a process that closed its sockets takes to be gone."""
 SEE_OUT_MILLISECONDS_MAX = 1_000
@@ -85,6 +103,8 @@ class Supervisor:
         try:
             self._claim_state()
             arena_file.make_directory(self.directory)
+            for name in SHARED:
+                importlib.import_module(name)
             self._start_node()
             if self.config.listen:
                 self._start_gateway()
@@ -115,8 +135,7 @@ class Supervisor:
             mine.close()
             os.close(told)
             self._let_go(state=False)
-            report = functools.partial(_report, tell)
-            _run_child(lambda: run_node(self.directory, self.config, listener, theirs, report))
+            run_child(lambda: self._run_node(listener, theirs, tell))
         theirs.close()
         listener.close()
         os.close(tell)
@@ -125,6 +144,11 @@ class Supervisor:
         if trouble:
             self._refuse(trouble)
         self.hub.adopt(mine, NODE)
+
+    def _run_node(self, listener: socket.socket, supervisor: socket.socket, tell: int) -> NoReturn:
+        from cloudburst_runtime.shell.node import run_node  # while the supervisor imports something else
+
+        run_node(self.directory, self.config, listener, supervisor, functools.partial(_report, tell))
 
     def _refuse(self, why: str) -> NoReturn:
         """Tell whoever started us why there will be no runtime."""
@@ -138,7 +162,7 @@ class Supervisor:
         if pid == 0:
             mine.close()
             self._let_go()
-            _run_child(lambda: self._run_gateway(theirs))
+            run_child(lambda: self._run_gateway(theirs))
         theirs.close()
         with mine.makefile() as lines:
             said = lines.readline()
@@ -158,17 +182,14 @@ class Supervisor:
         os.dup2(2, 1)
 
     def _preload(self) -> None:
-        for name in (
-            "numpy",
-            "cloudpickle",
-            "asyncio",
-            "cloudburst_runtime.shell.executor",
-            *self.config.preload,
-        ):
+        stores = (STORES,) if self.config.stores_max > 1 else ()
+        for name in (*PRELOADED, *stores, *self.config.preload):
             try:
                 importlib.import_module(name)
             except Exception:  # a preload that fails must not end the runtime: calls that need it will say so
                 traceback.print_exc()
+        gc.freeze()  # else a collection would look at all of that now
+        gc.enable()
 
     def _serve(self) -> None:
         signal.set_wakeup_fd(self.wakeup_w, warn_on_full_buffer=False)
@@ -204,7 +225,8 @@ class Supervisor:
         gc.freeze()  # a collection writes to each object that it looks at: the child's would copy our memory
         pid = os.fork()
         if pid == 0:
-            _become_child(mortal=name != NODE)
+            gc.enable()  # while the supervisor imports, it collects none
+            become_child(mortal=name != NODE)
             return 0
         self.children[pid] = name
         self.pids[name] = pid
@@ -219,7 +241,7 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._let_go(state=not is_store(name))
-        _run_child(lambda: self._run_store(message) if is_store(name) else self._run_executor(name))
+        run_child(lambda: self._run_store(message) if is_store(name) else self._run_executor(name))
 
     def _let_go(self, state: bool = True) -> None:
         """In a child: close what is the supervisor's alone; only stores keep the hold on the state."""
@@ -259,11 +281,11 @@ class Supervisor:
             if not name:
                 continue
             self.pids.pop(name, None)
-            _kill_group(pid)
+            kill_group(pid)
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self.directory, name))
             if name != NODE:
-                reason = self.reasons.pop(name, "") or _describe(status)
+                reason = self.reasons.pop(name, "") or describe(status)
                 self.hub.send(NODE, Exited(name, reason))
 
     def _end_executor(self, name: str, reason: str) -> None:
@@ -289,11 +311,11 @@ class Supervisor:
             self._wait_for([name for name in self.pids if is_store(name)])
         for pid in list(self.children):
             self._kill(pid)
-            _kill_group(pid)
+            kill_group(pid)
         for pid in list(self.children):
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-        _end_adopted()
+        end_adopted()
         arena_file.remove_directory(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -319,74 +341,6 @@ def _report(pipe: int, trouble: str) -> None:
     os.close(pipe)
 
 
-def _adopt_orphans() -> None:
-    """Become the parent of what executors leave behind in sessions of its own, where the system can."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-
-
-def _end_adopted() -> None:
-    """End the children that we did not fork, and theirs, which then are ours."""
-    for _ in range(ORPHANS_MAX):
-        try:
-            with open(f"/proc/self/task/{os.getpid()}/children") as file:
-                pids = file.read().split()
-            if not pids:
-                return
-            os.kill(int(pids[0]), signal.SIGKILL)
-            os.waitpid(int(pids[0]), 0)
-        except OSError:  # no /proc; or a process of another user's, which is not ours to end
-            return
-
-
-def _kill_group(pid: int) -> None:
-    """End what a child has started and not put into a session of its own."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-
-
-def _describe(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        hint = "; the system may have run out of memory" if number == signal.SIGKILL else ""
-        return f"killed by {signal.Signals(number).name}{hint}"
-    code = os.waitstatus_to_exitcode(status)
-    if code == EXIT_MEMORY:
-        return "it ran out of the memory that it may have"
-    return f"exited with status {code}"
-
-
-def _become_child(mortal: bool) -> None:
-    """A session of its own, so that no interrupt meant for the notebook arrives.
-
-    An executor dies with its parent. The node notices by itself, and clears up what is left.
-    """
-    os.setsid()
-    if mortal:
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-
-
-def _run_child(body: Any) -> NoReturn:
-    """Run a child's main function; nothing of the parent's stack may run in it."""
-    status = EXIT_ERROR
-    try:
-        log = os.dup(2)
-        try:
-            body()
-            status = 0
-        except MemoryError:
-            status = EXIT_MEMORY
-            raise
-        except BaseException:
-            os.write(log, traceback.format_exc().encode(errors="replace"))
-    finally:
-        os._exit(status)
-
-
 def main() -> NoReturn:
     """``python -m cloudburst_runtime.launch.zygote DIRECTORY owned|detached``."""
     directory, mode = sys.argv[1:3]
@@ -394,7 +348,7 @@ def main() -> NoReturn:
     os.dup2(log, 2)
     os.close(log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _adopt_orphans()
+    adopt_orphans()
     Supervisor(directory, mode == "owned").run()
 
 

@@ -23,10 +23,12 @@ from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Persist
 from cloudburst_runtime.errors import StorageError, StorageFull
-from cloudburst_runtime.ids import PeerName
+from cloudburst_runtime.ids import NODE, PeerName
 from cloudburst_runtime.shell.pages import DATA_NAME
 
 SCRATCH_NAME = "scratch"
+FAR_NAME = "store"
+"""Of what a store on another host has, whatever name it has in the runtime."""
 STORE = re.compile(r"s\d+")
 """The names of stores that are processes of their own."""
 BATCH_MAX = 1_000
@@ -61,6 +63,7 @@ def open_state(config: Config, name: PeerName, anew: bool = True) -> Disk | None
     from cloudburst_runtime.shell.storage import LmdbStorage
 
     directory = os.path.join(config.state_dir, name)
+    _check_place(config.state_dir, name)
     storage = LmdbStorage(directory, config.disk_bytes_max, is_whole=is_whole)
     found = recover(storage.records())
     if found.here is not None and found.here.format != FORMAT:
@@ -77,6 +80,33 @@ def open_state(config: Config, name: PeerName, anew: bool = True) -> Disk | None
     if anew:
         begin_anew(found)
     return Disk(storage, found)
+
+
+def _check_place(state_dir: str, name: PeerName) -> None:
+    """Say what is in the way of a store's directory."""
+    if name == NODE and os.path.lexists(os.path.join(state_dir, FAR_NAME, DATA_NAME)):
+        raise StorageError(
+            f"{state_dir} is the --state-dir of a store on another host than its runtime (cloudburst-nb "
+            "store): a runtime needs one of its own"
+        )
+    directory = os.path.join(state_dir, name)
+    for path, fits, what in (
+        (directory, os.path.isdir, "a directory"),
+        (os.path.join(directory, DATA_NAME), os.path.isfile, "a file"),
+    ):
+        if os.path.lexists(path) and not fits(path):
+            raise StorageError(
+                f"{path} is {_kind(path)}, where {what} is wanted for what a store keeps there: move it "
+                "away, or use another state_dir"
+            )
+
+
+def _kind(path: str) -> str:
+    """What there is, for people."""
+    if os.path.islink(path):
+        broken = "" if os.path.exists(path) else ", which is not there"
+        return f"a symbolic link to {os.readlink(path)}{broken}"
+    return "a directory" if os.path.isdir(path) else "a file"
 
 
 def take_over(
@@ -135,12 +165,17 @@ def _write(disk: Disk, pieces: Iterable[list[Persist]], beyond: bool = False) ->
 
 
 def _left_behind(state_dir: str) -> list[PeerName]:
-    """The stores but the node's that have left something; whatever else is there is not ours."""
-    return [
-        name
-        for name in sorted(os.listdir(state_dir))
-        if STORE.fullmatch(name) and os.path.isfile(os.path.join(state_dir, name, DATA_NAME))
-    ]
+    """The stores but the node's that have left something; whatever else is there is not ours.
+
+    Raises
+    ------
+    StorageError
+        If something else is where a store of such a name will want to keep what it has.
+    """
+    names = [name for name in sorted(os.listdir(state_dir)) if STORE.fullmatch(name)]
+    for name in names:
+        _check_place(state_dir, name)
+    return [name for name in names if os.path.isfile(os.path.join(state_dir, name, DATA_NAME))]
 
 
 def remove_state(config: Config, name: PeerName) -> None:

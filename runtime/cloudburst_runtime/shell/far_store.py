@@ -6,7 +6,8 @@ runtime's host: values travel to it as bytes, and it installs no `Memory`.
 
 It is given up when its link to the gateway is lost, and not before: since every byte to and from it passes
 there, nobody hears of it from then on, and others take its keys over. So a store that finds its link broken
-has nothing to save and nobody to tell. It ends; whoever starts it again gets an empty store of another name.
+has nothing to save and nobody to tell. It ends; whoever starts it again gets a store of another name: an
+empty one, or, with a ``state_dir``, one that has what nobody else has (`far_disk`).
 
 ::
 
@@ -24,7 +25,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -35,15 +36,23 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.errors import RuntimeUnavailable
 from cloudburst_runtime.ids import NODE, STORE_ROLE, Millis, PeerName
-from cloudburst_runtime.messages import Depart, Enlisted, Hello, Retire, Ring
+from cloudburst_runtime.messages import Depart, Enlisted, Hello, Reported, Retire, Ring
 from cloudburst_runtime.shell.disks import open_scratch, within_memory
 from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.relay import RUNTIME_ENDED
 from cloudburst_runtime.shell.remote import RemoteHub
 from cloudburst_runtime.shell.ticket import Ticket
 
+if TYPE_CHECKING:
+    from cloudburst_runtime.shell.far_disk import FarDisk
+
 ENLIST_SECONDS_MAX = 30.0
 """How long the node may take to give a name."""
+
+AGAIN_EMPTY = "keys that other stores keep too are not lost. Started again, this joins as a new store"
+AGAIN_FROM_DISK = (
+    "nothing is lost. Started again on its --state-dir, this brings back what others do not have"
+)
 
 Say = Callable[[str], None]
 
@@ -95,38 +104,74 @@ class FarStore:
     memory_bytes_max
         How many bytes of values to keep in memory, the others on this host's disk; None: as the runtime
         says, or half of this machine's.
+    state_dir
+        Where all that it is given is on disk before that is acknowledged; a runtime that has a ``state_dir``
+        asks for it.
     say
         Told what happens, a line at a time.
 
     Raises
     ------
     RuntimeUnavailable
-        If the runtime does not let this process in, or takes no store from another host.
+        If the runtime does not let this process in, or does not take this store.
+    StorageError
+        If the ``state_dir`` cannot be used.
     """
 
-    def __init__(self, ticket: Ticket, memory_bytes_max: int | None = None, say: Say = print) -> None:
+    def __init__(
+        self,
+        ticket: Ticket,
+        memory_bytes_max: int | None = None,
+        say: Say = print,
+        state_dir: str = "",
+    ) -> None:
         self.ticket = ticket
         self._say = say
         self._host = os.uname().nodename
         self._signals = 0
         self._scratch = ""
         self.hub = RemoteHub(ticket, self._hello(f"c{uuid.uuid4().hex[:12]}"))
+        self.config = _its_own(self.hub.config, memory_bytes_max, state_dir)
+        self._disk: FarDisk | None = None
         try:
-            self.name = self._enlist()
+            if state_dir:
+                self._disk = self._open_disk()
+            enlisted = self._enlist()
+            self.name = enlisted.name
+            replica = self._replica(enlisted)
         except BaseException:
-            self.hub.close()
+            self._let_go()
             raise
-        self.config = _its_own(self.hub.config, memory_bytes_max)
-        replica = ReplicaCore(within_memory(self.config), self.name)
         self.served = _Served(StoreCore(self.config, replica), say)
-        core = Journal(self.served, None, self._open_scratch, self.config.flush_ms)
-        self.loop = Loop(core, self.hub, {})
+        storage = None if self._disk is None else self._disk.storage
+        self._journal = Journal(self.served, storage, self._open_scratch, self.config.flush_ms)
+        together = None if self._disk is None else self._journal.handle_all
+        self.loop = Loop(self._journal, self.hub, {}, together=together)
 
     def _hello(self, name: PeerName) -> Hello:
         return Hello(name, STORE_ROLE, os.getpid(), 0, self._host)
 
-    def _enlist(self) -> PeerName:
-        """The name that the node gives."""
+    def _open_disk(self) -> FarDisk:
+        from cloudburst_runtime.shell.far_disk import FarDisk  # LMDB: nobody else pays for it
+
+        disk = FarDisk(self.config.state_dir, self.config)
+        for line in disk.said:
+            self._say(line)
+        self.hub.hello.papers = disk.papers
+        return disk
+
+    def _replica(self, enlisted: Enlisted) -> ReplicaCore:
+        if self._disk is not None:
+            return self._disk.replica(enlisted)
+        return ReplicaCore(within_memory(self.config), enlisted.name)
+
+    def _let_go(self, remove: bool = False) -> None:
+        self.hub.close()
+        if self._disk is not None:
+            self._disk.close(remove)
+
+    def _enlist(self) -> Enlisted:
+        """What the node says, a name above all."""
         self.hub.connect(NODE)
         deadline = time.monotonic() + ENLIST_SECONDS_MAX
         while (left := deadline - time.monotonic()) > 0:
@@ -139,10 +184,10 @@ class FarStore:
             f"the runtime at {self.ticket.address} gave this store no name within {ENLIST_SECONDS_MAX:g} s"
         )
 
-    def _accepted(self, enlisted: Enlisted) -> PeerName:
+    def _accepted(self, enlisted: Enlisted) -> Enlisted:
         if enlisted.refusal:
             raise RuntimeUnavailable(f"the runtime at {self.ticket.address} refuses: {enlisted.refusal}")
-        return enlisted.name
+        return enlisted
 
     def _open_scratch(self) -> Storage:
         self._scratch = tempfile.mkdtemp(prefix="cloudburst-store-")
@@ -164,7 +209,10 @@ class FarStore:
                 self._join()
                 return self._serve()
             finally:
+                self._journal.flush()
                 self.loop.close()
+                if self._disk is not None:
+                    self._disk.close(remove=self.served.retired)
                 if self._scratch:
                     shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -172,6 +220,8 @@ class FarStore:
         enlisted = self.hub.serve(self._hello(self.name))
         self.loop.start()
         self.hub.connect(NODE)
+        if self._disk is not None and self._disk.said:
+            self.hub.send(NODE, Reported(self._disk.said))
         self._say(f"{self.name} on {self._host} serves the runtime at {self.ticket.address}")
         self.loop.wait(lambda: self.served.has_ring or self._is_over() or self._signals > 0)
         if enlisted is not None and self.served.has_ring:
@@ -204,8 +254,8 @@ class FarStore:
             return RUNTIME_ENDED
         return (
             f"the runtime cannot be reached any more ({self.served.lost}). It has ended, or has given this "
-            f"store up, as one of which it hears nothing for {self.config.silence_ms / 1000:g} s: keys that "
-            "other stores keep too are not lost. Started again, this joins as a new store"
+            f"store up, as one of which it hears nothing for {self.config.silence_ms / 1000:g} s: "
+            + (AGAIN_EMPTY if self._disk is None else AGAIN_FROM_DISK)
         )
 
     @contextmanager
@@ -223,9 +273,9 @@ class FarStore:
         self.hub.wake()
 
 
-def _its_own(config: Config, memory_bytes_max: int | None) -> Config:
+def _its_own(config: Config, memory_bytes_max: int | None, state_dir: str) -> Config:
     """The runtime's configuration, as far as it holds on this host."""
-    changes: dict[str, Any] = {"state_dir": ""}
+    changes: dict[str, Any] = {"state_dir": state_dir}
     if memory_bytes_max is not None:
         changes["memory_bytes_max"] = memory_bytes_max
     return msgspec.structs.replace(config, **changes)

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from cloudburst_runtime import messages
+from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.journal import Journal
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.errors import StorageError
-from cloudburst_runtime.ids import NODE, Millis
-from cloudburst_runtime.messages import Hello
+from cloudburst_runtime.ids import NODE, SUPERVISOR, Millis
+from cloudburst_runtime.messages import Hello, Papers
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.scheduler.events import Exited, Kill, Spawn, Stop
 from cloudburst_runtime.shell import arena_file
@@ -28,8 +29,6 @@ from cloudburst_runtime.shell.disks import open_scratch, open_state, publish_res
 from cloudburst_runtime.shell.holding import HOLDING, install
 from cloudburst_runtime.shell.loop import Loop
 from cloudburst_runtime.shell.transport import Hub
-
-SUPERVISOR = "supervisor"
 
 
 class _Supervised:
@@ -110,6 +109,8 @@ def run_node(
     report("")
     for line in [] if found is None else found.said:
         os.write(2, f"{line}\n".encode())
+    if disk is not None:
+        replica.keeper.papers = _papers(disk.found)
     node = NodeCore(config, replica, random.Random().random, found)
     supervised = _Supervised(node, directory, heir)
     core = Journal(
@@ -134,3 +135,10 @@ def run_node(
     gc.freeze()
     loop.wait(lambda: False)
     os._exit(0)
+
+
+def _papers(found: Recovered) -> Papers:
+    """Who this runtime is, since it first used its ``state_dir``, and that it begins now."""
+    known = None if found.here is None else found.here.papers
+    identity = os.urandom(16).hex() if known is None else known.identity
+    return Papers(identity, identity, os.urandom(16).hex())

@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 _getcpu = getattr(ctypes.CDLL(None), "sched_getcpu", None)
@@ -57,10 +56,16 @@ def to_spare() -> bool:
     return len(os.sched_getaffinity(0)) > 1 and not on_battery()
 
 
-def on_battery(supplies: Path = Path("/sys/class/power_supply")) -> bool:
+def on_battery(supplies: str | os.PathLike[str] = "/sys/class/power_supply") -> bool:
     """Whether a battery is what this machine lives on now; as far as Linux says."""
-    for status in supplies.glob("BAT*/status"):
-        with contextlib.suppress(OSError):
-            if status.read_text().strip() == "Discharging":
-                return True
+    with contextlib.suppress(OSError):
+        return any(_discharges(os.path.join(supplies, name)) for name in os.listdir(supplies))
+    return False
+
+
+def _discharges(supply: str) -> bool:
+    """Whether this supply is a battery that is being used."""
+    if os.path.basename(supply).startswith("BAT"):
+        with contextlib.suppress(OSError), open(os.path.join(supply, "status")) as status:
+            return status.read().strip() == "Discharging"
     return False

@@ -245,8 +245,13 @@ class LmdbStorage:
         return self._beside(f"damaged-{number}.mdb")
 
 
-def claim(directory: str) -> io.FileIO:
+def claim(directory: str, user: str = "runtime") -> io.FileIO:
     """Lock a directory for this process, and for those forked from it that keep the file open.
+
+    Parameters
+    ----------
+    user
+        What wants to use it: a runtime, or a store of one on another host.
 
     Returns
     -------
@@ -275,7 +280,7 @@ def claim(directory: str) -> io.FileIO:
     except OSError as error:
         raise StorageError(f"state_dir {directory} cannot be used: {error}") from error
     try:
-        _lock(file, directory)
+        _lock(file, directory, user)
     except OSError as error:  # such as a full disk
         file.close()
         raise StorageError(f"state_dir {directory} cannot be used: {error}") from error
@@ -285,7 +290,7 @@ def claim(directory: str) -> io.FileIO:
     return file
 
 
-def _lock(file: io.FileIO, directory: str) -> None:
+def _lock(file: io.FileIO, directory: str, user: str) -> None:
     """Write this process's pid into a file that is a lock, and hold it."""
     file.seek(0)
     pid = file.read(PID_BYTES_MAX + 1)
@@ -297,9 +302,10 @@ def _lock(file: io.FileIO, directory: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        whose = "the runtime of process" if user == "runtime" else "a runtime or another store, process"
+        what = "connect to that one, or end it" if user == "runtime" else "end that one, or use another"
         raise StorageError(
-            f"state_dir {directory} is in use by the runtime of process {pid.decode() or 'unknown'}: "
-            "connect to that one, or end it"
+            f"state_dir {directory} is in use by {whose} {pid.decode() or 'unknown'}: {what}"
         ) from None
     file.truncate(0)
     file.write(str(os.getpid()).encode())

@@ -68,6 +68,9 @@ def _excuses(operation: Operation, history: History, crashed: bool) -> list[str]
     act = operation.act
     if act.kind == "put as":
         return ["LatticeMismatch"]
+    if act.kind == "get" and act.block:  # that does not go with what its block had done may be lost
+        block = [each for each in history.operations() if each.act.block == act.block]
+        return ["ConsistencyError"] if block[0].op != operation.op else []
     if act.kind != "call":
         return []
     excuses = ["CallTimeout"] if act.timeout is not None else []

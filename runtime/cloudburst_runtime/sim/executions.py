@@ -3,13 +3,14 @@
 Clients run executions and read and write themselves, one thing after the other. Once all has healed and
 come to rest, each that is left runs some more, which must succeed, and two new clients read every key. At
 causal levels all siblings are asked for: a write replaces all that its session was given to choose from, and
-a history must say what that was.
+a history must say what that was. At ``atomic``, some of these things go together in a *block*.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 from cloudburst_runtime.levels import CAUSAL
 from cloudburst_runtime.sim import checkers, crashes, rest
@@ -28,12 +29,21 @@ SESSIONS_MS = 120_000.0
 REST_MS = 90_000.0
 
 
+Action: TypeAlias = Callable[[Visitor], None]
+"""Something that a visitor does."""
+
+
 def at(level: str) -> Callable[[World], list[str]]:
     """The scenario at a level."""
-    return partial(drive, level)
+    return partial(drive, level, one)
 
 
-def drive(level: str, world: World) -> list[str]:
+def drive_blocks(world: World) -> list[str]:
+    """The scenario in which several things that a client does go together."""
+    return drive("atomic", _block, world)
+
+
+def drive(level: str, action: Action, world: World) -> list[str]:
     """Run the scenario; what is wrong."""
     if world.faults.loss or world.faults.splits:
         world.history.note(world.now, "net", "lossy")
@@ -43,10 +53,10 @@ def drive(level: str, world: World) -> list[str]:
     made[0].go()
     world.run(SET_UP_MS, lambda: made[0].done)
     crashes.plan(world, list(made))
-    _act(world, made, ACTIONS)
+    _act(world, made, action, ACTIONS)
     world.run(max(world.now, world.faults.heal_at) + REST_MS)
     world.history.note(world.now, "net", HEALED)
-    _act(world, made, MORE)
+    _act(world, made, action, MORE)
     world.run(world.now + REST_MS)
     _last_reads(world, level)
     world.run(world.now + REST_MS)
@@ -58,16 +68,35 @@ def _visitor(world: World, name: str, level: str) -> Visitor:
     return Visitor(world.start_client(name), world.random(f"executions/{name}"), name, level)
 
 
-def _act(world: World, visitors: list[Visitor], actions: int) -> None:
+def _act(world: World, visitors: list[Visitor], action: Action, actions: int) -> None:
     for visitor in visitors:
         if visitor.client.alive:
             for _ in range(actions):
-                visitor.to_do += [partial(_one, visitor), visitor.wait]
+                visitor.to_do += [partial(action, visitor), visitor.wait]
             visitor.go()
     world.run(world.now + SESSIONS_MS, lambda: all(visitor.done for visitor in visitors))
 
 
-def _one(visitor: Visitor) -> None:
+def _block(visitor: Visitor) -> None:
+    """Some actions, most of them reads, which go together."""
+    random = visitor.random
+    visitor.begin()
+    for _ in range(random.randint(1, 4)):
+        then = (
+            partial(visitor.look, random.choice(KEYS))
+            if random.random() < 0.7
+            else partial(_act_once, visitor)
+        )
+        visitor.to_do[:0] = [then, visitor.wait]
+
+
+def one(visitor: Visitor) -> None:
+    """An execution, a read or a write, which stands alone."""
+    visitor.begin()
+    _act_once(visitor)
+
+
+def _act_once(visitor: Visitor) -> None:
     random = visitor.random
     pick = random.random()
     if pick < 0.7:

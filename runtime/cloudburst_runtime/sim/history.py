@@ -65,7 +65,8 @@ class Act(NamedTuple):
     for ``define`` the nodes, the edges, and the names of MULTIEXEC nodes.
 
     ``call`` is the call's name in the spots of its steps. ``level`` is the consistency level that was asked
-    for. A ``get`` with ``siblings`` ends with the list of all values that lie there side by side.
+    for. A ``get`` with ``siblings`` ends with the list of all values that lie there side by side. ``block``
+    is what the session's gets and puts have in common whose reads are to go together.
     """
 
     kind: str
@@ -77,6 +78,7 @@ class Act(NamedTuple):
     call: str = ""
     level: str = "lww"
     siblings: bool = False
+    block: str = ""
 
 
 class Event(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any
 
 from cloudburst_runtime.anna.cache import CacheCore
 from cloudburst_runtime.anna.outbox import Terms
+from cloudburst_runtime.client.blocks import Block
 from cloudburst_runtime.client.core import ClientCore
 from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.config import Config
@@ -19,7 +20,7 @@ from cloudburst_runtime.executor.past import Past
 from cloudburst_runtime.executor.session import Levels
 from cloudburst_runtime.executor.tasks import Op, Reply, Task
 from cloudburst_runtime.ids import HybridClock, Micros, Millis, PeerName, TaskId
-from cloudburst_runtime.messages import Calls, Entry, Results, Triggers
+from cloudburst_runtime.messages import Calls, Due, Entry, Results, Triggers
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.sim.mutant import Mutant
 from cloudburst_runtime.sim.store_mutants import STORE_MUTANTS
@@ -205,6 +206,32 @@ class _Amnesiac(ClientSession):
         return super().terms(key, floor, known)
 
 
+class _Hodgepodge(Block):
+    def torn(self, key: str, entry: Entry) -> str | None:
+        return None
+
+
+class _Assorting(ClientSession):
+    def __init__(self, level: str = "lww") -> None:
+        super().__init__(level)
+        if level == "atomic":
+            self.block = _Hodgepodge()
+            self.blocks = (self.block,)
+
+
+class _Undemanding(Block):
+    def late(self, key: str, entry: Entry) -> Due | None:
+        return None
+
+
+class _Forbearing(ClientSession):
+    def __init__(self, level: str = "lww") -> None:
+        super().__init__(level)
+        if level == "atomic":
+            self.block = _Undemanding()
+            self.blocks = (self.block,)
+
+
 class _Unmindful(ClientCore):
     @property
     def floor(self) -> Vector:
@@ -334,6 +361,14 @@ MUTANTS: dict[str, Mutant] = {
     "atomic-mixed": Mutant("what is read need not go together", executor=_Mixing, scenario="atomic"),
     "atomic-too-early": Mutant("each step publishes what it wrote", executor=_Blurting, scenario="atomic"),
     "session-forgets": Mutant("a session forgets what it has seen", session=_Amnesiac, scenario="sk"),
+    "block-torn": Mutant(
+        "a block reads what was published with a key that it had read",
+        session=_Assorting,
+        scenario="atomic/blocks",
+    ),
+    "block-late": Mutant(
+        "a block reads what is older than it is due", session=_Forbearing, scenario="atomic/blocks"
+    ),
     "client-forgets-floor": Mutant("a client's calls do not carry its session", client=_Unmindful),
     "client-never-asks": Mutant("a client does not probe its calls", client=_Impatient),
     "client-never-retries": Mutant("a client does not run lost calls again", client=_Giving),

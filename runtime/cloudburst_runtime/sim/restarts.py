@@ -93,6 +93,7 @@ def _keys(life: int) -> list[str]:
 
 
 def _one(visitor: Visitor, random: Random, keys: list[str], lightly: bool) -> None:
+    visitor.begin()
     pick = random.random()
     if pick < 0.2:
         shape = random.randrange(len(SHAPES))

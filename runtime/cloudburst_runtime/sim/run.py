@@ -26,6 +26,9 @@ ESTATES = "/estates"
 AMBUSH = "/ambush"
 """How those end in which stores that keep all in memory are killed when others may not know what they do."""
 
+BLOCKS = "atomic/blocks"
+"""The scenario of clients whose reads go together."""
+
 VERSIONS = "versions"
 """The scenario of histories that travel with their keys."""
 
@@ -36,6 +39,7 @@ SCENARIOS: dict[str, Callable[[World], list[str]]] = {
     "calls": calls.drive,
     "calls" + STORES: calls.drive_several,
     MANY: calls.drive_many,
+    BLOCKS: executions.drive_blocks,
     VERSIONS: versions.drive,
     **{level + stores: executions.at(level) for stores in ("", STORES, AMBUSH) for level in LEVELS},
     **{level + RESTARTS: restarts.at(level) for level in LEVELS},

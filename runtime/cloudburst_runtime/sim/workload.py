@@ -121,6 +121,9 @@ class Session:
         """Operations under way, with their call numbers if they are calls."""
         self.to_do: list[Callable[[], None]] = []
         self.results: dict[int, tuple[int, Result | None]] = {}
+        self.block = ""
+        """What its reads that go together have in common."""
+        self._blocks = 0
         self._ops = 0
         self._waits = False
         self._paused = False
@@ -152,6 +155,13 @@ class Session:
     def wait(self) -> None:
         """Let what is under way end before the next operation."""
         self._waits = True
+
+    def begin(self) -> None:
+        """At ``atomic``, leave the session and enter it again: what is read now is a new block."""
+        if self.session is not None and self.session.block is not None:
+            self._blocks += 1
+            self.block = f"{self.label}#{self._blocks}"
+            self.session.block.begin()
 
     def unique(self) -> str:
         """A value that nobody else writes."""
@@ -201,13 +211,13 @@ class Session:
     def put(self, key: str) -> None:
         """Write a value that is unique."""
         value = self.unique()
-        op = self._invoke(Act("put", key, value, level=self.level))
+        op = self._invoke(Act("put", key, value, level=self.level, block=self.block))
         self.client.write(key, value, None, self.session, partial(self._answered, op))
 
     def put_lightly(self, key: str) -> None:
         """Write a value without waiting for the disk: whether it survives nobody knows."""
         value = self.unique()
-        op = self._invoke(Act("put", key, value, level=self.level))
+        op = self._invoke(Act("put", key, value, level=self.level, block=self.block))
         self.client.write(key, value, None, self.session, lambda answer: self._end(op, "info"), sync=False)
 
     def put_as(self, key: str, kind: str, value: Any) -> None:
@@ -232,7 +242,7 @@ class Session:
 
     def get(self, key: str) -> None:
         """Read a key."""
-        self._read(Act("get", key, level=self.level), lambda value: value)
+        self._read(Act("get", key, level=self.level, block=self.block), lambda value: value)
 
     def look_back(self, key: str) -> None:
         """See the versions of a key, and the value of each."""

@@ -1,7 +1,8 @@
 """Atomic visibility: of an execution's writes all are seen or none, and each call's only once.
 
 Law: read atomic isolation (Bailis et al., "Scalable Atomic Visibility with RAMP Transactions", SIGMOD 2014),
-with an execution as the transaction. Its last write of each key counts; others nobody else may see.
+with an execution as the transaction. Its last write of each key counts; others nobody else may see. The reads
+of a client's block go together as those of an execution do, but for what the client's own executions wrote.
 """
 
 from __future__ import annotations
@@ -23,17 +24,32 @@ def published(causality: Causality) -> dict[str, dict[str, int]]:
 
 
 def fractured(causality: Causality) -> Iterator[Violation]:
-    """Who reads one write of an execution reads none of its other keys as they were before."""
+    """Who reads one write of an execution reads none of its other keys as they were before.
+
+    That is an execution, or a block of a client.
+    """
     record, left = causality.record, published(causality)
     seen: dict[str, dict[str, int]] = {}
     for position, access in enumerate(record):
         for source in causality.read_from[position]:
             writer = record.accesses[source].execution
-            if access.execution and writer and writer != access.execution:
-                of_key = seen.setdefault(access.execution, {})
+            if _is_stranger(access, record.accesses[source]):
+                of_key = seen.setdefault(_reader(access), {})
                 of_key[access.key] = of_key.get(access.key, 0) | causality.bits(left[writer].values())
-    required = [_elsewhere(seen.get(access.execution, {}), access.key) for access in record]
+    required = [_elsewhere(seen.get(_reader(access), {}), access.key) for access in record]
     yield from missing("fractured", causality, required, "of whose execution it read another write")
+
+
+def _reader(access: Access) -> str:
+    """Whose reads this one is to go with; empty if it stands alone."""
+    return access.execution or access.block
+
+
+def _is_stranger(read: Access, write: Access) -> bool:
+    """Whether somebody reads what another execution wrote, and for a block another client's."""
+    if not write.execution or not _reader(read):
+        return False
+    return write.span.session != read.span.session if read.block else write.execution != read.execution
 
 
 def _elsewhere(due: dict[str, int], key: str) -> int:

@@ -37,6 +37,23 @@ def monotonic_executions(causality: Causality) -> Iterator[Violation]:
     yield from monotonic_reads(Causality(executed))
 
 
+def monotonic_blocks(causality: Causality) -> Iterator[Violation]:
+    """As monotonic reads, but what a block reads need not be as new as what the executions have read that its
+    client has made meanwhile: only as what there was when it began, and what the block itself has read."""
+    read_from, accesses = causality.read_from, causality.record.accesses
+    seen = causality.along(lambda position: causality.bits(read_from[position]))
+    own = causality.along(lambda at: 0 if accesses[at].execution else causality.bits(read_from[at]))
+    begin: dict[str, int] = {}
+    for position, access in enumerate(accesses):
+        if access.block:
+            begin.setdefault(access.block, seen[position])
+    due = [
+        begin[access.block] | own[position] if access.block else seen[position]
+        for position, access in enumerate(accesses)
+    ]
+    yield from missing("monotonic reads", causality, due, "which its session read before")
+
+
 def monotonic_writes(causality: Causality) -> Iterator[Violation]:
     """Who has read a write also finds what its session had written before it."""
     own = causality.along(lambda position: causality.bit.get(position, 0))

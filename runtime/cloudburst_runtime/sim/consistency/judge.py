@@ -10,7 +10,7 @@ dsrr    the same of executions; within one, or by its client itself, reads of a 
 sk      and no write is lost to one that had not seen it
 mk      and each cache is a causal cut
 dsc     and the caches that one session touches are a cut together, with all four session guarantees
-atomic  as lww, and an execution's writes are seen all or none
+atomic  as lww, and an execution's writes are seen all or none, also by the reads of a client's block
 ======  =================================================================================================
 """
 
@@ -46,7 +46,14 @@ PROMISES: dict[str, tuple[Check, ...]] = {
         causal.causal,
         causal.conflicts,
     ),
-    "atomic": (*LWW, atomic.fractured, atomic.unpublished, atomic.twice, atomic.partial),
+    "atomic": (
+        *DSRR,
+        guarantees.monotonic_blocks,
+        atomic.fractured,
+        atomic.unpublished,
+        atomic.twice,
+        atomic.partial,
+    ),
 }
 
 

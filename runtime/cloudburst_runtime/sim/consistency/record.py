@@ -61,6 +61,8 @@ class Access(NamedTuple):
         The consistency level that it was made at.
     span, spot
         The client's operation that it belongs to; where it ran, if a function did it.
+    block
+        The client's block that it belongs to, whose reads go together; empty if to none.
     """
 
     number: int
@@ -73,6 +75,7 @@ class Access(NamedTuple):
     level: str = "lww"
     whole: bool = False
     spot: Spot | None = None
+    block: str = ""
 
     @property
     def execution(self) -> str:
@@ -183,9 +186,8 @@ def _access(each: Operation, calls: dict[str, Operation]) -> Access | None:
     if each.spot is not None:
         span = _span_of(calls[each.spot.call], each.spot)
     kind, values = ("write", (act.value,)) if act.kind == "put" else ("read", _values(each) or ())
-    return Access(
-        each.begin, kind, act.name, values, each.session, end, span, act.level, act.siblings, each.spot
-    )
+    lane, whole = each.session, act.siblings
+    return Access(each.begin, kind, act.name, values, lane, end, span, act.level, whole, each.spot, act.block)
 
 
 def _span_of(call: Operation, spot: Spot) -> Span:
