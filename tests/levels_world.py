@@ -1,6 +1,6 @@
 """Executors and a store by events and effects, whose messages arrive when told to.
 
-Used by test_levels and test_agreement.
+Used by test_levels, test_atomic_writes and test_agreement.
 """
 
 from __future__ import annotations
