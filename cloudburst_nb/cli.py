@@ -286,7 +286,10 @@ def _add_store(commands: Any) -> None:
 def _add_settings(up: Any) -> None:
     """What a runtime is started with."""
     up.add_argument(
-        "--executors", metavar="N|MIN:MAX", type=options.executors, help="how many processes run functions"
+        "--executors",
+        metavar="N|MIN:MAX",
+        type=options.executors,
+        help="how many processes run functions; N: more when calls wait",
     )
     up.add_argument(
         "--stores", metavar="N|MIN:MAX", type=options.executors, help="how many processes keep keys"

@@ -81,7 +81,8 @@ def up(
     ----------
     executors
         How many processes run functions: a number to start with (more are forked when calls wait, up to
-        32), or ``(min, max)``; by default from the number of cores up to 32.
+        32), or ``(min, max)``, as ``(2, 2)`` for two and never more; by default from the number of cores up
+        to 32.
     listen
         Let clients on other hosts in, and stores (``cloudburst-nb store``), as ``"tcp://HOST:PORT"`` (port 0
         picks one, host ``*`` is every interface): encrypted, and only with the file at ``client.key_file``.

@@ -227,6 +227,15 @@ def test_a_planted_defect_is_noticed(name):
     assert caught is not None, f"{MUTANTS[name].defect}, and no seed below {MUTANT_SEEDS} notices"
 
 
+def test_a_defect_of_stores_is_in_the_nodes_own_one_too():
+    mutant = MUTANTS["handover-without-history"]
+    world = run(0, mutant).world
+    steward = world.node().core.steward
+    stores = [steward.store, *(process.core for process in world.stores())]
+    assert len(stores) > 1
+    assert {type(store) for store in stores} == {mutant.store}
+
+
 def test_a_defect_that_breaks_a_promise_is_shown_as_a_small_table():
     mutant = MUTANTS["replica-updates-one"]
     found = run(0, mutant, scenario="lww").violations

@@ -21,7 +21,10 @@ from cloudburst_runtime.scheduler.policy import Uniform
 from cloudburst_runtime.scheduler.questions import Stored
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cloudburst_runtime.anna.steward import Steward
+    from cloudburst_runtime.anna.store import StoreCore
 
 STORE_TIMERS = "store"
 """What the names of the stores' timers begin with."""
@@ -40,16 +43,24 @@ class NodeCore:
         A source of numbers in [0, 1), for the scheduler's policies.
     found
         What is on disk, for the scheduler; the replica has it already.
+    own_store
+        Makes the node's own store of the replica when there may be others; None: as a `StoreCore`.
     """
 
     def __init__(
-        self, config: Config, replica: ReplicaCore, uniform: Uniform, found: Recovered | None = None
+        self,
+        config: Config,
+        replica: ReplicaCore,
+        uniform: Uniform,
+        found: Recovered | None = None,
+        own_store: Callable[[Config, ReplicaCore], StoreCore] | None = None,
     ) -> None:
         self.replica = replica
         self._config = config
         self._factors = {} if found is None else found.factors
         self._known = {} if found is None else found.known
         self._said = [] if found is None else found.said
+        self._own_store = own_store
         self.steward: Steward | None = None
         if config.stores_max > 1 or self._known:
             self._appoint()
@@ -76,7 +87,7 @@ class NodeCore:
         from cloudburst_runtime.anna.steward import Steward
         from cloudburst_runtime.anna.store import StoreCore
 
-        store = StoreCore(self._config, self.replica)
+        store = (self._own_store or StoreCore)(self._config, self.replica)
         self.steward = Steward(
             self._config, store, Spawn, self._factors, self._known, self._said, self._answer
         )

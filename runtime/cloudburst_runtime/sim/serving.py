@@ -84,7 +84,8 @@ class NodeProcess(ServingProcess):
         if self.disk is not None:
             take_over(world, self.disk, self.replica)
             _write(self.disk, world.mutant.finish(self.replica, partial(_read, self.disk)))
-        self.core = world.mutant.node(world.config, self.replica, world.random("node").random, found)
+        mutant, uniform = world.mutant, world.random("node").random
+        self.core = mutant.node(world.config, self.replica, uniform, found, mutant.store)
         self.carry[Spawn] = lambda effect: world.spawn(effect.name, effect.estates)
         self.carry[Kill] = lambda effect: world.kill(effect.name, effect.reason)
         self.carry[Stop] = lambda effect: None

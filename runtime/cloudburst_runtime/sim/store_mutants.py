@@ -69,8 +69,10 @@ class _Backward(ReplicaCore):
 
 
 class _Oblivious(NodeCore):
-    def __init__(self, config: Config, replica: Any, uniform: Any, found: Any = None) -> None:
-        super().__init__(config, replica, uniform)
+    def __init__(
+        self, config: Config, replica: Any, uniform: Any, found: Any = None, own_store: Any = None
+    ) -> None:
+        super().__init__(config, replica, uniform, own_store=own_store)
 
 
 class _Silent(ReplicaCore):

@@ -100,8 +100,8 @@ def judge(history: History, versions_max: int) -> list[str]:
     >>> for op, act, value in [(1, Act("put", "k", "a"), None), (2, Act("look back", "k"), [[7, "b"]])]:
     ...     history.invoke(op, "c1", op, act)
     ...     history.end(op + 0.5, "c1", op, "ok", value)
-    >>> judge(history, versions_max=3)
-    ['versions: c1 op 2 look back k → ok [[7, 'b']] shows b, which nobody wrote']
+    >>> print(*judge(history, versions_max=3))
+    versions: c1 op 2 look back k → ok [[7, 'b']] shows b, which nobody wrote
     """
     everything = history.everything()
     found: list[str] = []
