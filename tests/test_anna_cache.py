@@ -9,7 +9,6 @@ import pytest
 
 from cloudburst_runtime.anna.cache import TIMER, Answer, CacheCore, Effect
 from cloudburst_runtime.anna.freshness import EARLY_MAX
-from cloudburst_runtime.anna.outbox import BACKOFF_MAX
 from cloudburst_runtime.anna.shelf import ENTRY_OVERHEAD_BYTES
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, SetTimer, Timer
@@ -32,6 +31,7 @@ from cloudburst_runtime.messages import (
     Unwatch,
     Update,
 )
+from cloudburst_runtime.unanswered import BACKOFF_MAX
 from cloudburst_runtime.values import encode
 
 

@@ -105,8 +105,8 @@ def test_shelf_keeps_account_of_its_size() -> None:
 
 def test_outbox_takes_only_the_kind_asked_for() -> None:
     outbox = Outbox(10.0)
-    outbox.post(Change(1, Delete(5, "k", 7)), 0.0)
-    assert outbox.take(5, Reading) is None
-    assert outbox.take(6, Request) is None
-    assert outbox.take(5, Change) is not None
-    assert (outbox.take(5, Change), outbox.earliest()) == (None, None)
+    outbox.ask(Change(1, Delete(5, "k", 7)), 0.0)
+    assert outbox.take_as(Reading, 5) is None
+    assert outbox.take_as(Request, 6) is None
+    assert outbox.take_as(Change, 5) is not None
+    assert (outbox.take_as(Change, 5), outbox.due) == (None, None)

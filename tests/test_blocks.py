@@ -430,7 +430,7 @@ def test_a_request_that_was_lost_is_sent_again(desk, kind):
 def test_a_read_that_nobody_waits_for_ends(desk, kind):
     op = torn(desk, kind)
     desk.take(Forget(op))
-    assert desk.core.requests.unanswered == {}
+    assert desk.core.requests.unanswered.open == {}
     desk.take(
         Received("node", unpack(pack(desk.replica.handle(Received("c1", desk.sent[-1]), 0.0)[0].message)))
     )

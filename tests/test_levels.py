@@ -359,6 +359,7 @@ def test_an_attempt_astray_waits_before_it_says_so_again_though_another_recall_w
     cluster.tell("e3", "e1", Release([("c1", 1, 0)]))
     cluster.held = lambda sender, receiver, message: isinstance(message, Recall) and message.key == "j"
     cluster.ask("e2", "read", ["k", "j"])
+    assert cluster.executors["e2"].operations.snapshots.pending == 0  # nothing more is asked for
     for _ in range(4):
         cluster.fire("e2", RECALL_TIMER)
         assert cluster.timers["e2"][RECALL_TIMER] > cluster.now

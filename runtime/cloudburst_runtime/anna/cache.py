@@ -157,7 +157,7 @@ class CacheCore:
     @property
     def outstanding(self) -> int:
         """Requests that were not answered yet."""
-        return len(self._outbox.requests)
+        return len(self._outbox.open)
 
     def peek(self, key: str, floor: Vector) -> Entry | None:
         """The entry if it is held and includes all changes up to ``floor``, else None: then `read`.
@@ -210,7 +210,7 @@ class CacheCore:
             first = queue[0]._replace(op=None) if queue[0].op == op else queue[0]
             self._queues[key] = deque([first, *(item for item in list(queue)[1:] if item.op != op)])
         effects: list[Effect] = []
-        for req, request in list(self._outbox.requests.items()):
+        for req, request in list(self._outbox.open.items()):
             if request.op == op:
                 effects += self._abandon(req, request)
         return effects
@@ -223,12 +223,12 @@ class CacheCore:
 
     def fail(self, failure: Failure) -> list[Effect]:
         """Answer every operation with a failure: the store is gone. A write may have taken effect."""
-        ops = list(dict.fromkeys(request.op for request in self._outbox.requests.values()))
+        ops = list(dict.fromkeys(request.op for request in self._outbox.open.values()))
         ops += [item.op for queue in self._queues.values() for item in list(queue)[1:]]
-        for request in self._outbox.requests.values():
+        for request in self._outbox.open.values():
             if isinstance(request, Writing) and request.draft is not None:
                 self._totals.commit(request.message.key, request.draft)
-        self._outbox.requests.clear()
+        self._outbox.open.clear()
         self._queues.clear()
         return [Answer(op, failure) for op in ops if op is not None]
 
@@ -274,7 +274,7 @@ class CacheCore:
         return effects
 
     def _got(self, reply: GetReply, store: PeerName, now: Millis) -> list[Effect]:
-        request = self._outbox.take(reply.req, Reading)
+        request = self._outbox.take_as(Reading, reply.req)
         if request is None:
             return []
         fresh = self._sources.freshness(store)
@@ -355,7 +355,7 @@ class CacheCore:
         return refused
 
     def _changed(self, reply: PutReply, store: PeerName, now: Millis) -> list[Effect]:
-        request = self._outbox.take(reply.req, Change)
+        request = self._outbox.take_as(Change, reply.req)
         if request is None:
             return []
         effects = self._account(self._sources.freshness(store), reply, now)
@@ -391,7 +391,7 @@ class CacheCore:
         return [] if op is None else [Answer(op, result)]
 
     def _refused(self, failed: Failed, store: PeerName, now: Millis) -> list[Effect]:
-        request = self._outbox.take(failed.req, Request)
+        request = self._outbox.take_as(Request, failed.req)
         if request is None:
             return []
         if isinstance(request, Reading):
@@ -406,8 +406,8 @@ class CacheCore:
         request.op = None
         if not isinstance(request, Reading):
             return []
-        del self._outbox.requests[req]
-        return [Send(request.store, Forget(req))] if request.message.wait else []
+        del self._outbox.open[req]
+        return [Send(request.peer, Forget(req))] if request.message.wait else []
 
     def _abandon_parts(self, request: Reading) -> list[Effect]:
         """One of an operation's readings failed, and so the operation has."""
@@ -476,13 +476,13 @@ class CacheCore:
         for key in stray:
             self._shelf.drop(key)
         effects = self._let_go(stray) if stray else []
-        return effects + self._reroute(list(self._outbox.requests.values()), now)
+        return effects + self._reroute(list(self._outbox.open.values()), now)
 
     def _sent_elsewhere(self, message: Elsewhere, store: PeerName, now: Millis) -> list[Effect]:
         effects = self._told_ring(message.ring, store, now)
-        request = self._outbox.requests.get(message.req)
+        request = self._outbox.open.get(message.req)
         ring = self._sources.ring
-        if request is None or ring is None or request.store != store:
+        if request is None or ring is None or request.peer != store:
             return effects
         if message.ring.epoch < ring.epoch:  # the store has not heard: let it hear, and ask again
             return [*effects, Send(store, ring), Send(store, request.message)]
@@ -506,7 +506,7 @@ class CacheCore:
         for request in requests:
             message = request.message
             keys = message.keys if isinstance(message, Get) else [message.key]
-            if message.req not in self._outbox.requests or self._sources.serves(request.store, keys):
+            if message.req not in self._outbox.open or self._sources.serves(request.peer, keys):
                 continue
             if isinstance(request, Reading):
                 effects += self._read_again(request, now)
@@ -562,14 +562,15 @@ class CacheCore:
         return self._post(request, now, self._sources.store_of(request.message.key))
 
     def _post(self, request: Request, now: Millis, store: PeerName) -> list[Effect]:
-        return [self._outbox.post(request, now, store), *self._arm([request.due])]
+        request.peer = store
+        return [self._outbox.ask(request, now), *self._arm([request.due])]
 
     def _wake(self, now: Millis) -> list[Effect]:
         self._armed = None
         lost = self._sources.broken(now, self._config.resend_ms)
         effects: list[Effect] = [self._resync(fresh) for fresh in lost]
         effects += self._outbox.overdue(now)
-        earliest = self._outbox.earliest()
+        earliest = self._outbox.due
         for fresh in self._sources.fresh.values():
             effects += self._watch_gap(fresh)
         return effects + self._arm([] if earliest is None else [earliest])

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from cloudburst_runtime.ids import Millis
+from cloudburst_runtime.unanswered import BACKOFF_MAX
 
 WINDOW = 4
 """Batches under way to one store."""
@@ -23,9 +24,6 @@ WINDOW = 4
 BATCH_KEYS_MAX = 512
 BATCH_BYTES_MAX = 1_048_576
 """A batch has no more keys, nor more bytes once it has one key."""
-
-BACKOFF_MAX = 10
-"""The longest interval between two sendings of a batch, in first intervals."""
 
 
 class Batch(NamedTuple):

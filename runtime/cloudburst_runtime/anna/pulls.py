@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cloudburst_runtime.anna.outbox import BACKOFF_MAX
 from cloudburst_runtime.effects import Received, Send
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.messages import Failed, HistoryReply, KeysReply, Pull, VersionReply
+from cloudburst_runtime.unanswered import Question, Unanswered
 
 
 class _Waiting:
@@ -28,19 +28,14 @@ class _Waiting:
         self.replies: list[Any] = []
 
 
-class _Asked:
+class _Asked(Question):
     """One store was asked something."""
 
-    __slots__ = ("due", "interval", "message", "store", "waiting")
+    __slots__ = ("waiting",)
 
-    def __init__(
-        self, waiting: _Waiting, store: PeerName, message: Any, due: Millis, interval: Millis
-    ) -> None:
+    def __init__(self, store: PeerName, message: Any, waiting: _Waiting) -> None:
+        super().__init__(store, message)
         self.waiting = waiting
-        self.store = store
-        self.message = message
-        self.due = due
-        self.interval = interval
 
 
 class Pulls:
@@ -59,9 +54,8 @@ class Pulls:
     """
 
     def __init__(self, resend_ms: Millis) -> None:
-        self._resend_ms = resend_ms
         self._req = 0
-        self._asked: dict[int, _Asked] = {}
+        self._asked: Unanswered[_Asked] = Unanswered(resend_ms)
         self._waiting: dict[tuple[PeerName, int], _Waiting] = {}
 
     # ------------------------------------------------------------ asking
@@ -83,42 +77,36 @@ class Pulls:
         for store, message in asks.items():
             self._req += 1
             message.req = self._req
-            self._asked[self._req] = _Asked(waiting, store, message, now + self._resend_ms, self._resend_ms)
-            sends.append(Send(store, message))
+            sends.append(self._asked.ask(_Asked(store, message, waiting), now))
         return sends
 
     def again(self, req: int, now: Millis) -> list[Send]:
         """Ask again, for the values themselves: their memory was lost on the way."""
-        asked = self._asked.get(req)
+        asked = self._asked.open.get(req)
         if asked is None or not isinstance(asked.message, Pull):
             return []
         asked.message.plain = True
-        asked.due = now + asked.interval
-        return [Send(asked.store, asked.message)]
+        return [self._asked.ask_again(asked, now)]
 
     def overdue(self, now: Millis) -> list[Send]:
         """What to ask again."""
-        late = [asked for asked in self._asked.values() if asked.due <= now]
-        for asked in late:
-            asked.interval = min(2 * asked.interval, BACKOFF_MAX * self._resend_ms)
-            asked.due = now + asked.interval
-        return [Send(asked.store, asked.message) for asked in late]
+        return self._asked.overdue(now)
 
     @property
     def due(self) -> Millis | None:
         """When to look for what is overdue."""
-        return min((asked.due for asked in self._asked.values()), default=None)
+        return self._asked.due
 
     # ------------------------------------------------------------ answers
 
     def keys(self, req: int) -> list[str]:
         """What was asked for; nothing if the answer is not waited for."""
-        asked = self._asked.get(req)
+        asked = self._asked.open.get(req)
         return asked.message.keys if asked is not None and isinstance(asked.message, Pull) else []
 
     def take(self, req: int) -> Received | None:
         """A store has answered; return the request that waits no more."""
-        asked = self._asked.pop(req, None)
+        asked = self._asked.take(req)
         if asked is None:
             return None
         asked.waiting.left -= 1
@@ -126,7 +114,7 @@ class Pulls:
 
     def take_reply(self, reply: Any) -> tuple[Received | None, list[Any]]:
         """A store has answered; return the request that waits no more, with all answers."""
-        asked = self._asked.get(reply.req)
+        asked = self._asked.open.get(reply.req)
         if asked is None:
             return None, []
         asked.waiting.replies.append(reply)
@@ -143,7 +131,7 @@ class Pulls:
         """Nobody waits for the answer to this request any more."""
         waiting = self._waiting.pop((peer, req), None)
         if waiting is not None:
-            self._asked = {req: asked for req, asked in self._asked.items() if asked.waiting is not waiting}
+            self._asked.drop(lambda asked: asked.waiting is waiting)
 
     def lose(self, peer: PeerName) -> None:
         """A peer is gone: its requests wait for nothing."""
@@ -154,7 +142,7 @@ class Pulls:
     def clear(self) -> list[Received]:
         """Give out all that waits."""
         events = [waiting.event for waiting in self._waiting.values()]
-        self._asked.clear()
+        self._asked.open.clear()
         self._waiting.clear()
         return events
 

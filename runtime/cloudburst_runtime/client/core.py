@@ -372,7 +372,7 @@ class ClientCore:
                 return self._on_refused(key, message, now)
         effects = self.requests.handle(event, now)
         self.floor = joined(self.floor, self.requests.store.floor)
-        if self.requests.unanswered and not self._tick_armed:
+        if self.requests.unanswered.open and not self._tick_armed:
             effects.append(self._arm_tick(now))
         return effects
 
@@ -416,7 +416,7 @@ class ClientCore:
         """Repeat unanswered requests and probe unanswered calls; sleep when there are none."""
         self._tick_armed = False
         effects = [*self.requests.overdue(now), *self.recovery.probes(now)]
-        if self.requests.unanswered or self.calls:
+        if self.requests.unanswered.open or self.calls:
             effects.append(self._arm_tick(now))
         return effects
 

@@ -32,14 +32,16 @@ from cloudburst_runtime.messages import (
     UnderWay,
     Unknown,
 )
+from cloudburst_runtime.unanswered import BACKOFF_MAX
 
 Effects = list[Any]
 
 PROBES_PER_TICK_MAX = 100
 LOST_WAIT_MS = 500.0
+"""How long the loss of a connection waits for the scheduler's word on what happened."""
+
 TOLD_MAX = 1_000
 """Executors that are gone of which the scheduler's word is kept."""
-"""How long the loss of a connection waits for the scheduler's word on what happened."""
 
 RESTARTS_MAX = 50
 """How often a call begins again because what it has read does not go together."""
@@ -208,7 +210,7 @@ class Recovery:
         for call in self._calls.values():
             if call.header is None or call.probe_at > now:
                 continue
-            call.probe_after = min(call.probe_after * 2, 10 * self._resend_ms)
+            call.probe_after = min(call.probe_after * 2, BACKOFF_MAX * self._resend_ms)
             call.probe_at = now + call.probe_after
             effects += _probes_of(call, call.header)
             probed += 1

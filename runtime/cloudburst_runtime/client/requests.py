@@ -1,14 +1,12 @@
 """What a client has asked the node and the store, and has no answer to yet.
 
-Law: each request is sent until it is answered or nobody waits for it any more, first after ``resend_ms``
-and then after twice as long each time, up to ten times that; each answer goes out as one `Answered`.
+Law: each request is sent until it is answered or nobody waits for it any more (`unanswered`); each answer
+goes out as one `Answered`.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
-
-import msgspec
 
 from cloudburst_runtime.anna.cache import Answer, CacheCore
 from cloudburst_runtime.anna.meetings import Sights
@@ -19,17 +17,10 @@ from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Received, Send, Timer
 from cloudburst_runtime.ids import NODE, HybridClock, Millis, PeerName
 from cloudburst_runtime.messages import Entry, Failed, Failure, GetVersion, History
+from cloudburst_runtime.unanswered import Question, Unanswered
 from cloudburst_runtime.vectors import Vector, joined
 
 Effects = list[Any]
-
-
-class _Request(msgspec.Struct):
-    """A request to the node that is not answered yet."""
-
-    message: Any
-    send_at: Millis
-    after: Millis
 
 
 class _Asked(NamedTuple):
@@ -59,12 +50,11 @@ class Requests:
     """
 
     def __init__(self, config: Config, name: PeerName, clock: HybridClock) -> None:
-        self._resend_ms = config.resend_ms
         self._req = 0
         self._own = ClientSession()
         self.sights = Sights()
         self._asked: dict[int, _Asked] = {}
-        self.unanswered: dict[int, _Request] = {}
+        self.unanswered: Unanswered[Question] = Unanswered(config.resend_ms)
         self.store = CacheCore(config, name, clock, caching=False, next_req=self.next_req)
         self._admission = Admission(self.store, self.next_req, self.ask, self._shown)
 
@@ -77,8 +67,7 @@ class Requests:
 
     def ask(self, message: Any, now: Millis) -> Send:
         """Send a request, and keep it until it is answered."""
-        self.unanswered[message.req] = _Request(message, now + self._resend_ms, self._resend_ms)
-        return Send(self._peer_of(message), message)
+        return self.unanswered.ask(Question(self._peer_of(message), message), now)
 
     def _peer_of(self, message: Any) -> PeerName:
         """Whom to ask: a store about a key of its own, the node about all else."""
@@ -86,22 +75,17 @@ class Requests:
 
     def take(self, req: int) -> bool:
         """This request is answered; False if it was not waited for."""
-        return self.unanswered.pop(req, None) is not None
+        return self.unanswered.take(req) is not None
 
     def overdue(self, now: Millis) -> Effects:
         """What to send again."""
-        again: Effects = []
-        for request in self.unanswered.values():
-            if request.send_at <= now:
-                request.after = min(request.after * 2, 10 * self._resend_ms)
-                request.send_at = now + request.after
-                again.append(Send(self._peer_of(request.message), request.message))
-        return again
+        again = self.unanswered.overdue(now)
+        return [Send(self._peer_of(send.message), send.message) for send in again]  # keys may have moved
 
     def answer_all(self, failure: Failure, now: Millis) -> Effects:
         """The node is gone, and the store with it."""
-        asked = list(self.unanswered)
-        self.unanswered.clear()
+        asked = list(self.unanswered.open)
+        self.unanswered.open.clear()
         answers = [effect for req in asked for effect in self._told(req, failure, now)]
         return answers + self._answered(self.store.fail(failure), now)
 

@@ -17,13 +17,14 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from cloudburst_runtime.effects import Send, SetTimer
+from cloudburst_runtime.effects import SetTimer
 from cloudburst_runtime.executor.bounded import BoundedDict
 from cloudburst_runtime.executor.tasks import Attempt, Task
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.lattices.wrap import is_lost
 from cloudburst_runtime.messages import Claim, Claimed, Entry, Session
 from cloudburst_runtime.scheduler.dag import alone
+from cloudburst_runtime.unanswered import Question, Unanswered
 from cloudburst_runtime.vectors import Vector, covers
 
 Effects = list[Any]
@@ -31,8 +32,6 @@ Then: TypeAlias = Callable[[Entry | None, Millis], Effects]
 
 ATTEMPTS_KEPT_MIN = 1024
 """Attempts for which something is kept, at least."""
-
-BACKOFF_MAX = 10
 
 TIMER = "claims"
 
@@ -57,14 +56,14 @@ def is_contested(entry: Entry, start: Vector, wrote: bool) -> bool:
     return bool(start) and not wrote and not unchanged(entry, start)
 
 
-class _Question(msgspec.Struct):
+class _Question(Question):
     """One claim at one executor, and the round that it belongs to."""
 
-    holder: PeerName
-    message: Claim
-    round: _Round
-    interval: Millis
-    due: Millis
+    __slots__ = ("round",)
+
+    def __init__(self, holder: PeerName, claim: Claim, round: _Round) -> None:
+        super().__init__(holder, claim)
+        self.round = round
 
 
 class _Round(msgspec.Struct):
@@ -91,21 +90,20 @@ class Claims:
 
     def __init__(self, name: PeerName, resend_ms: Millis, next_req: Callable[[], int]) -> None:
         self._name = name
-        self._resend_ms = resend_ms
         self._next_req = next_req
-        self._questions: dict[int, _Question] = {}
+        self._questions: Unanswered[_Question] = Unanswered(resend_ms)
         self._given: BoundedDict[Attempt, dict[str, None]] = BoundedDict(ATTEMPTS_KEPT_MIN)
         self._armed = False
 
     @property
     def pending(self) -> int:
         """Claims that were not answered."""
-        return len(self._questions)
+        return len(self._questions.open)
 
     @property
     def attempts(self) -> list[Attempt]:
         """Those for which something is kept."""
-        return [*self._given, *(question.round.attempt for question in self._questions.values())]
+        return [*self._given, *(question.round.attempt for question in self._questions.open.values())]
 
     # ------------------------------------------------------------ what others decide
 
@@ -128,10 +126,8 @@ class Claims:
         sends: Effects = []
         for name in names:
             claim = Claim(self._next_req(), self._name, *attempt, key)
-            due = now + self._resend_ms
-            self._questions[claim.req] = _Question(name, claim, started, self._resend_ms, due)
-            sends.append(Send(name, claim))
-        return [*sends, *self._arm(now + self._resend_ms)]
+            sends.append(self._questions.ask(_Question(name, claim, started), now))
+        return [*sends, *self._arm()]
 
     def decide(
         self,
@@ -149,13 +145,12 @@ class Claims:
 
     def on_claimed(self, message: Claimed, now: Millis) -> Effects:
         """One of the others has answered."""
-        question = self._questions.pop(message.req, None)
+        question = self._questions.take(message.req)
         if question is None:
             return []
         if message.entry is not None and is_lost(message.entry.lattice):
             question.message = msgspec.structs.replace(question.message, plain=True)
-            self._questions[message.req] = question
-            return [Send(question.holder, question.message)]
+            return [self._questions.ask_again(question, now)]
         asked = question.round
         asked.left -= 1
         asked.found = asked.found or message.entry
@@ -163,31 +158,24 @@ class Claims:
 
     def lose(self, holder: PeerName, now: Millis) -> Effects:
         """An executor is gone: what it had read counts no more, for its calls begin other attempts."""
-        gone = [req for req, question in self._questions.items() if question.holder == holder]
-        return [effect for req in gone for effect in self.on_claimed(Claimed(req, None), now)]
+        gone = self._questions.sent_to(holder)
+        return [effect for each in gone for effect in self.on_claimed(Claimed(each.message.req, None), now)]
 
     def release(self, attempt: Attempt) -> None:
         """This attempt is over."""
         if self._given:
             self._given.pop(attempt, None)
-        if self._questions:
-            left = self._questions.items()
-            self._questions = {req: each for req, each in left if each.round.attempt != attempt}
+        if self._questions.open:
+            self._questions.drop(lambda question: question.round.attempt == attempt)
 
     def on_timer(self, now: Millis) -> Effects:
         """Send again what was not answered."""
         self._armed = False
-        sends: Effects = []
-        for question in self._questions.values():
-            if question.due <= now:
-                question.interval = min(2 * question.interval, BACKOFF_MAX * self._resend_ms)
-                question.due = now + question.interval
-                sends.append(Send(question.holder, question.message))
-        dues = [question.due for question in self._questions.values()]
-        return [*sends, *(self._arm(min(dues)) if dues else [])]
+        return [*self._questions.overdue(now), *self._arm()]
 
-    def _arm(self, due: Millis) -> Effects:
-        if self._armed:
+    def _arm(self) -> Effects:
+        due = self._questions.due
+        if self._armed or due is None:
             return []
         self._armed = True
         return [SetTimer(TIMER, due)]

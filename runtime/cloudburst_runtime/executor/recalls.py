@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 
 from cloudburst_runtime.effects import Send, SetTimer
-from cloudburst_runtime.executor.agreement import BACKOFF_MAX, Claims
+from cloudburst_runtime.executor.agreement import Claims
 from cloudburst_runtime.executor.tasks import Attempt, Task
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.messages import Astray, Due, Entry, Recall, Session
+from cloudburst_runtime.unanswered import BACKOFF_MAX, Question, Unanswered
 
 Effects = list[Any]
 
@@ -50,14 +51,15 @@ class Reading(msgspec.Struct):
         return self.task.session
 
 
-class Asked(msgspec.Struct):
+class Asked(Question):
     """An entry that a holder was asked for."""
 
-    reading: Reading
-    holder: PeerName
+    __slots__ = ("reading",)
     message: Recall
-    interval: Millis
-    due: Millis
+
+    def __init__(self, holder: PeerName, recall: Recall, reading: Reading) -> None:
+        super().__init__(holder, recall)
+        self.reading = reading
 
 
 class Recalls:
@@ -82,14 +84,14 @@ class Recalls:
         self._resend_ms = resend_ms
         self._next_req = next_req
         self._claims = claims
-        self._asked: dict[int, Asked] = {}
+        self._asked: Unanswered[Asked] = Unanswered(resend_ms)
         self._astray: dict[Attempt, Astray] = {}
         self._armed = False
 
     @property
     def pending(self) -> int:
         """Recalls that were not answered."""
-        return len(self._asked)
+        return len(self._asked.open)
 
     @property
     def astray(self) -> list[Attempt]:
@@ -108,28 +110,24 @@ class Recalls:
         if fix and session.start:
             recall.start, recall.beside = session.start, session.beside
             self._claims.give(attempt, key)
-        due = now + self._resend_ms
-        self._asked[recall.req] = Asked(reading, holder, recall, self._resend_ms, due)
-        return [Send(holder, recall), *self._arm(due)]
+        return [self._asked.ask(Asked(holder, recall, reading), now), *self._arm(now + self._resend_ms)]
 
     def take(self, req: int) -> Asked | None:
         """What was asked for with this number, if it has not been answered: now it is."""
-        return self._asked.pop(req, None)
+        return self._asked.take(req)
 
     def ask_plain(self, asked: Asked, now: Millis) -> Effects:
         """What has come lies where it cannot be read any more: ask once more, for the values themselves."""
         asked.message = msgspec.structs.replace(asked.message, plain=True)
-        asked.due = now + asked.interval
-        self._asked[asked.message.req] = asked
-        return [Send(asked.holder, asked.message), *self._arm(asked.due)]
+        return [self._asked.ask_again(asked, now), *self._arm(asked.due)]
 
     def forget(self, op: int) -> None:
         """Nobody waits any more for the reading of this number."""
-        self._asked = {req: asked for req, asked in self._asked.items() if asked.reading.op != op}
+        self._asked.drop(lambda asked: asked.reading.op == op)
 
     def at(self, holder: PeerName) -> list[tuple[Reading, str]]:
         """The readings that wait for this holder, each with the key that it was asked for last."""
-        asked = [asked for asked in self._asked.values() if asked.holder == holder]
+        asked = self._asked.sent_to(holder)
         last = {each.reading.op: (each.reading, each.message.key) for each in asked}
         return list(last.values())
 
@@ -145,6 +143,7 @@ class Recalls:
     ) -> Effects:
         """Ask the client of this reading's attempt for another one, until it is over."""
         reading.astray = True
+        self.forget(reading.op)
         _, number, attempt = reading.attempt
         free = reading.session.level == "atomic"
         self._astray[reading.attempt] = Astray(number, attempt, self._name, why, free, lost, dict(due))
@@ -162,15 +161,8 @@ class Recalls:
     def on_timer(self, now: Millis) -> Effects:
         """Send again what was not answered."""
         self._armed = False
-        effects: Effects = []
-        wanted = [asked for asked in self._asked.values() if not asked.reading.astray]
-        for asked in wanted:
-            if asked.due <= now:
-                asked.interval = min(2 * asked.interval, BACKOFF_MAX * self._resend_ms)
-                asked.due = now + asked.interval
-                effects.append(Send(asked.holder, asked.message))
-        effects += self._say_astray()
-        dues = [asked.due for asked in wanted]
+        effects = [*self._asked.overdue(now), *self._say_astray()]
+        dues = [] if self._asked.due is None else [self._asked.due]
         dues += [now + BACKOFF_MAX * self._resend_ms] if self._astray else []
         return [*effects, *(self._arm(min(dues)) if dues else [])]
 

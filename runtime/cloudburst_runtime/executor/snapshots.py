@@ -247,7 +247,7 @@ class Snapshots:
         if reading.wait and entry.lattice is None:
             return self._look_further(reading, key, now, anew=True)
         self._cache.observe(key, atomic.stored(entry))
-        return self._take(reading, key, entry, asked.holder, now)
+        return self._take(reading, key, entry, asked.peer, now)
 
     def _take(self, reading: Reading, key: str, entry: Entry, holder: PeerName, now: Millis) -> Effects:
         """The reading has one key more."""

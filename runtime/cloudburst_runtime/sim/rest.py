@@ -71,7 +71,7 @@ def _client(client: ClientProcess) -> dict[str, object]:
         "calls": list(core.calls),
         "calls that wait for others": core.blocked,
         "placements under way": core.leases.placing,
-        "requests": list(core.requests.unanswered),
+        "requests": list(core.requests.unanswered.open),
         "placement requests": core.leases.place_reqs,
         "drains": core.leases.drains,
         "store requests": core.requests.store.outstanding,
