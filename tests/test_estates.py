@@ -312,6 +312,21 @@ def test_a_request_for_what_only_a_store_has_that_is_away_waits_and_is_refused_o
     assert (reply.req, reply.entries) == (7, [None])  # it was given up
 
 
+def test_no_name_is_given_twice_though_who_got_it_never_came() -> None:
+    """What is said of the end of the first, late, would be taken for that of the second."""
+    members = Membership(CONFIG, {}, {"id": Estate("bee", [1])})
+    names = []
+    for _ in range(3):
+        names.append(members.enlist("bee", "id"))
+        members.lose(names[-1], 0.0)
+        assert list(members.ring.estates) == members.ring.coming == list(members.abroad.away)
+        assert members.lose(names[-1], 0.0) == []
+    assert names == ["s2", "s3", "s4"]
+    fresh = members.enlist("bee", "other")
+    members.lose(fresh, 0.0)
+    assert "other" not in members.abroad
+
+
 # ---------------------------------------------------------------- what is on disk
 
 

@@ -102,7 +102,7 @@ class Membership:
 
     def begin(self, now: Millis) -> list[Send]:
         """The runtime begins; a ring says what there is to wait for."""
-        return self._publish(self._next(self.ring.current, [], self.ring.live), self.ring.live, now)
+        return self._tell_again(now)
 
     def spawn(self) -> PeerName:
         """The name of a store that is started now."""
@@ -177,15 +177,17 @@ class Membership:
 
     def lose(self, name: PeerName, now: Millis) -> list[Send]:
         """A store has died."""
-        if name in self.spawned and self.abroad.is_known(name):
-            return self._lose_unjoined(name)
-        for each in (self.spawned, self._wanted, self.leaving, self.dismissed, self._departing):
+        if name in self._fresh and self.abroad.is_known(name):  # it never was one of ours
+            self.abroad.forget(name)
+        for each in (self.spawned, self._fresh, self._wanted, self.leaving, self.dismissed, self._departing):
             each.pop(name, None)
         self._stats.pop(name, None)
         self._joined.pop(name, None)
         self.afar.pop(name, None)
         if self.abroad.is_known(name):
             self.abroad.lose(name, self._name(), self.ring)
+            if name not in self.ring.live:
+                return self._tell_again(now)
         elif name not in self.ring.live and name not in self.heirs.values():
             return []
         elif self._config.state_dir:  # else nobody has left anything
@@ -194,22 +196,15 @@ class Membership:
         names = [other for other in self.ring.current.names if other != name]
         return self._announce(Members(names, self.ring.current.factors), live, now)
 
-    def _lose_unjoined(self, name: PeerName) -> list[Send]:
-        """A store on another host got its name and never came: the name stays its own, if it has a past."""
-        del self.spawned[name], self.afar[name]
-        if name in self._fresh:
-            del self._fresh[name]
-            self.abroad.forget(name)
-        else:
-            self.abroad.wait_for(self.abroad.identity(name), name)
-        return []
-
     def give_up(self, name: PeerName, now: Millis) -> list[Send]:
         """A store that is away is waited for no longer."""
         self.abroad.forget(name)
-        return self._publish(
-            self._next(self.ring.current, self.ring.former, self.ring.live), self.ring.live, now
-        )
+        return self._tell_again(now)
+
+    def _tell_again(self, now: Millis) -> list[Send]:
+        """The members are the same, and something else that a ring says is not."""
+        ring = self.ring
+        return self._publish(self._next(ring.current, ring.former, ring.live), ring.live, now)
 
     def _bequeath(self, name: PeerName) -> None:
         """What this store has left on disk, and what it was to take over, is for one that is started now."""
