@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
 from pathlib import Path
 
 import benchmarks.cases  # noqa: F401  registers the cases
@@ -46,4 +48,6 @@ def chosen(effort: Effort, only: str) -> list[Case]:
 
 
 if __name__ == "__main__":
+    # asked to end, it ends what it has started: systems that are suspended would stay for ever
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     main()

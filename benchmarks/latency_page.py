@@ -110,6 +110,10 @@ WHY = {
     "on two executors": "the stages of the table above, from **receive** to **end**, twice, and the client's",
     "at dsrr": "what was read, in which version and where it is kept, is noted at each read and travels "
     "along, which takes the time of some more reads; the functions of the case do nothing but read",
+    "more functions": "client and executor execute as many bytecodes as with one function "
+    "(`tests/test_growth.py` counts them); the time differs with which processes share a core",
+    "in flight": "client and executor execute no more bytecodes for a call (`tests/test_growth.py` counts "
+    "them), but of a few calls at once each still travels by itself, and three processes share two cores",
     "ahead of": "the other system does less for a call: it keeps no record of it, for one",
 }
 """Why a goal whose text has these words is not met."""

@@ -58,18 +58,6 @@ def raw_of(value: object) -> Any:
     return value if raw is None else raw
 
 
-def kind_of(value: object) -> str:
-    """The name of a value's type, with its module unless it is a builtin.
-
-    Examples
-    --------
-    >>> kind_of(3), kind_of(functools.partial(print))
-    ('int', 'functools.partial')
-    """
-    kind = type(value)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
 def by_reference(part: object) -> bool:
     """True if the other side imports this function or class under its name."""
     name = getattr(part, "__module__", None)

@@ -32,8 +32,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from cloudburst_nb.capturing import by_reference, kind_of
+from cloudburst_nb.capturing import by_reference
 from cloudburst_runtime.imported import imported
+from cloudburst_runtime.values import type_name
 
 BLOB_BYTES_MIN = 1024
 """Data of this size and more stands beside the tree, by its digest."""
@@ -168,12 +169,12 @@ class Walk:
             made = value.__reduce_ex__(4)
             if isinstance(made, str):
                 return ["name", f"{type(value).__module__}.{made}"]
-            return ["object", kind_of(value), self._parts(*made)]
+            return ["object", type_name(value), self._parts(*made)]
         except Exception:  # it cannot be pickled, or its hook fails
             return self._opaque(value)
 
     def _opaque(self, value: Any) -> Tree:
-        return ["opaque", kind_of(value)]
+        return ["opaque", type_name(value)]
 
     def _parts(
         self, maker: Any, args: Any, state: Any = None, items: Any = None, pairs: Any = None, _: Any = None

@@ -26,9 +26,10 @@ import msgspec
 from cloudburst_runtime.errors import SerializationError, check_name
 from cloudburst_runtime.messages import Context, FunctionSpec
 from cloudburst_runtime.seconds import limit
+from cloudburst_runtime.values import type_name
 
 from . import beside
-from .capturing import Survey, Variable, is_marked, kind_of, raw_of, survey, walks
+from .capturing import Survey, Variable, is_marked, raw_of, survey, walks
 from .pickling import blame, dump, raw_reduce, size_of
 from .reading import cells_of, parameters_of, signature_of, source_of
 
@@ -207,8 +208,8 @@ def _name_of(obj: object) -> str:
             if isinstance(found, str) and found != "<lambda>":
                 return found
     if not callable(obj):
-        raise TypeError(f"a cloud function must be callable; {kind_of(obj)} is not: {obj!r:.80}")
-    what = "a lambda" if getattr(obj, "__name__", "") == "<lambda>" else f"an object of type {kind_of(obj)}"
+        raise TypeError(f"a cloud function must be callable; {type_name(obj)} is not: {obj!r:.80}")
+    what = "a lambda" if getattr(obj, "__name__", "") == "<lambda>" else f"an object of type {type_name(obj)}"
     raise TypeError(f"{what} has no name of its own: pass one, as in register(…, name='scale')")
 
 
@@ -225,7 +226,7 @@ def _check_options(retries: object, batching: object, gpu: object) -> None:
 def _entry_of(raw: Any, label: str) -> tuple[Callable[..., Any], int]:
     """What a request calls, and how many of its first parameters Python fills in."""
     if not callable(raw):
-        raise TypeError(f"a cloud function must be callable; {kind_of(raw)} is not: {raw!r:.80}")
+        raise TypeError(f"a cloud function must be callable; {type_name(raw)} is not: {raw!r:.80}")
     if not isinstance(raw, type):
         _refuse_generators(raw, type(raw).__call__, label)
         return raw, 0
@@ -316,7 +317,7 @@ def _payload(raw: Any, init: Init, found: Survey, label: str) -> bytes:
 
 def _measured(variable: Variable) -> Captured:
     value = variable.value
-    return Captured(variable.name, kind_of(value), _code_bytes(value) if walks(value) else size_of(value))
+    return Captured(variable.name, type_name(value), _code_bytes(value) if walks(value) else size_of(value))
 
 
 def _code_bytes(value: Any) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 from cloudburst_runtime import inplace, values
 from cloudburst_runtime.errors import SerializationError
 
-from .capturing import Variable, by_reference, kind_of, walks
+from .capturing import Variable, by_reference, walks
 
 MODULE_FACTS = ("__builtins__", "__cached__", "__doc__", "__loader__", "__name__", "__spec__")
 
@@ -116,8 +116,8 @@ def _sentence(variable: Variable, error: Exception) -> str:
         return f"`{variable.name}`{through}: {error}"
     if _too_deep(error):
         return (
-            f"`{variable.name}`{through}, of type {kind_of(variable.value)}, which is nested too deeply "
-            f"to be sent to another process: flatten it, or build it inside the function"
+            f"`{variable.name}`{through}, of type {values.type_name(variable.value)}, which is nested too "
+            f"deeply to be sent to another process: flatten it, or build it inside the function"
         )
     path, kind = _culprit(variable.name, variable.value)
     return (

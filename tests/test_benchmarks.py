@@ -8,6 +8,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +27,8 @@ from benchmarks.picture import bars, colours_of, curves
 from benchmarks.station import answer
 from benchmarks.stations import Station, descendants
 
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 TINY = Effort(quick=True, rounds=2, count=5, seconds=0.01, row_seconds=10.0, lives=1, idle_seconds=0.01)
 
 
@@ -452,6 +457,19 @@ def test_a_contender_that_does_not_start_is_left_out_with_the_reason(monkeypatch
     result = bench.run([Case("g", "n", "put", (8,), limit=counter.limit)])
     assert "it did not start" in result["peers"]["redis"]["skipped"]
     assert [row["role"] for row in result["cases"][0]["rows"]] == ["limit", "ours"]
+
+
+@pytest.mark.processes
+def test_a_run_that_is_asked_to_end_leaves_nobody_suspended() -> None:
+    command = [sys.executable, "-u", "-m", "benchmarks", "--quick", "--only", "Calls: ", "--peers", "futures"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        assert b"no-op call" in process.stdout.readline()
+        family = descendants(process.pid)
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    assert len(family) > 3
+    assert not psutil.wait_procs(family, timeout=60)[1]
 
 
 @pytest.mark.processes

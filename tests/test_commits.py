@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cloudburst_runtime.anna.durable import pack, unpack, version_place
-from cloudburst_runtime.anna.records import Cold, Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.stored import Cold, Stored
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.lattices import LWW, Atomic, MapLattice, Max

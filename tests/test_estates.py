@@ -13,10 +13,11 @@ from cloudburst_runtime.anna.estates import ESTATES_MAX, Estates, Held, awaited,
 from cloudburst_runtime.anna.membership import Membership
 from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.past import BESIDE
-from cloudburst_runtime.anna.records import Records, Stored
+from cloudburst_runtime.anna.records import Records
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import Circle, Part, partition_of
 from cloudburst_runtime.anna.store import TIMER, StoreCore
+from cloudburst_runtime.anna.stored import Stored
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import PeerLost, Persist, Received, Send, SetTimer, Timer
 from cloudburst_runtime.lattices import Max

@@ -9,8 +9,8 @@ import pytest
 
 from cloudburst_runtime.anna.durable import pack, version_place
 from cloudburst_runtime.anna.past import BESIDE
-from cloudburst_runtime.anna.records import Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.stored import Stored
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.errors import StorageError, StorageFull
 from cloudburst_runtime.ids import NODE

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from cloudburst_runtime.anna import past
 from cloudburst_runtime.anna.past import NEVER, Origin, Past, bounded, merged, origin
-from cloudburst_runtime.anna.records import Records, Stored
+from cloudburst_runtime.anna.records import Records
+from cloudburst_runtime.anna.stored import Stored
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.lattices import LWW, Counter, Max
 from cloudburst_runtime.messages import Earlier, Entry

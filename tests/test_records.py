@@ -22,9 +22,9 @@ from cloudburst_runtime.anna.durable import (
     version_place,
 )
 from cloudburst_runtime.anna.journal import TIMER, Journal
-from cloudburst_runtime.anna.records import Cold, Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.store import StoreCore
+from cloudburst_runtime.anna.stored import Cold, Stored
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Received, Send, SetTimer, Timer
 from cloudburst_runtime.errors import StorageError, StorageFull

@@ -153,8 +153,8 @@ def encode_by_value(value: object) -> Value:
             data = dumps_by_value(value, _collector(buffers))
     except Exception as error:
         if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
-            raise SerializationError(f"{_kind(value)} is nested too deeply to be sent") from error
-        raise SerializationError(f"{_kind(value)} cannot be sent to another process: {error}") from error
+            raise SerializationError(f"{type_name(value)} is nested too deeply to be sent") from error
+        raise SerializationError(f"{type_name(value)} cannot be sent to another process: {error}") from error
     return Value(data, buffers)
 
 
@@ -234,7 +234,7 @@ def explain(value: object, name: str) -> str:
                 break
         else:
             break
-    return f"{name}, of type {_kind(value)}"
+    return f"{name}, of type {type_name(value)}"
 
 
 def _parts(value: object, name: str) -> Iterator[tuple[str, object]]:
@@ -277,7 +277,15 @@ def _travels(value: object) -> bool:
     return True
 
 
-def _kind(value: object) -> str:
+def type_name(value: object) -> str:
+    """The name of a value's type, with its module unless it is a builtin.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> type_name(3), type_name(Fraction(1, 3))
+    ('int', 'fractions.Fraction')
+    """
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
@@ -361,7 +369,7 @@ def _scalar(value: object) -> object:
             return held
     raise SerializationError(
         f"a lattice compares None, bool, int, float, str, bytes, tuples and frozensets of these; "
-        f"{_kind(value)} is none of them (lattice='lww' stores any picklable value as a whole)"
+        f"{type_name(value)} is none of them (lattice='lww' stores any picklable value as a whole)"
     )
 
 

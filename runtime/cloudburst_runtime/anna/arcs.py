@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from cloudburst_runtime.anna import past
 from cloudburst_runtime.anna.past import NEVER, Origin, origin
-from cloudburst_runtime.anna.records import Records, Stored
+from cloudburst_runtime.anna.records import Records
 from cloudburst_runtime.anna.ring import Part, partition_of
+from cloudburst_runtime.anna.stored import Stored
 from cloudburst_runtime.ids import Micros
 from cloudburst_runtime.vectors import Vector, covers
 

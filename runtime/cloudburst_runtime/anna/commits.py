@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cloudburst_runtime.anna.inherit import Read, whole
-from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
+from cloudburst_runtime.anna.records import Records
 from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.stored import Change, Cold, Stored
 from cloudburst_runtime.effects import Persist
 from cloudburst_runtime.errors import LatticeMismatch
 from cloudburst_runtime.lattices import Atomic, MapLattice, below, join

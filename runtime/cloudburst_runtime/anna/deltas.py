@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from cloudburst_runtime.anna.past import Origin, origin
-from cloudburst_runtime.anna.records import Change, Records, Stored
+from cloudburst_runtime.anna.records import Records
+from cloudburst_runtime.anna.stored import Change, Stored
 from cloudburst_runtime.lattices import LWW, AnyLattice, lub
 from cloudburst_runtime.messages import Entry
 from cloudburst_runtime.vectors import Vector, joined

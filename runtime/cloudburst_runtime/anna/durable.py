@@ -29,7 +29,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from cloudburst_runtime.anna.past import BESIDE
-from cloudburst_runtime.anna.records import Cold, Stored
+from cloudburst_runtime.anna.stored import Cold, Stored
 from cloudburst_runtime.ids import Micros, PeerName
 from cloudburst_runtime.lattices import AnyLattice
 from cloudburst_runtime.lattices.wrap import plain

@@ -17,8 +17,9 @@ import msgspec
 
 from cloudburst_runtime.anna.durable import Recovered, version_place
 from cloudburst_runtime.anna.past import BESIDE, in_order, origin
-from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
+from cloudburst_runtime.anna.records import Records
 from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.stored import Change, Cold, Stored
 from cloudburst_runtime.effects import Persist
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.lattices import below, lub

@@ -26,7 +26,8 @@ from cloudburst_runtime.anna.durable import (
     version_place,
 )
 from cloudburst_runtime.anna.past import in_order
-from cloudburst_runtime.anna.records import Change, Cold, Records, Stored
+from cloudburst_runtime.anna.records import Records
+from cloudburst_runtime.anna.stored import Change, Cold, Stored
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Loaded, Persist, Unwritten
 from cloudburst_runtime.messages import Papers

@@ -11,16 +11,13 @@ merge the two; of a plain value the earlier one is dropped, and this is how anyb
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from cloudburst_runtime.anna.stored import Stored
 from cloudburst_runtime.ids import PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice, Atomic, Causal, Custom
 from cloudburst_runtime.lattices.wrap import is_shared, newest
 from cloudburst_runtime.messages import Met, Put
 from cloudburst_runtime.vectors import Vector, joined
-
-if TYPE_CHECKING:
-    from cloudburst_runtime.anna.records import Stored
 
 MET_MAX = 4
 """Per version, the latest."""

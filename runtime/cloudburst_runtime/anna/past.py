@@ -18,12 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar
 
+from cloudburst_runtime.anna.stored import Stored
 from cloudburst_runtime.ids import Micros, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice, below
 from cloudburst_runtime.lattices.wrap import newest
 
 if TYPE_CHECKING:
-    from cloudburst_runtime.anna.records import Stored
     from cloudburst_runtime.config import Config
 
 Origin: TypeAlias = tuple[Micros, PeerName]
@@ -68,7 +68,7 @@ def merged(one: Past, other: Past, config: Config) -> Past:
 
     Examples
     --------
-    >>> from cloudburst_runtime.anna.records import Stored
+    >>> from cloudburst_runtime.anna.stored import Stored
     >>> from cloudburst_runtime.config import Config
     >>> one, two, three = (Stored(None, 0, stamp, stamp=stamp, writer="c1") for stamp in (1, 2, 3))
     >>> both = merged(Past((one, three)), Past((two, three)), Config(history_max=3))
@@ -137,7 +137,7 @@ def in_order(versions: Mapping[int, Stored]) -> list[Stored]:
 
     Examples
     --------
-    >>> from cloudburst_runtime.anna.records import Stored
+    >>> from cloudburst_runtime.anna.stored import Stored
     >>> stamps = {7: 10, 9: 30, BESIDE + 8: 20}
     >>> found = {seq: Stored(None, 0, seq, stamp=stamp) for seq, stamp in stamps.items()}
     >>> [version.seq % BESIDE for version in in_order(found)]
@@ -174,7 +174,7 @@ class Pasts:
 
     Examples
     --------
-    >>> from cloudburst_runtime.anna.records import Stored
+    >>> from cloudburst_runtime.anna.stored import Stored
     >>> from cloudburst_runtime.config import Config
     >>> pasts = Pasts(Config(history_max=3), lambda version, sign: None)
     >>> gone = [pasts.add("k", Stored(None, 0, stamp, stamp=stamp)) for stamp in (1, 2, 3)]

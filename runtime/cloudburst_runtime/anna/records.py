@@ -5,8 +5,7 @@ knows who asks, or what a value means; what is to be written to disk follows fro
 
 The record of a key is its current *version*. Those before it are kept up to two bounds, a number of versions
 and the bytes that they have together; a deletion ends with them. What other stores have of them is merged
-(`past`). A value may be on disk alone: then a `Cold` stands for it, and it is loaded before anybody looks at
-it (see `tiers`).
+(`past`). A value that is on disk alone (`stored`) is loaded before anybody looks at it (see `tiers`).
 
 A version is shown under its stamp, so that it has the same number wherever it is kept. A plain value has the
 stamp of its write. All else is at least a microsecond later than what it came upon, and what comes of two
@@ -16,7 +15,6 @@ stores' versions, when they hear of each other, is a microsecond later than both
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -24,76 +22,13 @@ from cloudburst_runtime.anna import meetings, past
 from cloudburst_runtime.anna.past import BESIDE, NEVER, Origin, Pasts, origin
 from cloudburst_runtime.anna.results import RESULTS_PREFIX, Results
 from cloudburst_runtime.anna.shelf import later
+from cloudburst_runtime.anna.stored import Change, Cold, Stored
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.ids import NODE, Micros, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice
 from cloudburst_runtime.lattices.wrap import plain
 from cloudburst_runtime.messages import Earlier, Entry, GetVersion, Met, Version
 from cloudburst_runtime.vectors import Vector, covers, joined
-
-
-class Cold(msgspec.Struct, gc=False, frozen=True):
-    """Stands for a lattice element that is on disk: its type."""
-
-    name: str
-
-
-class Stored(msgspec.Struct, gc=False):
-    """A version of a key; ``lattice`` is None for a deletion.
-
-    ``seq`` is the replica's count at the change that made it, ``others`` the changes of other stores
-    that are included. The change is one of this store's own, unless ``others`` has its name, too: then it was
-    learned from another store, and that number, or 0, is of its own last change. From `BESIDE` on, ``seq``
-    only tells a version that another store had from others of its key. ``stamp`` and ``writer`` say
-    when it was written and by whom, ``nbytes`` how many bytes the value has, wherever it is. ``deps`` are
-    changes of other stores that its writers had seen: of the store's own whose change it is, they had seen
-    none that is later. ``met`` are the latest writes that met in it.
-    """
-
-    lattice: AnyLattice | Cold | None
-    generation: Micros
-    seq: int
-    others: Vector | None = None
-    stamp: Micros = 0
-    writer: PeerName = ""
-    nbytes: int = 0
-    deps: Vector | None = None
-    met: Sequence[Met] = ()
-
-
-class Change(NamedTuple):
-    """A key's new version, the one before, and the versions (by key) that are kept no more.
-
-    ``beside``: earlier versions that came from another store. If nothing but these came, ``record`` is
-    ``before``.
-    """
-
-    key: str
-    record: Stored
-    before: Stored | None
-    dropped: list[tuple[str, Stored]]
-    beside: Sequence[Stored] = ()
-
-
-NO_BUFFERS: list[memoryview] = []
-"""The buffers of all values that have none."""
-
-
-def compact(lattice: AnyLattice, writer: PeerName) -> AnyLattice:
-    """The same element, in less memory: what many elements have in common they share.
-
-    Examples
-    --------
-    >>> from cloudburst_runtime.values import encode
-    >>> name = "c1"
-    >>> compact(LWW(7, "".join(["c", "1"]), encode(1)), name).writer is name
-    True
-    """
-    if type(lattice) is not LWW:
-        return lattice
-    if not lattice.value.buffers:
-        lattice.value.buffers = NO_BUFFERS
-    return LWW(lattice.stamp, writer, lattice.value) if lattice.writer == writer else lattice
 
 
 class Records:

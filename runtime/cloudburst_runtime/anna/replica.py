@@ -25,7 +25,8 @@ from cloudburst_runtime.anna.deltas import Deltas, goes_on, is_worth
 from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.keeper import Keeper
 from cloudburst_runtime.anna.past import Origin
-from cloudburst_runtime.anna.records import Change, Cold, Records, Stored, compact
+from cloudburst_runtime.anna.records import Records
+from cloudburst_runtime.anna.stored import Change, Cold, Stored, compact
 from cloudburst_runtime.anna.watches import PARKED_MAX, Watches
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Load, Loaded, PeerLost, Persist, Received, Send, Unwritten

@@ -12,8 +12,8 @@ from typing import Any
 
 from cloudburst_runtime.anna.deltas import Deltas
 from cloudburst_runtime.anna.exchange import Exchange
-from cloudburst_runtime.anna.records import Cold, Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.stored import Cold, Stored
 from cloudburst_runtime.anna.withheld import Kept, Withheld
 from cloudburst_runtime.effects import Send
 from cloudburst_runtime.ids import PeerName

@@ -33,9 +33,9 @@ from cloudburst_runtime.anna.owners import Owners
 from cloudburst_runtime.anna.past import Origin
 from cloudburst_runtime.anna.pulls import Pulls, merged_history, merged_keys, merged_version
 from cloudburst_runtime.anna.reconcile import Reconciler
-from cloudburst_runtime.anna.records import Cold, Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.safety import Safety
+from cloudburst_runtime.anna.stored import Cold, Stored
 from cloudburst_runtime.anna.usage import Usage
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Load, Loaded, PeerLost, Received, Send, SetTimer, Timer, Unwritten

@@ -18,8 +18,8 @@ from cloudburst_runtime.anna.commits import finish
 from cloudburst_runtime.anna.durable import FORMAT, Damaged, Recovered, is_whole, pack, recover, unpack
 from cloudburst_runtime.anna.inherit import begin_anew, inherit, written
 from cloudburst_runtime.anna.journal import Storage
-from cloudburst_runtime.anna.records import Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
+from cloudburst_runtime.anna.stored import Stored
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Persist
 from cloudburst_runtime.errors import StorageError, StorageFull

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from cloudburst_runtime.anna import commits, estates, inherit
-from cloudburst_runtime.anna.records import Change
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.store import StoreCore
+from cloudburst_runtime.anna.stored import Change
 from cloudburst_runtime.client.core import ClientCore
 from cloudburst_runtime.client.session import ClientSession
 from cloudburst_runtime.effects import Persist

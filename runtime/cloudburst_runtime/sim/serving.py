@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from cloudburst_runtime.anna.durable import Recovered, pack, recover, unpack
 from cloudburst_runtime.anna.inherit import begin_anew, written
 from cloudburst_runtime.anna.journal import Journal
-from cloudburst_runtime.anna.records import Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.store import StoreCore
+from cloudburst_runtime.anna.stored import Stored
 from cloudburst_runtime.effects import Persist, Received
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.messages import Papers, Retire

@@ -16,10 +16,10 @@ from cloudburst_runtime.anna.deltas import Deltas
 from cloudburst_runtime.anna.durable import Recovered
 from cloudburst_runtime.anna.estates import come_back
 from cloudburst_runtime.anna.past import Origin
-from cloudburst_runtime.anna.records import Stored
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import partition_of
 from cloudburst_runtime.anna.store import StoreCore
+from cloudburst_runtime.anna.stored import Stored
 from cloudburst_runtime.config import Config
 from cloudburst_runtime.effects import Persist, Received
 from cloudburst_runtime.ids import Millis, PeerName
