@@ -30,8 +30,8 @@ NEEDS_NO_DISK = (
     "start this store without one, or the runtime with a state_dir"
 )
 GIVEN_UP = (
-    "the store in this --state-dir was given up here (cb.remove_store), so what it has is not taken back: "
-    "start this one with another --state-dir"
+    "the store in this --state-dir was given up here (cb.remove_store), or has handed over all that it had, "
+    "so nothing is taken back: start this one with another --state-dir"
 )
 ANOTHERS = "the store in this --state-dir is one of another runtime: start this one with another --state-dir"
 

@@ -207,6 +207,13 @@ def with_estates(seed: int, config: Config) -> Config:
     )
 
 
+def with_hosts(seed: int, config: Config) -> Config:
+    """The configuration in which whoever asks for what a store has that is away waits until it is back."""
+    config = with_estates(seed, config)
+    stores = 1 + seed % 2
+    return msgspec.structs.replace(config, stores_min=stores, stores_max=stores, away_ms=1e9)
+
+
 def dying(seed: int, faults: Faults) -> Faults:
     """The plan in which some of what is started ends before it is ready."""
     return faults._replace(stillborn=Random(f"{seed}/stillborn").choice((0.1, 0.3)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from cloudburst_runtime.anna import commits, inherit
+from cloudburst_runtime.anna import commits, estates, inherit
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.anna.stored import Change
@@ -27,6 +27,8 @@ class Mutant(NamedTuple):
     ----------
     take_over, finish
         What a store makes of what another has left, and of what atomic calls had committed.
+    come_back
+        What a store on another host makes of what it has left itself.
     heir_waits_ms
         How long an heir has served before it reads what it is to take over.
     """
@@ -40,6 +42,7 @@ class Mutant(NamedTuple):
     session: type[ClientSession] = ClientSession
     take_over: Callable[..., Iterator[Change]] = inherit.inherit
     finish: Callable[..., Iterator[list[Persist]]] = commits.finish
+    come_back: Callable[..., list[bytes]] = estates.come_back
     heir_waits_ms: Millis = 0.0
     scenario: str = "calls"
 

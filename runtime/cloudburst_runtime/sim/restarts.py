@@ -5,7 +5,7 @@ once, in the first life. When all is over, new clients read every key: each ackn
 
 With several stores these die one by one as well, at any time, as do those that are to take over what they
 have left; others join and leave. Then some puts, of a key of their own, do not wait for the disk: nothing is
-promised of them.
+promised of them. Stores on other hosts have disks of their own, and come back later than the runtime.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from random import Random
 import msgspec
 
 from cloudburst_runtime.sim import checkers, crashes, rest
+from cloudburst_runtime.sim.abroad import Host
 from cloudburst_runtime.sim.consistency.judge import broken
 from cloudburst_runtime.sim.consistency.record import FINAL
 from cloudburst_runtime.sim.consistency.survival import HEALED
@@ -38,13 +39,14 @@ SET_UP_MS = 60_000.0
 REST_MS = 90_000.0
 
 
-def at(level: str, several: bool = False) -> Callable[[World], list[str]]:
-    """The scenario at a level, with one store or ``several``."""
-    return partial(drive, level, several)
+def at(level: str, several: bool = False, hosts: int = 0) -> Callable[[World], list[str]]:
+    """The scenario at a level, with one store or ``several``, and stores on so many other hosts."""
+    return partial(drive, level, several, hosts)
 
 
-def drive(level: str, several: bool, world: World) -> list[str]:
+def drive(level: str, several: bool, hosts: int, world: World) -> list[str]:
     """Run the scenario; what is wrong."""
+    world.hosts = [Host(world, f"host{number}") for number in range(hosts)]
     if world.faults.loss or world.faults.splits:
         world.history.note(world.now, "net", "lossy")
     luck = world.random("restarts")
@@ -68,7 +70,7 @@ def drive(level: str, several: bool, world: World) -> list[str]:
 
 
 def _set_up(world: World, level: str) -> None:
-    world.start_node()
+    _start(world)
     first = Visitor(world.start_client("c0"), world.random("restarts/c0"), "c0", level)
     first.set_up()
     first.go()
@@ -115,7 +117,13 @@ def _crash(world: World, visitors: list[Visitor], amid: bool) -> None:
         visitor.crashed()
     world.end_all()
     world.met["all killed"] += 1
+    _start(world)
+
+
+def _start(world: World) -> None:
     world.start_node()
+    for host in world.hosts:
+        host.start_soon()
 
 
 def _last_reads(world: World, level: str) -> None:

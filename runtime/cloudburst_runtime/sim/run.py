@@ -23,6 +23,9 @@ RESTARTS = "/restarts"
 ESTATES = "/estates"
 """How those end in which there are several stores besides, which die, and others take over what they left."""
 
+ABROAD = "/abroad"
+"""How those end in which some of these stores are on other hosts, and come back when they were killed."""
+
 AMBUSH = "/ambush"
 """How those end in which stores that keep all in memory are killed when others may not know what they do."""
 
@@ -44,6 +47,7 @@ SCENARIOS: dict[str, Callable[[World], list[str]]] = {
     **{level + stores: executions.at(level) for stores in ("", STORES, AMBUSH) for level in LEVELS},
     **{level + RESTARTS: restarts.at(level) for level in LEVELS},
     **{level + ESTATES: restarts.at(level, several=True) for level in LEVELS},
+    **{level + ABROAD: restarts.at(level, several=True, hosts=2) for level in LEVELS},
 }
 """By name: drives a world, and returns what is wrong with its history."""
 
@@ -90,6 +94,8 @@ def _setting(seed: int, scenario: str, plan: Faults) -> tuple[Faults, Config]:
         config = faults.copied(seed, config)
     if scenario.endswith(ESTATES):
         config = faults.with_estates(seed, config)
+    if scenario.endswith(ABROAD):
+        config = faults.with_hosts(seed, config)
     if scenario == MANY:
         config = faults.with_company(seed, config)
     return plan, config

@@ -19,7 +19,7 @@ from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.anna.stored import Stored
 from cloudburst_runtime.effects import Persist, Received
 from cloudburst_runtime.ids import Millis, PeerName
-from cloudburst_runtime.messages import Retire
+from cloudburst_runtime.messages import Papers, Retire
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.scheduler.events import Kill, Spawn, Stop
 from cloudburst_runtime.sim.disk import Disk
@@ -34,9 +34,9 @@ class ServingProcess(Process):
 
     replica: ReplicaCore
 
-    def __init__(self, world: World, name: PeerName, pace: str) -> None:
+    def __init__(self, world: World, name: PeerName, pace: str, disk: Disk | None = None) -> None:
         super().__init__(world, name)
-        self.disk = world.disk(name)
+        self.disk = disk or world.disk(name)
         self._pace = world.random(pace)
         self._busy_until: Millis = 0.0
 
@@ -81,6 +81,8 @@ class NodeProcess(ServingProcess):
         super().__init__(world, name, "disk/pace")
         found = None if self.disk is None else _found(self.disk)
         self.replica = world.mutant.replica(world.config, name, found)
+        if world.hosts:
+            self.replica.keeper.papers = Papers("runtime", "runtime", f"start {world.lives}")
         if self.disk is not None:
             take_over(world, self.disk, self.replica)
             _write(self.disk, world.mutant.finish(self.replica, partial(_read, self.disk)))

@@ -5,7 +5,7 @@ Law: as in `mutants`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -14,16 +14,17 @@ from cloudburst_runtime.anna.arcs import Lacking
 from cloudburst_runtime.anna.commits import committed, publish
 from cloudburst_runtime.anna.deltas import Deltas
 from cloudburst_runtime.anna.durable import Recovered
+from cloudburst_runtime.anna.estates import come_back
 from cloudburst_runtime.anna.past import Origin
 from cloudburst_runtime.anna.replica import ReplicaCore
 from cloudburst_runtime.anna.ring import partition_of
 from cloudburst_runtime.anna.store import StoreCore
 from cloudburst_runtime.anna.stored import Stored
 from cloudburst_runtime.config import Config
-from cloudburst_runtime.effects import Persist
+from cloudburst_runtime.effects import Persist, Received
 from cloudburst_runtime.ids import Millis, PeerName
 from cloudburst_runtime.lattices.compound import family
-from cloudburst_runtime.messages import Earlier, Entry, Put, Want
+from cloudburst_runtime.messages import Earlier, Entry, Estate, Put, Want
 from cloudburst_runtime.node import NodeCore
 from cloudburst_runtime.sim.mutant import Mutant
 from cloudburst_runtime.vectors import Vector
@@ -183,6 +184,16 @@ def _nothing(*estate: Any) -> Iterator[Any]:
     yield from ()
 
 
+def _none(found: Recovered, name: str, estate: Estate | None, anew: bool) -> list[bytes]:
+    """What `come_back` does when nothing is to be kept."""
+    return come_back(found, name, None, anew)
+
+
+class _Hasty(StoreCore):
+    def _is_absent(self, event: Received, keys: Iterable[str], now: Millis) -> bool:
+        return False
+
+
 STORE_MUTANTS: dict[str, Mutant] = {
     "level-drops-siblings": Mutant(
         "the store keeps the latest sibling only", replica=_Choosing, scenario="sk"
@@ -235,6 +246,12 @@ STORE_MUTANTS: dict[str, Mutant] = {
     ),
     "types-drop-one": Mutant(
         "of two types under one key one is dropped", replica=_Deciding, scenario="calls/stores"
+    ),
+    "store-comes-back-empty": Mutant(
+        "a store on another host comes back with nothing", come_back=_none, scenario="lww/abroad"
+    ),
+    "store-waits-for-nobody": Mutant(
+        "what only a store has that is away is served without it", store=_Hasty, scenario="lww/abroad"
     ),
     "heir-begins-empty": Mutant(
         "who takes a dead store's place has nothing of it", take_over=_nothing, scenario="lww/estates"

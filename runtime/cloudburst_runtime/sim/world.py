@@ -22,6 +22,7 @@ from cloudburst_runtime.effects import PeerLost, Received
 from cloudburst_runtime.ids import NODE, Millis, PeerName, is_store
 from cloudburst_runtime.messages import Hello, Message, pack, unpack
 from cloudburst_runtime.scheduler.events import Exited
+from cloudburst_runtime.sim.abroad import Applicant, FarProcess, Host
 from cloudburst_runtime.sim.disk import Disk
 from cloudburst_runtime.sim.faults import Faults, Network
 from cloudburst_runtime.sim.history import History
@@ -81,7 +82,10 @@ class World:
         self.network = Network(faults, self.random("net"), self.met)
         self._queue: list[tuple[Millis, int, Callable[..., None], tuple[Any, ...]]] = []
         self._entries = 0
-        self._life = 0  # how often all has ended
+        self.lives = 0
+        """How often all has ended."""
+        self.hosts: list[Host] = []
+        """Those on which there are stores besides."""
         self.disks: dict[PeerName, Disk] = {}
         """Of the stores; there are none unless the configuration has a ``state_dir``."""
         self.executors_most = 0
@@ -102,7 +106,7 @@ class World:
         if not self.config.state_dir:
             return None
         if name not in self.disks:
-            self.disks[name] = Disk(self.random("disk" if name == NODE else f"disk/{self._life}/{name}"))
+            self.disks[name] = Disk(self.random("disk" if name == NODE else f"disk/{self.lives}/{name}"))
         return self.disks[name]
 
     @property
@@ -183,10 +187,10 @@ class World:
 
     def spawn(self, name: PeerName, estates: tuple[PeerName, ...] = ()) -> None:
         """What the supervisor does for the node: fork an executor or a store, which takes a while."""
-        self.after(self._luck.uniform(4.0, 25.0), self._spawned, name, estates, self._life)
+        self.after(self._luck.uniform(4.0, 25.0), self._spawned, name, estates, self.lives)
 
     def _spawned(self, name: PeerName, estates: tuple[PeerName, ...], life: int) -> None:
-        if life != self._life:
+        if life != self.lives:
             return
         if self.now < self.faults.heal_at and self._luck.random() < self.faults.stillborn:
             self.met["stillborn"] += 1
@@ -199,14 +203,22 @@ class World:
         self.connect(name, NODE)
         self._deliver_later(name, NODE, pack(Hello(name, role, 1, 0, "here")), sure=True)
 
+    def add_afar(self, process: Applicant | FarProcess, sure: bool = False) -> None:
+        """Add a process on another host; with ``sure`` it says `Hello` to the node, which arrives."""
+        self._add(process)
+        self.connect(process.name, NODE)
+        if sure:
+            self._deliver_later(process.name, NODE, pack(Hello(process.name, "store", 1)), sure=True)
+
     def kill(self, name: PeerName, reason: str) -> None:
         """End a process at once, with all that it knew."""
         process = self.processes.pop(name, None)
         if process is None:
             return
         process.alive = False
-        if name in self.disks:
-            self.met["unsynced lost"] += self.disks[name].crash()
+        disk = process.host.disk if isinstance(process, FarProcess) else self.disks.get(name)
+        if disk is not None:
+            self.met["unsynced lost"] += disk.crash()
         self.record(name, f"ends: {reason}")
         for peer in list(self._links[name]):
             del self._links[peer][name]
@@ -214,18 +226,21 @@ class World:
         self._links[name].clear()
         if isinstance(process, ExecutorProcess | StoreProcess):
             self._exited(name, reason)
+        if isinstance(process, FarProcess):
+            process.part()
+            process.host.start_soon()
 
     def end_all(self) -> None:
         """End every process at once; nobody is told."""
         for name, process in self.processes.items():
             process.alive = False
             self.record(name, "ends: all end")
-        for disk in self.disks.values():
+        for disk in [*self.disks.values(), *(host.disk for host in self.hosts)]:
             self.met["unsynced lost"] += disk.crash()
         self.processes.clear()
         self._links.clear()
         self._held.clear()
-        self._life += 1
+        self.lives += 1
 
     def _exited(self, name: PeerName, reason: str) -> None:
         self.after(self._luck.uniform(0.2, 40.0), self.node().take, Exited(name, reason))
