@@ -24,7 +24,7 @@ ENTRY_BYTES = 64
 """What an entry counts besides its value."""
 
 Have = list[tuple[str, Micros, Vector]]
-Earlier = dict[str, tuple[Origin, list[Origin]]]
+HaveEarlier = dict[str, tuple[Origin, list[Origin]]]
 """By key, up to where nothing is kept, and which versions before the current one are."""
 
 
@@ -130,7 +130,7 @@ class Arcs:
         version = self._records.version
         return [(key, record.generation, version(record)) for key, record in self._find(part).items()]
 
-    def earlier(self, part: Part) -> Earlier:
+    def earlier(self, part: Part) -> HaveEarlier:
         """Which earlier versions there are of the keys of a part that have any."""
         records = self._records
         return {
@@ -139,7 +139,7 @@ class Arcs:
             if key in records.past or key in records.pasts.cuts
         }
 
-    def lacking(self, part: Part, have: Have, earlier: Earlier | None = None) -> Lacking:
+    def lacking(self, part: Part, have: Have, earlier: HaveEarlier | None = None) -> Lacking:
         """What somebody lacks of a part who has this, or the first of it that fits into an answer."""
         theirs = {key: (generation, version) for key, generation, version in have}
         found = Lacking([], {}, False)

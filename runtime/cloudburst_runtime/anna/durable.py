@@ -163,7 +163,7 @@ def factor_place(key: str) -> bytes:
 
 
 def known_place(identity: str) -> bytes:
-    """Where it lies what is known of a store on another host."""
+    """Where what is known of a store on another host lies."""
     return b"s" + identity.encode()
 
 

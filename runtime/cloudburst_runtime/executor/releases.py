@@ -22,7 +22,7 @@ RELEASE_AFTER_MS = 20.0
 """How long the word waits for company; as long are memory and versions held that nobody reads any more."""
 
 RELEASES_MAX = 64
-"""Attempts of which is told at a time."""
+"""Attempts whose end is told at a time."""
 
 
 class Releases:
