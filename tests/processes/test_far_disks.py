@@ -197,7 +197,7 @@ def test_a_store_whose_disk_is_damaged_brings_what_is_intact_and_the_runtime_say
         path.write_bytes(data.replace(b"written under k7", b"written under ??"))
         far = elsewhere(client)
         [line] = eventually(lambda: client.status().damage)
-        assert "key 'k7'" in line and "checksum" in line
+        assert "key 'k7'" in line
         eventually(lambda: away(client) == [] and settled(client, "node", "s3"))
         assert [client.get(key) for key in KEYS] == [f"written under {key}" for key in KEYS]
         far.send(signal.SIGTERM)
