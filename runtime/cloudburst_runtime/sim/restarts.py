@@ -37,6 +37,8 @@ AMID_MS = 1_000.0
 
 SET_UP_MS = 60_000.0
 REST_MS = 90_000.0
+SPREAD_MS = 2_000.0
+"""How long an attempt that nobody waits for any more may take to write, and stores to hear of it."""
 
 
 def at(level: str, several: bool = False, hosts: int = 0) -> Callable[[World], list[str]]:
@@ -63,6 +65,7 @@ def drive(level: str, several: bool, hosts: int, world: World) -> list[str]:
     world.history.note(world.now, "net", HEALED)
     visitors = _begin(world, level, LIVES, MORE)
     world.run(world.now + REST_MS, lambda: all(visitor.done for visitor in visitors))
+    world.run(world.now + SPREAD_MS)
     _last_reads(world, level)
     world.run(world.now + REST_MS)
     wrong = [*checkers.ends(world.history), *broken(world.history)]
