@@ -1,7 +1,7 @@
 """Starting a runtime, connecting to one, and leaving it: how a process comes by a `Client`.
 
-Law: this module decides which runtime the process uses, and checks what `up` is asked for; what a client
-does once it is there is `client`'s business, the process-wide state that of `runtimes`.
+Law: this module decides which runtime the process uses. `asking` says what `up` may be asked for; what a
+client does once it is there is `client`'s business, the process-wide state that of `runtimes`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
-from typing import TypeGuard
 
-from cloudburst_nb import overrides, runtimes
+from cloudburst_nb import asking, overrides, runtimes
 from cloudburst_nb.addresses import find
 from cloudburst_nb.client import Client
 from cloudburst_nb.interrupting import shorten
@@ -20,9 +19,6 @@ from cloudburst_runtime.config import POLICIES, STORES_MAX, Config, waits_for_di
 from cloudburst_runtime.launch import local
 from cloudburst_runtime.shell.client import SCHEME, ClientShell
 from cloudburst_runtime.shell.ticket import split_address
-
-EXECUTORS_MAX = 32
-MEMORY_BYTES_MIN = 128 * 1024 * 1024
 
 DAMAGE_SHOWN_MAX = 10
 NOTHING_ASKED = (
@@ -45,13 +41,6 @@ NOTHING_ASKED = (
     None,
 )
 """What `up` is called with by default: whoever says nothing takes the runtime that is up."""
-
-HISTORY_MAX = 1_000_000
-THREADS_MAX = GPUS_MAX = 4096
-DISK_MIN = 65_536
-"""Bytes: a store with less could keep next to nothing."""
-BYTES_MAX = 2**47
-"""As many as a process has addresses for."""
 
 
 def up(
@@ -149,28 +138,29 @@ def up(
     """
     executors = overrides.executors() or executors
     state_dir = overrides.state_dir() or state_dir
-    seed = _whole_number(seed) if overrides.seed() is None else overrides.seed()
-    state = "" if state_dir is None else _directory(state_dir)
+    seed = asking.whole_number(seed) if overrides.seed() is None else overrides.seed()
+    state = "" if state_dir is None else asking.directory(state_dir)
     if durability is not None:
         waits_for_disk(durability, state)
-    _check_range("history", history, "how many versions of a key are kept", 1, HISTORY_MAX)
-    _check_range("store_memory", store_memory, "how many bytes of values are in memory", 0, BYTES_MAX)
-    _check_range("disk_limit", disk_limit, "how many bytes the store may take on disk", DISK_MIN, BYTES_MAX)
-    low, high = _executor_range(executors)
-    stores_min, stores_max = _store_range(stores)
-    copies = _copies(replication, STORES_MAX if listen else stores_max, stores_max)
-    _check_text("name", name, "what status shows")
+    for option, given in (
+        ("history", history),
+        ("store_memory", store_memory),
+        ("disk_limit", disk_limit),
+        ("memory_limit", memory_limit),
+        ("threads", threads),
+        ("gpus", gpus),
+    ):
+        asking.check_number(option, given)
+    low, high = asking.executor_range(executors)
+    stores_min, stores_max = asking.store_range(stores)
+    copies = asking.copies(replication, STORES_MAX if listen else stores_max, stores_max)
+    asking.check_text("name", name, "what status shows")
     if listen is not None:
-        _check_text("listen", listen, "an address")
+        asking.check_text("listen", listen, "an address")
         split_address(listen)
-    _check_range(
-        "memory_limit", memory_limit, "how many bytes an executor may take", MEMORY_BYTES_MIN, BYTES_MAX
-    )
-    _check_range("threads", threads, "how many threads BLAS and OpenMP take per executor", 1, THREADS_MAX)
-    _check_range("gpus", gpus, "how many GPUs this machine has", 0, GPUS_MAX)
     if policy not in POLICIES:
         raise ValueError(f"there is no policy {policy!r:.80}: there are {', '.join(POLICIES)}")
-    modules = _module_names(preload)
+    modules = asking.module_names(preload)
     kept = (state_dir, durability, history, store_memory, disk_limit, stores, replication)
     asked = (executors, name, modules, threads, policy, gpus, memory_limit, listen, seed, trace)
     config = Config(
@@ -180,7 +170,7 @@ def up(
         policy=policy,
         listen=listen or "",
         cores=os.cpu_count() or 1,
-        gpus=_count_gpus() if gpus is None else gpus,
+        gpus=asking.count_gpus() if gpus is None else gpus,
         threads=threads,
         preload=modules,
         executor_memory_bytes=memory_limit or 0,
@@ -221,44 +211,6 @@ def up(
         if state:
             _warn_of_damage(client)
         return client
-
-
-def _directory(state_dir: str | os.PathLike[str]) -> str:
-    if not isinstance(state_dir, str | bytes | os.PathLike):
-        raise TypeError(f"state_dir is the path of a directory, or None; not {state_dir!r:.80}")
-    given = os.fsdecode(state_dir)
-    if not given:
-        raise ValueError("state_dir='' names no directory: give a path, or None to keep nothing")
-    if "\0" in given:
-        raise ValueError(f"state_dir={given!r:.80} names no directory: a path has no NUL in it")
-    return os.path.abspath(os.path.expanduser(given))
-
-
-def _store_range(stores: int | tuple[int, int]) -> tuple[int, int]:
-    both = stores if isinstance(stores, tuple) else (stores, stores)
-    if len(both) != 2 or not all(map(_is_whole, both)):
-        raise TypeError(f"stores is a whole number, or (min, max); not {stores!r:.80}")
-    low, high = both
-    if not 1 <= low <= high <= STORES_MAX:
-        raise ValueError(f"stores is a number from 1 to {STORES_MAX}, or (min, max); not {stores!r}")
-    return low, high
-
-
-def _copies(replication: int | None, reachable: int, stores_max: int) -> int:
-    """How many stores keep a key; ``reachable``: how many stores there may come to be."""
-    if replication is None:
-        return min(2, stores_max)
-    if not _is_whole(replication):
-        raise TypeError(f"replication is a whole number; not {replication!r:.80}")
-    if not 1 <= replication <= STORES_MAX:
-        raise ValueError(f"replication is a number from 1 to {STORES_MAX}; not {replication!r}")
-    if replication > reachable:
-        count = "one store" if stores_max == 1 else f"{stores_max} stores"
-        raise ValueError(
-            f"replication={replication} is more than {count} can keep of a key: say stores={replication}, or "
-            f"stores=({min(stores_max, replication)}, {replication}) to begin with fewer"
-        )
-    return replication
 
 
 def _warn_of_damage(client: Client) -> None:
@@ -347,57 +299,3 @@ def down() -> None:
         runtimes.state.current.down()
     elif not runtimes.state.ended:
         runtimes.state.ended = "the runtime was taken down: call cb.up() to start one"
-
-
-def _executor_range(executors: int | tuple[int, int] | None) -> tuple[int, int]:
-    if executors is None:
-        return max(2, os.cpu_count() or 1), EXECUTORS_MAX
-    both = executors if isinstance(executors, tuple | list) else (executors, executors)
-    if len(both) != 2 or not all(map(_is_whole, both)):
-        raise TypeError(f"executors is a whole number, or (min, max); not {executors!r:.80}")
-    low, high = both
-    if both is not executors:
-        high = max(high, EXECUTORS_MAX)
-    if not 1 <= low <= high <= 1000:
-        raise ValueError(f"executors must be from 1 to 1000, min not above max; not {executors!r}")
-    return low, high
-
-
-def _is_whole(given: object) -> TypeGuard[int]:
-    return isinstance(given, int) and not isinstance(given, bool)
-
-
-def _check_range(option: str, given: object, what: str, low: int, high: int) -> None:
-    if given is None and option not in ("history", "threads"):
-        return
-    if not _is_whole(given):
-        raise TypeError(f"{option} is {what}, a whole number; not {given!r:.80}")
-    if not low <= given <= high:
-        raise ValueError(f"{option} is {what}, from {low} to {high}; not {given}")
-
-
-def _check_text(option: str, given: object, what: str) -> None:
-    if not isinstance(given, str):
-        raise TypeError(f"{option} is {what}, a string; not {given!r:.80}")
-
-
-def _module_names(preload: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(preload, Iterable) and not isinstance(preload, str):
-        names = tuple(preload)
-        if all(isinstance(name, str) for name in names):
-            return names
-    raise TypeError(f'preload is a list of names of modules, as ["numpy"]; not {preload!r:.80}')
-
-
-def _whole_number(seed: object) -> int | None:
-    if seed is None or (isinstance(seed, int) and not isinstance(seed, bool)):
-        return seed
-    raise TypeError(f"seed is a whole number, or None; not {seed!r:.80}")
-
-
-def _count_gpus() -> int:
-    """NVIDIA devices that the system shows."""
-    try:
-        return sum(entry.startswith("nvidia") and entry[6:].isdigit() for entry in os.listdir("/dev"))
-    except OSError:
-        return 0
