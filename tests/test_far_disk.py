@@ -105,6 +105,28 @@ def test_one_that_does_not_say_who_it_is_is_refused_with_all_that_it_has(filled:
     assert path.read_bytes() == before
 
 
+def test_one_of_which_nothing_can_be_read_is_refused_each_time(filled: Path) -> None:
+    path = filled / "store" / DATA_NAME
+    data = path.read_bytes()
+    path.write_bytes(data[:5000])
+    for _ in range(2):
+        with pytest.raises(StorageError, match=r"does not say which store it is: .*damaged"):
+            begin(filled)
+    assert (filled / "store" / "damaged-1.mdb").read_bytes() == data[:5000]
+
+
+def test_a_directory_whose_store_has_handed_over_may_be_anybodys_also_after_damage(filled: Path) -> None:
+    path = filled / "store" / DATA_NAME
+    path.write_bytes(path.read_bytes()[:-4096])
+    disk = begin(filled)
+    assert disk.papers.runtime == "runtime"
+    disk.close(remove=True)
+    assert (filled / "store" / "damaged-1.mdb").exists()
+    again = begin(filled)
+    assert (again.said, again.papers.runtime) == ([], "")
+    again.close()
+
+
 def test_a_directory_is_one_process_of_one_kind_at_a_time(filled: Path) -> None:
     with claim(str(filled)), pytest.raises(StorageError, match="in use by a runtime or another store"):
         begin(filled)

@@ -21,7 +21,8 @@ from cloudburst_runtime.errors import StorageError
 from cloudburst_runtime.ids import NODE
 from cloudburst_runtime.messages import Enlisted, Papers
 from cloudburst_runtime.shell.disks import FAR_NAME, Disk, open_state, remove_state, within_memory
-from cloudburst_runtime.shell.storage import claim
+from cloudburst_runtime.shell.pages import DATA_NAME
+from cloudburst_runtime.shell.storage import ASIDE_PREFIX, claim
 
 REMOVALS_MAX = 10_000
 """Records that are removed together."""
@@ -60,25 +61,26 @@ class FarDisk:
                 raise StorageError(
                     f"{directory} is the state_dir of a runtime: a store on another host needs one of its own"
                 )
+            before = _left_in(os.path.join(directory, FAR_NAME))
             disk = open_state(config, FAR_NAME, anew=False)
             assert disk is not None
             self._disk: Disk = disk
             opened.callback(disk.storage.close)
-            self.papers = self._read_papers(directory)
+            self.papers = self._read_papers(directory, before)
             opened.pop_all()  # it stays open
 
-    def _read_papers(self, directory: str) -> Papers:
+    def _read_papers(self, directory: str, before: list[str]) -> Papers:
         """Who this was; somebody new if there is nothing here yet."""
         found = self._disk.found
         if found.here is not None and found.here.papers is not None and found.versions:
             return found.here.papers
-        if found.versions:
-            raise StorageError(
-                f"what is on disk in {directory} does not say which store it is: {'; '.join(found.said)}. "
-                "Nothing was lost by this; use another --state-dir, and give the former store up with "
-                "cb.remove_store in the runtime"
-            )
         known = None if found.here is None else found.here.papers
+        if found.versions or (known is None and (found.said or before)):
+            raise StorageError(
+                f"what is on disk in {directory} does not say which store it is: "
+                f"{'; '.join(found.said or before)}. Nothing was lost by this; use another --state-dir, and "
+                "give the former store up with cb.remove_store in the runtime"
+            )
         return Papers(uuid.uuid4().hex if known is None else known.identity)
 
     @property
@@ -109,3 +111,11 @@ class FarDisk:
         if remove:
             remove_state(self._config, FAR_NAME)
         self._lock.close()
+
+
+def _left_in(directory: str) -> list[str]:
+    """The damaged files that a store which is still here has put aside; one that has handed over is not."""
+    if not os.path.lexists(os.path.join(directory, DATA_NAME)):
+        return []
+    names = sorted(name for name in os.listdir(directory) if name.startswith(ASIDE_PREFIX))
+    return [f"the damaged file is kept as {os.path.join(directory, name)}" for name in names]

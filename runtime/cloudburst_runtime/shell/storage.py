@@ -27,7 +27,7 @@ from cloudburst_runtime.errors import StorageError, StorageFull
 from cloudburst_runtime.shell import pages
 from cloudburst_runtime.shell.pages import DATA_NAME
 
-NEW_NAME, LOCK_NAME = "new.mdb", "cloudburst-nb.lock"
+NEW_NAME, LOCK_NAME, ASIDE_PREFIX = "new.mdb", "cloudburst-nb.lock", "damaged-"
 MAP_BYTES_MIN = 1 << 30
 """The file may become so large before the map, which only takes addresses, must grow."""
 PAGE_BYTES = 4096
@@ -240,9 +240,9 @@ class LmdbStorage:
 
     def _aside(self) -> str:
         number = 1
-        while os.path.exists(self._beside(f"damaged-{number}.mdb")):
+        while os.path.exists(self._beside(f"{ASIDE_PREFIX}{number}.mdb")):
             number += 1
-        return self._beside(f"damaged-{number}.mdb")
+        return self._beside(f"{ASIDE_PREFIX}{number}.mdb")
 
 
 def claim(directory: str, user: str = "runtime") -> io.FileIO:
