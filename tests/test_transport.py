@@ -7,12 +7,13 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from cloudburst_runtime import messages
 from cloudburst_runtime.effects import PeerLost, Received
-from cloudburst_runtime.messages import Done, Failed, Failure, Hello, pack
+from cloudburst_runtime.messages import Done, Failed, Failure, Hello, Message, Reported, Wire, pack, unpack
 from cloudburst_runtime.shell.transport import BATCHED_BYTES_MAX, Hub
 
 PATIENCE_MS = 10_000.0
@@ -158,3 +159,11 @@ def test_a_batch_to_a_peer_that_is_lost_meanwhile_is_told(hubs: Callable[[str], 
         one.drop(connection, "as a test")
     sender.end_batch()
     assert isinstance(arrive(sender, 1)[0], PeerLost)
+
+
+def test_whatever_can_be_sent_can_be_read() -> None:
+    """Who is sent what it does not know takes the sender for a stranger, and ends the connection."""
+    kinds = [kind for kind in vars(messages).values() if isinstance(kind, type) and issubclass(kind, Wire)]
+    tagged = {kind for kind in kinds if kind.__struct_config__.tag is not None}
+    assert tagged - set(get_args(Message)) == set()
+    assert unpack(pack(Reported(["page 7 is damaged"]))) == Reported(["page 7 is damaged"])

@@ -1550,6 +1550,7 @@ Message: TypeAlias = (
     | ExecutorLost
     | Spawn
     | Kill
+    | Reported
     | Exited
     | Stop
 )

@@ -178,3 +178,28 @@ def test_a_runtime_in_memory_takes_none_that_has_a_disk(elsewhere: Start) -> Non
     out, status = elsewhere(client).said()
     assert (status, "this runtime keeps its state in memory only" in out) == (1, True), out
     assert eventually(lambda: client.stores())[0].name == "node"
+
+
+def test_a_store_whose_disk_is_damaged_brings_what_is_intact_and_the_runtime_says_so(
+    elsewhere: Start, tmp_path: Path
+) -> None:
+    with durable(tmp_path / "state", replication=2) as client:
+        far = elsewhere(client)
+        far.joined()
+        for key in KEYS:
+            client.put(key, f"written under {key}")
+        eventually(lambda: settled(client, "node", "s2"))
+        far.send(signal.SIGKILL)
+        eventually(lambda: away(client) == ["s3"])
+        path = tmp_path / "far" / "store" / "data.mdb"
+        data = path.read_bytes()
+        assert b"written under k7" in data
+        path.write_bytes(data.replace(b"written under k7", b"written under ??"))
+        far = elsewhere(client)
+        [line] = eventually(lambda: client.status().damage)
+        assert "key 'k7'" in line
+        eventually(lambda: away(client) == [] and settled(client, "node", "s3"))
+        assert [client.get(key) for key in KEYS] == [f"written under {key}" for key in KEYS]
+        far.send(signal.SIGTERM)
+        out, status = far.said()
+        assert (status, line in out) == (0, True), out
