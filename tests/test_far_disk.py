@@ -92,7 +92,10 @@ def test_a_file_that_is_cut_off_is_said_and_what_is_intact_is_there(filled: Path
     path.write_bytes(data[: len(data) * 3 // 4])
     disk = begin(filled)
     assert "cut off" in disk.said[0]
+    there = read(serve(disk))
     disk.close()
+    assert there
+    assert there == {key: number for number, key in enumerate(KEYS) if key in there}
 
 
 def test_one_that_does_not_say_who_it_is_is_refused_with_all_that_it_has(filled: Path) -> None:

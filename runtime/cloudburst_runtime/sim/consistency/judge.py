@@ -10,7 +10,7 @@ dsrr    the same of executions; within one, or by its client itself, reads of a 
 sk      and no write is lost to one that had not seen it
 mk      and each cache is a causal cut
 dsc     and the caches that one session touches are a cut together, with all four session guarantees
-atomic  as lww, and an execution's writes are seen all or none, also by the reads of a client's block
+atomic  as lww, in a client's block as of its begin; an execution's writes are seen all or none, there too
 ======  =================================================================================================
 """
 
