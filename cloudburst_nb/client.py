@@ -821,7 +821,8 @@ class Client:
 
         At ``"dsc"`` they are one causal session: what is read or written, here or in a function, is found by
         all that follows, and so is whatever it depended on. A session within another one goes on from what
-        that has seen, at its own level; what is done in it has been seen by both.
+        that has seen, at its own level; what is done in it has been seen by both. But at ``"dsrr"`` and
+        ``"atomic"`` a block reads on what it has read, also where a call at another level wrote it since.
 
         Parameters
         ----------

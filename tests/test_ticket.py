@@ -61,6 +61,12 @@ def test_a_damaged_file_says_what_is_wrong(path, content, why):
         read_ticket(path)
 
 
+@pytest.mark.parametrize("address", ["tcp://host:99999", "tcp://host", "host:1"])
+def test_of_a_wrong_address_the_file_is_not_blamed(path, address):
+    with pytest.raises(RuntimeUnavailable, match=rf"^'{address}' is no TCP address"):
+        read_ticket(path, address)
+
+
 def test_a_file_that_is_not_there_says_so(tmp_path):
     with pytest.raises(RuntimeUnavailable, match="No such file"):
         read_ticket(str(tmp_path / "connection.json"))

@@ -87,13 +87,18 @@ def read_ticket(path: str, address: str = "") -> Ticket:
     Raises
     ------
     RuntimeUnavailable
-        If it cannot be read, others can read it too, or it is no connection file.
+        If it cannot be read, others can read it too, it is no connection file, or the address is none.
     """
+    if address:
+        try:
+            split_address(address)
+        except ValueError as error:
+            raise RuntimeUnavailable(str(error)) from None
     try:
         with open(path, "rb") as file:
             others = stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077
             ticket = msgspec.json.decode(file.read(), type=Ticket)
-        split_address(address or ticket.address)
+        split_address(ticket.address)
     except OSError as error:
         raise RuntimeUnavailable(f"the key file {path} cannot be read: {error.strerror}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
