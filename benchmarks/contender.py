@@ -36,6 +36,8 @@ class Contender:
         What tables call it; one line on how it is used, and why that is the fast way.
     module, distribution
         What must be importable; where its version is found.
+    settle_seconds
+        How long it catches up on what it had to do while it was suspended.
     life
         A program for the start-up case (see `benchmarks.lives`); empty if there is none.
     """
@@ -44,6 +46,7 @@ class Contender:
     how: ClassVar[str] = ""
     module: ClassVar[str] = ""
     distribution: ClassVar[str] = ""
+    settle_seconds: ClassVar[float] = 0.02
     life: ClassVar[str] = ""
 
     def start(self) -> None:

@@ -169,7 +169,7 @@ def _growth(axis: Any, result: dict[str, Any], colours: dict[str, str]) -> None:
     if series:
         axis.set_xscale("log")
         axis.axhline(1, color=LIMIT_COLOUR, linewidth=0.8)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.4 * axis.get_ylim()[1])  # the legend stands above the curves
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
+        axis.legend(fontsize=8, loc="upper left", ncols=2)
     axis.set(title="Growth of this project's costs", xlabel="how many", ylabel="multiple of the first point")

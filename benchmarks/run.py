@@ -24,8 +24,6 @@ from benchmarks.stations import Station, StationError, at_once
 
 OURS, MACHINE, LIFE = "cloudburst", "machine", "life"
 Say = Callable[[str], None]
-SETTLE_SECONDS = 0.02
-"""Whoever was suspended catches up on what it had to do meanwhile."""
 
 
 class Source(Protocol):
@@ -176,7 +174,7 @@ class Bench:
             yield
             return
         source.wake()
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(contender_class(entry.contender).settle_seconds)
         try:
             yield
         finally:
@@ -191,7 +189,7 @@ class Bench:
         sources = [self._sources[key] for key in wanted if key in self._sources]
         for source in sources:
             source.wake()
-        time.sleep(SETTLE_SECONDS if sources else 0)
+        time.sleep(max((contender_class(entry.contender).settle_seconds for entry in listed), default=0.0))
         try:
             yield
         finally:

@@ -67,6 +67,7 @@ class Ray(Contender):
     )
     module: ClassVar[str] = "ray"
     distribution: ClassVar[str] = "ray"
+    settle_seconds: ClassVar[float] = 0.25
     life: ClassVar[str] = """
 import time
 start = time.time()
