@@ -7,6 +7,8 @@ from benchmarks.case import Case, Effort, Row, cases_of
 GROUP = "Consistency levels"
 LEVELS = ("lww", "dsrr", "sk", "mk", "dsc", "atomic")
 RANDOM = {"executors": 3, "policy": "random", "only_for": "levels"}
+ROUNDS = 20
+"""For latency: a round is some fifty DAGs, and of two hundred the p99 would be that of two."""
 LATENCY, METADATA = "random DAG of three functions", "session of a random DAG"
 
 
@@ -29,6 +31,10 @@ def levels(effort: Effort) -> list[Case]:
             peers=False,
             unit=unit,
             options=RANDOM,
+            rounds=0 if effort.quick else rounds,
         )
-        for name, probe, unit in ((LATENCY, "random_dag", "s"), (METADATA, "session_bytes", "B"))
+        for name, probe, unit, rounds in (
+            (LATENCY, "random_dag", "s", ROUNDS),
+            (METADATA, "session_bytes", "B", 0),
+        )
     ]
