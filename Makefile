@@ -61,7 +61,7 @@ $(VENV)/.bench: pyproject.toml $(VENV)/.base
 	  || echo "They could not all be installed; the benchmarks run with those that are there." >&2
 	@touch $@
 
-bench: $(VENV)/.bench  ## this project, its peers and the machine's limit: ten minutes; QUICK=1: three
+bench: $(VENV)/.bench  ## this project, its peers and the machine's limit: twelve minutes; QUICK=1: three
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) --json out/bench.json
 
 bench-report: $(VENV)/.base  ## docs/benchmarks.md, docs/latency.md and the README's table, from make bench

@@ -96,7 +96,7 @@ class Effort:
     idle_seconds: float
 
 
-QUICK = Effort(quick=True, rounds=3, count=200, seconds=0.06, row_seconds=0.7, lives=1, idle_seconds=1.0)
+QUICK = Effort(quick=True, rounds=2, count=200, seconds=0.04, row_seconds=0.5, lives=1, idle_seconds=1.0)
 FULL = Effort(quick=False, rounds=5, count=1000, seconds=0.08, row_seconds=3.0, lives=3, idle_seconds=3.0)
 
 CASES: list[Callable[[Effort], list[Case]]] = []

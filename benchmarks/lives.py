@@ -2,7 +2,7 @@
 
 Law: the program is the contender's (`Contender.life`): it calls ``say(start, imported)`` once it has its
 first result and goes on when that returns; meanwhile its processes are looked at from outside. One life
-gives a sample of every phase. The first life of each contender is not counted: it leaves bytecode, and
+gives a sample of every phase. The first life of a contender is not counted: it leaves bytecode, and
 files in memory, as there are on every day but the first.
 """
 
@@ -53,13 +53,15 @@ class Lives:
         `Contender.life`.
     idle_seconds
         How long it is looked at while nothing happens.
+    rehearsed
+        Whether there is a first life that is not counted; a quick run has no time for it.
     """
 
-    def __init__(self, program: str, idle_seconds: float) -> None:
+    def __init__(self, program: str, idle_seconds: float, rehearsed: bool = True) -> None:
         self._program = program
         self._idle = idle_seconds
         self.took = 0.0
-        self._begun = False
+        self._begun = not rehearsed
         self._left: dict[str, list[float]] = defaultdict(list)
 
     def block(self, probe: str, args: tuple[Any, ...], count: int, seconds: float) -> list[float] | None:

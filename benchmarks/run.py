@@ -229,7 +229,8 @@ class Bench:
 
     def _open(self, entry: Entry) -> Source:
         if entry.probe == LIFE:
-            return Lives(contender_class(entry.contender).life, self._effort.idle_seconds)
+            life = contender_class(entry.contender).life
+            return Lives(life, self._effort.idle_seconds, rehearsed=not self._effort.quick)
         return Station(entry.contender, entry.options)
 
     def _close_unused(self, coming: list[Case]) -> None:
