@@ -66,7 +66,8 @@ CONFIG = Config(
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["spawn", "join", "leave", "lose", "settle", "raise", "choose"]), st.integers(0, 9)
+        st.sampled_from(["spawn", "enlist", "join", "leave", "lose", "settle", "raise", "choose"]),
+        st.integers(0, 9),
     ),
     max_size=40,
 )
@@ -189,6 +190,18 @@ class Bench:
         )
         assert (to, enlisted.refusal) == (peer, "")
         return str(enlisted.name)
+
+    def rest(self, effects: list[Any], looks: int) -> list[SetTimer]:
+        """Let time pass until the load is not to be looked at any more; what is set the ``looks``-th time."""
+        for look in range(1, looks + 1):
+            timers = [each for each in effects if type(each) is SetTimer and each.key == LOAD_TIMER]
+            if not timers or look == looks:
+                break
+            self.now = timers[-1].due
+            effects = self.steward.handle(Timer(LOAD_TIMER), self.now)
+            for name, _ in sent(self.settle(), Retire):
+                self.steward.lose(name, self.now)
+        return timers
 
     def join(self, name: str) -> None:
         self.steward.join(name, self.now)
@@ -342,16 +355,8 @@ def test_silence_removes_one_store_after_the_other() -> None:
     effects: list[Any] = []
     for name in bench.steward.membership.ring.live:
         effects += bench.tell(name, StoreStats(name, 5, 50, 60, 1000.0))
-    for _ in range(8):
-        timers = [each for each in effects if type(each) is SetTimer and each.key == LOAD_TIMER]
-        if not timers:
-            break
-        bench.now = timers[-1].due
-        effects = bench.steward.handle(Timer(LOAD_TIMER), bench.now)
-        for name, _ in sent(bench.settle(), Retire):
-            bench.steward.lose(name, bench.now)
+    assert not bench.rest(effects, 8), "nothing is left to be looked at"
     assert bench.steward.membership.names == ["node"]
-    assert not timers
 
 
 def test_a_store_that_was_never_asked_for_anything_does_not_keep_others_from_starting() -> None:
@@ -396,18 +401,10 @@ def test_what_is_not_needed_for_a_moment_stays_and_goes_when_it_was_not_for_long
         assert bench.steward.membership.ring.live == names
         assert bench.steward.membership.ring.current.factors == {"k": 3}
     began, effects = bench.now, [SetTimer(LOAD_TIMER, bench.now)]
-    for _ in range(20):
-        timers = [each for each in effects if type(each) is SetTimer and each.key == LOAD_TIMER]
-        if not timers:
-            break
-        bench.now = timers[-1].due
-        effects = bench.steward.handle(Timer(LOAD_TIMER), bench.now)
-        for name, _ in sent(bench.settle(), Retire):
-            bench.steward.lose(name, bench.now)
+    assert not bench.rest(effects, 20), "nothing is left to be looked at"
     assert bench.steward.membership.ring.live == ["node"]
     assert bench.steward.membership.ring.current.factors == {}
     assert bench.now >= began + 10_000.0
-    assert not timers, "nothing is left to be looked at"
 
 
 def test_a_key_is_kept_by_as_many_as_a_user_says() -> None:
