@@ -150,7 +150,7 @@ class Bench:
         present = [name for name, peer in self.peers.items() if not peer["skipped"]]
         notes: dict[str, str] = {}
         taken = [_Taken(entry) for entry in entries(case, present)]
-        with self._crowd([row.entry for row in taken] if case.crowded else []):
+        with self._awake([row.entry for row in taken] if case.crowded else []):
             for _ in range(case.rounds or self._effort.rounds):
                 for row in taken:
                     if not row.over and (row.seconds < self._effort.row_seconds or row.entry.probe == LIFE):
@@ -158,8 +158,7 @@ class Bench:
         return describe(case, [(row.entry, row.rounds) for row in taken if not row.over], notes)
 
     def _take(self, row: _Taken, notes: dict[str, str], crowded: bool) -> None:
-        self._prepare(row.entry)
-        with contextlib.nullcontext() if crowded else self._alone(row.entry):
+        with contextlib.nullcontext() if crowded else self._awake([row.entry]):
             block = self._block(row.entry, notes)
         source = self._sources.get(_key(row.entry))
         row.seconds += 0.0 if source is None else source.took
@@ -167,22 +166,8 @@ class Bench:
         row.rounds.append(block or [])
 
     @contextlib.contextmanager
-    def _alone(self, entry: Entry) -> Iterator[None]:
-        """One source is awake, and none before and after."""
-        source = self._sources.get(_key(entry))
-        if source is None:
-            yield
-            return
-        source.wake()
-        time.sleep(contender_class(entry.contender).settle_seconds)
-        try:
-            yield
-        finally:
-            source.rest()
-
-    @contextlib.contextmanager
-    def _crowd(self, listed: list[Entry]) -> Iterator[None]:
-        """All of some sources are awake."""
+    def _awake(self, listed: list[Entry]) -> Iterator[None]:
+        """These sources are awake, and rest afterwards."""
         for entry in listed:
             self._prepare(entry)
         wanted = {_key(entry): None for entry in listed}

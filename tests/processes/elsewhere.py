@@ -5,12 +5,15 @@ Law: the other host is a directory, and reaches the runtime by TCP only; nothing
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from cloudburst_nb.client import Client
 from cloudburst_runtime import messages
@@ -59,6 +62,27 @@ class Elsewhere:
         """What else it says until it ends, and its exit status."""
         out, _ = self.process.communicate(timeout=PATIENCE)
         return out.decode(), self.process.returncode
+
+
+Start = Callable[..., Elsewhere]
+"""Takes the client, and what else `Elsewhere` does but for its home."""
+
+
+@contextlib.contextmanager
+def hosts(directory: Path) -> Iterator[Start]:
+    """Starts stores, each in a home of its own there, and kills them at the end."""
+    started: list[Elsewhere] = []
+
+    def start(client: Client, *given: Any, **named: Any) -> Elsewhere:
+        started.append(Elsewhere(client, directory / f"host{len(started)}", *given, **named))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for each in started:
+            each.process.kill()
+            each.process.communicate()
 
 
 class Writing:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 import cloudburst_nb as cb
 from cloudburst_nb.client import Client
 from cloudburst_nb.errors import StorageError
-from tests.processes.elsewhere import ANYWHERE, Elsewhere, Writing, settled
+from tests.processes.elsewhere import ANYWHERE, Elsewhere, Start, Writing, hosts, settled
 from tests.processes.watching import (
     directory_of,
     eventually,
@@ -26,7 +27,6 @@ from tests.processes.watching import (
 
 AWAY_MS = 300.0
 KEYS = [f"k{number}" for number in range(40)]
-Start = Callable[..., Elsewhere]
 
 
 @pytest.fixture(autouse=True)
@@ -40,17 +40,8 @@ def alone() -> Iterator[None]:
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Start]:
     """Starts stores whose state is in `far`."""
-    started: list[Elsewhere] = []
-
-    def start(client: Client) -> Elsewhere:
-        home, far = tmp_path / f"host{len(started)}", tmp_path / "far"
-        started.append(Elsewhere(client, home, state_dir=far))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.process.kill()
-        each.process.communicate()
+    with hosts(tmp_path) as start:
+        yield functools.partial(start, state_dir=tmp_path / "far")
 
 
 @contextlib.contextmanager

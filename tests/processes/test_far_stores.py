@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,11 @@ import zmq
 
 import cloudburst_nb as cb
 from cloudburst_nb import runtimes
-from cloudburst_nb.client import Client
 from cloudburst_runtime.shell.ticket import read_ticket, write_ticket
-from tests.processes.elsewhere import ANYWHERE, Elsewhere, Writing, settled
+from tests.processes.elsewhere import ANYWHERE, Start, Writing, hosts, settled
 from tests.processes.watching import alive, directory_of, eventually, forget_all, runtime
 
 SILENCE_MS = 3_000
-
-
-Start = Callable[..., Elsewhere]
 
 
 @pytest.fixture(autouse=True)
@@ -41,16 +37,8 @@ def alone() -> Iterator[None]:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Start]:
-    started: list[Elsewhere] = []
-
-    def start(client: Client, key_file: str = "") -> Elsewhere:
-        started.append(Elsewhere(client, tmp_path / f"host{len(started)}", key_file))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.process.kill()
-        each.process.communicate()
+    with hosts(tmp_path) as start:
+        yield start
 
 
 def test_a_store_elsewhere_has_its_share_serves_it_and_hands_it_over(elsewhere: Start) -> None:
