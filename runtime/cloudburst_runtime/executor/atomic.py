@@ -29,7 +29,6 @@ from cloudburst_runtime.errors import StorageFull
 from cloudburst_runtime.executor.tasks import Task
 from cloudburst_runtime.ids import HybridClock, Millis, PeerName
 from cloudburst_runtime.lattices import LWW, AnyLattice, Atomic, MapLattice
-from cloudburst_runtime.lattices.atomic import RECORDS_PREFIX
 from cloudburst_runtime.lattices.causal import NEVER
 from cloudburst_runtime.messages import TAKEN, WAITS, Due, Entry, Failure, Session
 from cloudburst_runtime.values import Value, canonical
@@ -73,13 +72,6 @@ def fractured(session: Session, others: Iterable[tuple[str, Entry]], key: str, e
 def note(session: Session, entry: Entry) -> None:
     """The session has read this entry."""
     session.due = sessions.latest(session.due, dues(entry))
-
-
-def stored(entry: Entry) -> Entry:
-    """An entry as caches may take note of it: what came from a record has no version of the stores'."""
-    if any(name.startswith(RECORDS_PREFIX) for name in entry.version):
-        return Entry(entry.generation, entry.lattice, {}, entry.deps)
-    return entry
 
 
 def _mismatch(keys: list[str], entries: list[Entry]) -> Failure | None:

@@ -246,7 +246,7 @@ class Snapshots:
             return self._go_astray(reading, why, now, message.due)
         if reading.wait and entry.lattice is None:
             return self._look_further(reading, key, now, anew=True)
-        self._cache.observe(key, atomic.stored(entry))
+        self._cache.observe(key, entry)
         return self._take(reading, key, entry, asked.peer, now)
 
     def _take(self, reading: Reading, key: str, entry: Entry, holder: PeerName, now: Millis) -> Effects:
